@@ -1,0 +1,87 @@
+"""Everything that can go wrong, on one screen.
+
+SwitchError
+├── ProtocolViolation        by the remote or by us; carries the reply to send
+├── DeliveryFailed
+│   ├── TemporaryFailure     worth another attempt
+│   └── PermanentFailure     never worth another attempt
+├── Fenced                   the queue belongs to somebody else; never retried, never swallowed
+├── Corrupt                  an object of the store is not what was written
+├── StoreUnavailable         temporary
+├── DirectoryUnavailable     temporary; never "no such user"
+└── ConfigInvalid            what a person has to mend, and how
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nightmail.mail.reply import Reply
+
+
+class SwitchError(Exception):
+    """The root of every error that nightmail raises on purpose."""
+
+
+class ProtocolViolation(SwitchError):
+    """The dialogue left the protocol; `reply` says so to the remote, where there is one to send."""
+
+    def __init__(self, message: str, reply: Reply | None = None) -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class DeliveryFailed(SwitchError):
+    """An attempt came to nothing.
+
+    `reply` is what the remote said (or what we say in its place), for reports; `reason` is for the log.
+    """
+
+    def __init__(self, reply: Reply, reason: str = "") -> None:
+        super().__init__(reason or reply.text)
+        self.reply = reply
+        self.reason = reason or reply.text
+
+
+class TemporaryFailure(DeliveryFailed):
+    """The attempt may be repeated later."""
+
+
+class PermanentFailure(DeliveryFailed):
+    """The attempt must not be repeated; the sender is told."""
+
+
+class Fenced(SwitchError):
+    """Another process owns the queue: stop at once and touch it no more (J9)."""
+
+
+class Corrupt(SwitchError):
+    """An object in the store can't be what was written; nothing of it is skipped in silence (J14)."""
+
+    def __init__(self, key: str, offset: int, what: str) -> None:
+        super().__init__(f"{key} at byte {offset}: {what}")
+        self.key = key
+        self.offset = offset
+        self.what = what
+
+
+class StoreUnavailable(SwitchError):
+    """The store can't be reached or has no room; the same call may succeed later."""
+
+
+class DirectoryUnavailable(SwitchError):
+    """The directory can't be reached; the same lookup may succeed later."""
+
+
+class ConfigInvalid(SwitchError):
+    """A person has to mend the configuration.
+
+    `place` is a file with its line, or an entry; `wrong` says what is wrong there and `right` what would be right.
+    """
+
+    def __init__(self, place: str, wrong: str, right: str = "") -> None:
+        super().__init__(f"{place}: {wrong}" + (f"; {right}" if right else ""))
+        self.place = place
+        self.wrong = wrong
+        self.right = right

@@ -1,0 +1,40 @@
+"""SMTP replies (RFC 5321 §4.2) with their enhanced status codes (RFC 3463)."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True):
+    """One reply: its code, its enhanced status, its text.
+
+    `text` may hold several lines, separated by a line feed. `enhanced` is empty where a reply has none
+    (greetings, EHLO, 354).
+    """
+
+    code: int
+    enhanced: str
+    text: str
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether the command was done (2yz) or is to be continued (3yz)."""
+        return 200 <= self.code < 400
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether repeating the command is pointless (5yz)."""
+        return 500 <= self.code < 600
+
+    def __str__(self) -> str:
+        """The reply on one line, as logs and reports show it."""
+        words = (str(self.code), self.enhanced, " ".join(self.text.split()))
+        return " ".join(word for word in words if word)
+
+    def encode(self) -> bytes:
+        """The reply as it goes over the wire, one line for each line of its text."""
+        lead = f"{self.enhanced} " if self.enhanced else ""
+        lines = self.text.split("\n")
+        last = len(lines) - 1
+        wire = "".join(f"{self.code}{' ' if n == last else '-'}{lead}{line}\r\n" for n, line in enumerate(lines))
+        return wire.encode("utf-8", "replace")
