@@ -1,1 +1,1 @@
-"""The vocabulary of mail: addresses, envelopes, replies, message ids and reports, as values that do nothing by themselves."""
+"""The vocabulary of mail: addresses, envelopes, replies, message ids and reports, values that do nothing alone."""

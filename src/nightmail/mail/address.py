@@ -1,4 +1,4 @@
-"""Addresses: taking them apart, and the one form in which domains are compared (RFC 5321 §4.1.2, RFC 5890, RFC 6531)."""
+"""Addresses: their two parts, and the one form in which domains are compared (RFC 5321 §4.1.2, RFC 5890, RFC 6531)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The envelope: who sent a message, who is to have it, and what was asked for on the way (RFC 5321 §2.3.1, RFC 3461)."""
+"""The envelope: who sent a message, who is to have it, what was asked for on the way (RFC 5321 §2.3.1, RFC 3461)."""
 
 from __future__ import annotations
 
