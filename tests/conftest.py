@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _Count = TypeVar("_Count", int, float)
 
@@ -20,8 +21,17 @@ class Campaign:
         return full if self.is_full else short
 
 
+# A machine that is busy with other things is no failure, and a failure has to be replayable from the log alone.
+settings.register_profile("short", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("full", settings.get_profile("short"), max_examples=2_000)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--prove", action="store_true", help="run every campaign in its full length")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("full" if config.getoption("--prove") else "short")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,51 @@
+# Every target sets up what it needs: a virtual environment, and packages of the system where it may install them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/ready
+
+.PHONY: help run test check prove bench docs clean
+
+help:
+	@echo "make run     serve mail for example.org on 127.0.0.1:2525, with examples/one"
+	@echo "make test    the tests"
+	@echo "make check   the gate: format, lint, types, arrows between the rooms, documentation"
+	@echo "make prove   the tests with every campaign in its full length"
+	@echo "make bench   messages per second, beside Postfix on this machine"
+	@echo "make docs    the documentation, into docs/_build/html"
+	@echo "make clean   remove what the other targets made, mail in run/ excepted"
+
+$(READY): pyproject.toml requirements/constraints.txt scripts/make-venv
+	@scripts/make-venv $(PYTHON) $(VENV)
+
+run: $(READY)
+	@scripts/apt-needs --wish swaks=swaks
+	@mkdir -p run/mail
+	@cat examples/one/welcome.txt
+	@exec $(BIN)/nightmail serve --config examples/one/nightmail.toml
+
+test: $(READY)
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix
+	$(BIN)/pytest
+
+prove: $(READY)
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix
+	$(BIN)/pytest --prove
+
+check: $(READY) docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+docs: $(READY)
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(READY)
+	@scripts/apt-needs smtp-source=postfix
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build dist docs/_build docs/reference/generated
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

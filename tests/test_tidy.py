@@ -1,0 +1,206 @@
+"""The source stays as readable as it is: what this test asks for may only be tightened."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "nightmail"
+
+MODULE_LINES = 500
+FUNCTION_LINES = 60
+NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
+PURE = (
+    "mail",
+    "smtp",
+    "queue",
+    "journal.keys",
+    "journal.records",
+    "journal.replay",
+    "journal.segment",
+    "journal.state",
+    "routing.resolution",
+    "routing.snapshot",
+)
+UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
+EXCEPTION_TO_LINT = re.compile(
+    r"#\s*(?:noqa(?!\w)(?P<codes>:[ A-Z0-9,]*)?|type:\s*ignore(?:\[[\w\-, ]*\])?)(?P<reason>.*)"
+)
+PLACES_OF_ONE_MACHINE = re.compile(r"(?<![\w.])/(?:work|root|home)/\w|/tmp/(?!\{)\w")
+
+
+def python_files(*trees: str) -> list[Path]:
+    return sorted(file for tree in trees for file in (ROOT / tree).rglob("*.py"))
+
+
+SHIPPED = python_files("src")
+EVERY = python_files("src", "sim", "models", "bench", "tests", "scripts", "docs")
+
+
+def name(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), name(file))
+
+
+each_shipped_file = pytest.mark.parametrize("file", SHIPPED, ids=name)
+each_file = pytest.mark.parametrize("file", EVERY, ids=name)
+
+
+@each_file
+def test_a_module_is_one_idea(file: Path) -> None:
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    assert lines <= MODULE_LINES, f"{lines} lines: which of its ideas deserves a module of its own?"
+
+
+@each_file
+def test_a_function_is_one_thought(file: Path) -> None:
+    functions = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    too_long = [f"{node.name} (line {node.lineno})" for node in functions if lines_of(node) > FUNCTION_LINES]
+    assert not too_long, f"over {FUNCTION_LINES} lines: {', '.join(too_long)}"
+
+
+def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+@each_shipped_file
+def test_a_module_has_a_name_that_says_something(file: Path) -> None:
+    words = {word for part in file.relative_to(PACKAGE.parent).with_suffix("").parts for word in part.split("_")}
+    assert not words & NAMES_THAT_SAY_NOTHING
+
+
+@pytest.mark.parametrize("room", [file for file in SHIPPED if file.name == "__init__.py"], ids=name)
+def test_a_room_opens_with_one_sentence_on_what_it_owns(room: Path) -> None:
+    first_paragraph = (ast.get_docstring(tree_of(room)) or "").split("\n\n")[0]
+    sentence = " ".join(first_paragraph.split())
+    assert sentence.endswith("."), f"begins with {sentence!r}"
+    assert ". " not in sentence, "one sentence"
+
+
+@each_shipped_file
+def test_an_invariant_raises_also_under_dash_o(file: Path) -> None:
+    asserts = [node.lineno for node in ast.walk(tree_of(file)) if isinstance(node, ast.Assert)]
+    assert not asserts, f"assert vanishes under -O: raise instead, lines {asserts}"
+
+
+@each_shipped_file
+def test_no_unknown_error_is_swallowed(file: Path) -> None:
+    swallowed = [node.lineno for node in ast.walk(tree_of(file)) if swallows_anything(node)]
+    assert not swallowed, f"an error that nobody hears of, lines {swallowed}"
+
+
+def swallows_anything(node: ast.AST) -> bool:
+    too_wide = {"Exception", "BaseException", "SwitchError", "Fenced", "Corrupt"}
+    if isinstance(node, ast.ExceptHandler):
+        caught = {"BaseException"} if node.type is None else names_in(node.type)
+        return does_nothing(node.body) and bool(caught & too_wide)
+    if isinstance(node, ast.Call) and names_in(node.func) & {"suppress"}:
+        return bool(set().union(*map(names_in, node.args)) & too_wide)
+    return False
+
+
+def does_nothing(body: list[ast.stmt]) -> bool:
+    return all(
+        isinstance(statement, ast.Pass | ast.Continue)
+        or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for statement in body
+    )
+
+
+def names_in(node: ast.AST) -> set[str]:
+    plain = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return plain | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+
+
+@each_shipped_file
+def test_nothing_is_left_for_later_in_a_comment(file: Path) -> None:
+    assert not UNFINISHED.findall(file.read_text(encoding="utf-8"))
+
+
+@each_shipped_file
+def test_a_room_keeps_to_what_others_show(file: Path) -> None:
+    private = [
+        f"{node.module}.{alias.name} (line {node.lineno})"
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nightmail")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert not private, f"private to another module: {', '.join(private)}"
+
+
+@each_shipped_file
+def test_an_exception_from_the_rules_gives_its_reason(file: Path) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    unexplained = []
+    for number, line in enumerate(lines):
+        exception = EXCEPTION_TO_LINT.search(line)
+        above = lines[number - 1].strip() if number else ""
+        if exception and not above.startswith("#") and len(exception["reason"].split()) < 2:
+            unexplained.append(number + 1)
+    assert not unexplained, f"say why, on the line or above it: lines {unexplained}"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *EVERY,
+        *sorted(ROOT.glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted((ROOT / "examples").rglob("*")),
+    ],
+    ids=name,
+)
+def test_nothing_names_a_place_of_the_machine_it_was_written_on(file: Path) -> None:
+    if file.is_file() and file != Path(__file__):
+        assert not PLACES_OF_ONE_MACHINE.findall(file.read_text(encoding="utf-8"))
+
+
+def test_every_pure_part_is_under_the_purity_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    promised = {
+        module for contract in contracts if contract["type"] == "forbidden" for module in contract["source_modules"]
+    }
+    present = {f"nightmail.{part}" for part in PURE if is_present(part)}
+    assert present <= promised
+
+
+def is_present(part: str) -> bool:
+    path = PACKAGE.joinpath(*part.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+@pytest.mark.parametrize(
+    "line", ["import time; now = time.time()", "from time import monotonic", "import random; n = random.random()"]
+)
+def test_j12_by_lint_time_and_chance_come_in_by_the_front_door(line: str) -> None:
+    linted = lint(line, "src/nightmail/journal/writer.py")
+    assert "TID251" in linted
+    assert "TID251" not in lint(line, "src/nightmail/world.py")
+
+
+def lint(source: str, as_file: str) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--no-cache",
+        "--select",
+        "TID251",
+        "--stdin-filename",
+        as_file,
+        "-",
+    ]
+    return subprocess.run(command, cwd=ROOT, input=source, capture_output=True, text=True, check=False).stdout
