@@ -1,0 +1,155 @@
+"""Structured logs on standard error: each event is one line, written by one call, in logfmt or as JSON.
+
+A log that can't be written never stops the mail: what standard error refuses is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import select
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from nightmail.world import Clock
+
+LogFormat = Literal["logfmt", "json"]
+
+_STANDARD_ERROR = 2
+_PATIENCE_MS = 1_000
+_PLAIN = re.compile(r'[^\s"=\x00-\x1f\x7f-\x9f\u2028\u2029]+').fullmatch
+_TO_ESCAPE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029]').search
+_ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"} | {
+    code: f"\\u{code:04x}" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x2028, 0x2029)
+}
+_json = msgspec.json.Encoder(enc_hook=str)
+
+
+def configure(log_format: LogFormat, clock: Clock, *, fd: int = _STANDARD_ERROR, **always: object) -> None:
+    """Send every event of structlog and of the standard library's logging to `fd`, with `always` on each line."""
+    render = _render_json if log_format == "json" else render_logfmt
+    structlog.configure(
+        processors=[_Stamp(clock, always), _expand_exception, _as_line(render)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: _Lines(fd),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers = [_FromStandardLibrary()]
+    root.setLevel(logging.WARNING)
+
+
+def render_logfmt(event: EventDict) -> str:
+    """`key=value` for each fact; a value is quoted where it would otherwise not be one word."""
+    return " ".join(
+        [
+            # Most values are plain words: no call of our own for those.
+            f"{key}={value}" if type(value) is str and _PLAIN(value) else f"{key}={_logfmt_value(value)}"
+            for key, value in event.items()
+        ]
+    )
+
+
+def _logfmt_value(value: object) -> str:
+    kind = type(value)
+    if kind is float:
+        text = f"{value:.3f}"
+    elif kind is bool:
+        return "true" if value else "false"
+    else:
+        text = "" if value is None else str(value)
+    if value is None or _PLAIN(text):
+        return text
+    return f'"{text.translate(_ESCAPES) if _TO_ESCAPE(text) else text}"'
+
+
+def _render_json(event: EventDict) -> str:
+    try:
+        return _json.encode(event).decode()
+    except (TypeError, ValueError, OverflowError):
+        # Lone surrogates and huge numbers, say: slower, and takes everything.
+        return json.dumps(event, default=str)
+
+
+def _as_line(render: Callable[[EventDict], str]) -> structlog.typing.Processor:
+    def process(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+        return f"{render(event)}\n".encode("utf-8", "backslashreplace")
+
+    return process
+
+
+class _Stamp:
+    """Puts the time, the level and the event's name first, as a reader expects them."""
+
+    def __init__(self, clock: Clock, always: dict[str, object]) -> None:
+        self._clock = clock
+        self._always = always
+        self._second = -1
+        self._text = ""
+
+    def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        milliseconds = int(self._clock.wall() * 1_000)
+        second, fraction = divmod(milliseconds, 1_000)
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        name = event.pop("event", "")
+        return {"time": f"{self._text}.{fraction:03d}Z", "level": level, "event": name, **self._always, **event}
+
+
+def _expand_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    fault = event.pop("exc_info", None)
+    if not fault:
+        return event
+    if isinstance(fault, tuple):
+        fault = fault[1]
+    elif not isinstance(fault, BaseException):
+        fault = sys.exception()
+    if fault is not None:
+        event["exception"] = "".join(traceback.format_exception(fault)).rstrip()
+    return event
+
+
+class _Lines:
+    """The sink: writes a line with one call, so that lines of several processes never mix."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def _write(self, line: bytes) -> None:
+        try:
+            written = os.write(self._fd, line)
+            while written < len(line):
+                written += os.write(self._fd, line[written:])
+        except BlockingIOError:
+            self._write_patiently(line)
+        except OSError:
+            return
+
+    def _write_patiently(self, line: bytes) -> None:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        if poll.poll(_PATIENCE_MS):
+            try:
+                os.write(self._fd, line)
+            except OSError:
+                return
+
+    debug = info = warning = error = critical = exception = msg = _write
+
+
+class _FromStandardLibrary(logging.Handler):
+    """Brings what libraries log by the standard library's logging into the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger: FilteringBoundLogger = structlog.get_logger()
+        logger.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
