@@ -1,0 +1,142 @@
+"""Reading journals: which queues there are, where a log ends, and what it adds up to (J4, J10, J14)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from nightmail.errors import Corrupt
+from nightmail.journal.keys import QUEUES, log_prefix, queue_of, slot_key, slot_of
+from nightmail.journal.segment import HEADER_BYTES, Header, Placed, decode_header, decode_records
+from nightmail.journal.state import QueueState
+from nightmail.store.protocol import NotFound, Store
+
+_FIRST_READ_BYTES = 16 << 10
+_READ_AHEAD = 16
+_MISSING_LOOKS = 3
+
+
+class Segment(NamedTuple):
+    """A segment's header and records, without its bodies."""
+
+    header: Header
+    records: list[Placed]
+
+
+class Replayed(NamedTuple):
+    """A log as it was found: its last slot (-1 for none), its sum, and what could not be read.
+
+    `stale` are the slots below the floor that nobody deleted yet, `kept` those never to be deleted (J5).
+    """
+
+    tail: int
+    floor: int
+    epoch: int
+    state: QueueState
+    stale: list[int]
+    damage: list[Corrupt]
+
+
+async def list_queues(store: Store, prefix: str = "") -> list[str]:
+    """The names of all queues that begin with `prefix`, in the order of their keys. Raises: StoreUnavailable."""
+    names: list[str] = []
+    page: list[str]
+    after = f"{QUEUES}{prefix}"
+    while page := await anext(store.list_after(QUEUES, after), []):
+        for name in dict.fromkeys(map(queue_of, page)):
+            if not name.startswith(prefix):
+                return names
+            names.append(name)
+        after = f"{QUEUES}{names[-1]}/\x7f"
+    return names
+
+
+async def list_slots(store: Store, queue: str, after: int = -1) -> list[int]:
+    """The slots of `queue` beyond `after` that are taken, in order. Raises: StoreUnavailable."""
+    start = slot_key(queue, after) if after >= 0 else ""
+    pages: AsyncIterator[list[str]] = store.list_after(log_prefix(queue), start)
+    return [slot for page in [page async for page in pages] for key in page if (slot := slot_of(key)) is not None]
+
+
+async def read_header(store: Store, queue: str, slot: int) -> Header:
+    """The header in `slot`. Raises: NotFound, Corrupt, StoreUnavailable."""
+    key = slot_key(queue, slot)
+    return decode_header(key, await store.get_range(key, 0, HEADER_BYTES))
+
+
+async def read_segment(store: Store, queue: str, slot: int) -> Segment:
+    """The record part in `slot`. Raises: NotFound, Corrupt, StoreUnavailable."""
+    key = slot_key(queue, slot)
+    data = await store.get_range(key, 0, _FIRST_READ_BYTES)
+    header = decode_header(key, data)
+    if header.slot != slot or header.queue != queue:
+        raise Corrupt(key, 0, f"belongs to slot {header.slot} of queue {header.queue}")
+    missing = header.bodies_begin - len(data)
+    if missing > 0 and len(data) == _FIRST_READ_BYTES:
+        data += await store.get_range(key, len(data), missing)
+    return Segment(header, decode_records(key, header, data[HEADER_BYTES : header.bodies_begin]))
+
+
+async def replay(store: Store, queue: str) -> Replayed:
+    """Read the log of `queue` from its floor to its tail. Raises: StoreUnavailable."""
+    slots = await list_slots(store, queue)
+    damage: list[Corrupt] = []
+    state = QueueState()
+    if not slots:
+        return Replayed(-1, 0, 0, state, [], damage)
+    tail = slots[-1]
+    floor, epoch = await _floor_and_epoch(store, queue, slots)
+    slots = await _without_holes(store, queue, slots, floor, tail)
+    present = set(slots)
+    wanted = [slot for slot in range(floor, tail + 1) if slot in present]
+    missing = [slot for slot in range(floor, tail + 1) if slot not in present]
+    async for slot, found in _read_in_order(store, queue, wanted):
+        while missing and missing[0] < slot:
+            damage.append(Corrupt(slot_key(queue, missing.pop(0)), 0, "is missing above the floor"))
+            state.doubt_everything()
+        if isinstance(found, Corrupt):
+            damage.append(found)
+            state.doubt_everything()
+        else:
+            epoch = max(epoch, found.header.epoch)
+            state.apply(found.header, found.records)
+    return Replayed(tail, floor, epoch + len(damage), state, [slot for slot in slots if slot < floor], damage)
+
+
+async def _floor_and_epoch(store: Store, queue: str, slots: list[int]) -> tuple[int, int]:
+    """What the last readable header says: an older floor only means that more is read."""
+    for slot in reversed(slots):
+        try:
+            header = await read_header(store, queue, slot)
+        except Corrupt:
+            continue
+        return header.floor, header.epoch
+    return slots[0], 0
+
+
+async def _without_holes(store: Store, queue: str, slots: list[int], floor: int, tail: int) -> list[int]:
+    """The slots up to `tail`, listed again where one above the floor seemed to be missing (J14)."""
+    for _ in range(_MISSING_LOOKS):
+        above = sum(1 for slot in slots if floor <= slot <= tail)
+        if above == tail - floor + 1:
+            break
+        slots = [slot for slot in await list_slots(store, queue) if slot <= tail]
+    return slots
+
+
+async def _read_in_order(store: Store, queue: str, slots: list[int]) -> AsyncIterator[tuple[int, Segment | Corrupt]]:
+    for start in range(0, len(slots), _READ_AHEAD):
+        batch = slots[start : start + _READ_AHEAD]
+        found = await asyncio.gather(*(_read_or_name(store, queue, slot) for slot in batch))
+        for slot, segment in zip(batch, found, strict=True):
+            yield slot, segment
+
+
+async def _read_or_name(store: Store, queue: str, slot: int) -> Segment | Corrupt:
+    try:
+        return await read_segment(store, queue, slot)
+    except Corrupt as damage:
+        return damage
+    except NotFound:
+        return Corrupt(slot_key(queue, slot), 0, "vanished while it was read")

@@ -1,0 +1,361 @@
+"""The one writer of a journal: group commit, the right to deliver, and the moment of being fenced (J1, J3, J6, J9).
+
+One segment is in flight, never two. What arrives meanwhile waits and goes into the next one, so the store's latency
+sets how many messages share a put and a lone message costs exactly one. Results of deliveries are in no hurry: they
+ride with the next segment and are written by themselves only after 5 ms of nothing else.
+
+    collect what waits -> seal -> put until the outcome is known -> apply to the state -> answer the waiters
+
+Who waits behind a put that does not end is refused after `commit_wait_s`; who waits in it is left unanswered after
+`answer_timeout_s`, for the message may still land.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nightmail.errors import Fenced, StoreUnavailable
+from nightmail.journal.arrival import Arrival
+from nightmail.journal.keys import slot_key
+from nightmail.journal.ownership import Ownership, put_slot
+from nightmail.journal.records import Accepted, BodyPlace, Claimed, Codec, Moved, Record, Tick, Voided
+from nightmail.journal.segment import NONCE_BYTES, SEGMENT_LIMIT_BYTES, Header, Placed, encode_segment, flag_of
+from nightmail.journal.state import LiveMessage, QueueState
+from nightmail.store.protocol import Buffer, PutBroken, PutFailed, Store
+from nightmail.store.settings import StoreSettings
+from nightmail.world import Clock, Randomness
+
+_SETTLE_LINGER_S = 0.005
+_WAITERS_LOOK_S = 0.5
+_RETRY_FIRST_S = 0.1
+_RETRY_MAX_S = 2.0
+_BACKLOG_LIMIT = 10_000
+
+Done = Callable[[], None]
+
+
+class Entry(NamedTuple):
+    """A record that waits for its place, and what to do once it is durable."""
+
+    record: Record
+    done: Done | None
+
+
+class Move(NamedTuple):
+    """A message to be carried forward out of `slot`: its envelope, and its body where that lies in the segment."""
+
+    message: LiveMessage
+    slot: int
+    record: Accepted | Moved
+    body: bytes
+
+
+class _Batch:
+    """A segment under way: what is in it, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.encoded: list[bytes] = []
+        self.bodies: list[Buffer] = []
+        self.bodies_bytes = 0
+        self.size_bytes = 0
+        self.flags = 0
+        self.entries: list[Entry] = []
+        self.arrivals: list[Arrival] = []
+        self.gives_right = False
+
+    def add(self, record: Record) -> None:
+        """Take a record in."""
+        data = Codec.encode(record)
+        self.records.append(record)
+        self.encoded.append(data)
+        self.size_bytes += len(data) + 4
+
+    def add_body(self, place: BodyPlace, buffers: list[Buffer] | tuple[Buffer, ...]) -> BodyPlace:
+        """Take a body in; where it lies now. One that is an object of its own stays where it is."""
+        if place.key:
+            return place
+        placed = BodyPlace(place.size_bytes, place.crc, self.bodies_bytes)
+        self.bodies += buffers
+        self.bodies_bytes += place.size_bytes
+        self.size_bytes += place.size_bytes
+        return placed
+
+    def placed(self, header: Header) -> list[Placed]:
+        """The records with their places."""
+        found = []
+        offset = header.records_begin
+        for record, data in zip(self.records, self.encoded, strict=True):
+            found.append(Placed(record, offset, len(data)))
+            offset += len(data)
+        return found
+
+
+class Journal:
+    """A queue that is ours: takes arrivals and records in, and tells whether we may deliver.
+
+    `is_busy` tells whether a delivery is in flight or due, which sets the promise. `on_fenced` is called once, with
+    the arrivals that provably are not in the log.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        randomness: Randomness,
+        settings: StoreSettings,
+        owned: Ownership,
+        *,
+        is_busy: Callable[[], bool],
+        on_fenced: Callable[[Journal, list[Arrival], str], None],
+    ) -> None:
+        self.name = owned.queue
+        self.state: QueueState = owned.state
+        self.epoch = owned.epoch
+        self.next_slot = owned.next_slot
+        self.floor = owned.floor
+        self.is_fenced = False
+        self.fault = ""
+        self.moves: deque[Move] = deque()
+        self.on_known: Callable[[Header], None] | None = None
+        self._store = store
+        self._clock = clock
+        self._randomness = randomness
+        self._settings = settings
+        self._is_busy = is_busy
+        self._on_fenced = on_fenced
+        self._arrivals: deque[Arrival] = deque()
+        self._entries: deque[Entry] = deque()
+        self._in_flight: _Batch | None = None
+        self._started = owned.started
+        self._promise_s = owned.promise_ms / 1000
+        self._right_until = self._started + self._promise_s - settings.margin_s
+        self._urgent = False
+        self._linger: asyncio.TimerHandle | None = None
+        self._waker: asyncio.Future[None] | None = None
+        self._looker: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin to write; the task ends when the journal is stopped or fenced."""
+        self._task = asyncio.get_running_loop().create_task(self._write(), name=f"journal {self.name}")
+        self._look_at_waiters()
+        return self._task
+
+    def accept(self, arrival: Arrival) -> None:
+        """Take a message in; it is answered by one of the arrival's methods."""
+        if self.is_fenced or self._stopping or len(self._arrivals) >= _BACKLOG_LIMIT:
+            arrival.refused(StoreUnavailable(f"queue {self.name} takes no mail at the moment"))
+            return
+        self._arrivals.append(arrival)
+        self._hurry()
+
+    def append(self, record: Record, done: Done | None = None, *, urgent: bool = False) -> None:
+        """Write a record down; `done` is called once it is durable, never if the queue is lost to another owner."""
+        self._entries.append(Entry(record, done))
+        if urgent:
+            self._hurry()
+        elif self._linger is None:
+            self._linger = asyncio.get_running_loop().call_later(_SETTLE_LINGER_S, self._lingered)
+
+    def move(self, move: Move) -> None:
+        """Carry a message forward with the next segment."""
+        self.moves.append(move)
+        self._hurry()
+
+    def may_deliver(self) -> bool:
+        """Whether the right to deliver lasts at this instant (J6)."""
+        return not self.is_fenced and self._clock.elapsed() < self._right_until
+
+    @property
+    def waiting(self) -> int:
+        """How many arrivals wait for their place, those of the segment in flight not counted."""
+        return len(self._arrivals)
+
+    async def stop(self, last: Record | None = None) -> None:
+        """Write down what waits, then `last`, and stop. Ends also when the queue is lost to another owner."""
+        if last is not None:
+            self._entries.append(Entry(last, None))
+        self._stopping = True
+        self._hurry()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        self._cancel_timers()
+
+    def abandon(self) -> None:
+        """Stop writing at once; what was in flight may or may not be in the log."""
+        self.is_fenced = True
+        if self._task is not None:
+            self._task.cancel()
+        self._cancel_timers()
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._linger, self._looker):
+            if timer is not None:
+                timer.cancel()
+        self._linger = self._looker = None
+
+    def _hurry(self) -> None:
+        self._urgent = True
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    def _lingered(self) -> None:
+        self._linger = None
+        self._hurry()
+
+    async def _write(self) -> None:
+        delay_s = _RETRY_FIRST_S
+        try:
+            while True:
+                await self._until_due()
+                batch = self._seal()
+                try:
+                    await self._put(batch)
+                except PutFailed as error:
+                    self._take_back(batch, error)
+                    await asyncio.sleep(delay_s)
+                    delay_s = min(2 * delay_s, _RETRY_MAX_S)
+                    continue
+                delay_s = _RETRY_FIRST_S
+                if self._stopping and not (self._entries or self._arrivals or self.moves):
+                    return
+        except (Fenced, PutBroken) as error:
+            self._fenced(error)
+
+    async def _until_due(self) -> None:
+        """Wait for something that hurries, or for the moment at which the promise asks for a slot."""
+        loop = asyncio.get_running_loop()
+        share = 3 if self._promise_s <= self._settings.lease_s else 2
+        wait_s = self._started + self._promise_s / share - self._clock.elapsed()
+        if not self._urgent and not self._stopping and wait_s > 0:
+            self._waker = loop.create_future()
+            timer = loop.call_later(wait_s, self._hurry)
+            try:
+                await self._waker
+            finally:
+                timer.cancel()
+                self._waker = None
+        self._urgent = False
+
+    def _seal(self) -> _Batch:
+        """Collect what waits, up to a segment's limit; what is carried forward stands first.
+
+        A message carried forward is written as it stands in the state, which knows nothing of this segment's own
+        records: they must come after it.
+        """
+        batch = _Batch()
+        while self.moves and batch.size_bytes < SEGMENT_LIMIT_BYTES:
+            self._seal_move(batch, self.moves.popleft())
+        while self._entries and batch.size_bytes < SEGMENT_LIMIT_BYTES:
+            entry = self._entries.popleft()
+            batch.entries.append(entry)
+            batch.add(entry.record)
+            batch.flags |= flag_of(entry.record)
+            batch.gives_right = batch.gives_right or type(entry.record) is Claimed
+        limit = SEGMENT_LIMIT_BYTES - self._settings.inline_body_bytes
+        while self._arrivals and batch.size_bytes < limit:
+            self._seal_arrival(batch, self._arrivals.popleft())
+        if not batch.records:
+            batch.add(Tick())
+        self._urgent = bool(self._entries or self._arrivals or self.moves)
+        return batch
+
+    def _seal_move(self, batch: _Batch, move: Move) -> None:
+        message = move.message
+        if message.id not in self.state.messages or message.slot != move.slot:
+            return
+        place = batch.add_body(move.record.body, [move.body])
+        batch.add(Moved(message.id, move.record.envelope, place, message.arrival, message.progress()))
+
+    def _seal_arrival(self, batch: _Batch, arrival: Arrival) -> None:
+        place = batch.add_body(arrival.place, tuple(arrival.body))
+        claimed = arrival.claim()
+        batch.gives_right = batch.gives_right or bool(claimed)
+        batch.add(Accepted(arrival.id, arrival.envelope, place, arrival.arrival, claimed))
+        batch.arrivals.append(arrival)
+
+    async def _put(self, batch: _Batch) -> None:
+        """Put the batch into the next slot. Raises: Fenced, PutBroken, PutFailed."""
+        busy = batch.gives_right or self._is_busy()
+        promise_s = self._settings.lease_s if busy else max(self._settings.idle_tick_s, self._settings.lease_s)
+        slot = self.next_slot
+        floor = self.state.floor(slot)
+        header, data = encode_segment(
+            batch.encoded, batch.bodies,
+            queue=self.name, slot=slot, epoch=self.epoch, nonce=self._randomness.token(NONCE_BYTES),
+            floor=floor, promise_ms=int(promise_s * 1000), flags=batch.flags,
+        )  # fmt: skip
+        self._in_flight = batch
+        started = self._clock.elapsed()
+        try:
+            await put_slot(self._store, slot_key(self.name, slot), data)
+        except PutFailed:
+            self._in_flight = None
+            raise
+        self._in_flight = None
+        self._started, self._promise_s = started, promise_s
+        self._right_until = started + promise_s - self._settings.margin_s
+        self.next_slot, self.floor, self.fault = slot + 1, floor, ""
+        self._known(batch, header)
+
+    def _known(self, batch: _Batch, header: Header) -> None:
+        """The segment is in its slot and ours: what it says is so."""
+        self.state.apply(header, batch.placed(header))
+        for entry in batch.entries:
+            if entry.done is not None:
+                entry.done()
+        messages = self.state.messages
+        for arrival in batch.arrivals:
+            if not arrival.committed(messages[arrival.id]):
+                self.append(Voided(arrival.id))
+        if self.on_known is not None:
+            self.on_known(header)
+
+    def _take_back(self, batch: _Batch, error: PutFailed) -> None:
+        """The segment is nowhere: refuse its arrivals, keep its records for the next attempt."""
+        self.fault = str(error)
+        self._entries.extendleft(reversed(batch.entries))
+        self._urgent = True
+        for arrival in batch.arrivals:
+            arrival.refused(error)
+        self._refuse_waiting(error)
+
+    def _refuse_waiting(self, error: StoreUnavailable, *, since: float | None = None) -> None:
+        while self._arrivals and (since is None or self._arrivals[0].waits_since < since):
+            self._arrivals.popleft().refused(error)
+
+    def _look_at_waiters(self) -> None:
+        """Nobody waits for ever behind, or in, a put that does not end (J3)."""
+        now = self._clock.elapsed()
+        if self._in_flight is not None:
+            patience = now - self._settings.commit_wait_s
+            if self._arrivals and self._arrivals[0].waits_since < patience:
+                self.fault = "the store does not answer"
+                self._refuse_waiting(StoreUnavailable(self.fault), since=patience)
+            patience = now - self._settings.answer_timeout_s
+            for arrival in self._in_flight.arrivals:
+                if arrival.waits_since < patience:
+                    arrival.left_unanswered()
+        self._looker = asyncio.get_running_loop().call_later(_WAITERS_LOOK_S, self._look_at_waiters)
+
+    def _fenced(self, error: Fenced | PutBroken) -> None:
+        """The queue is not ours any more: touch it no more, hand over what provably never landed (J9)."""
+        self.is_fenced = True
+        batch, self._in_flight = self._in_flight, None
+        orphans: list[Arrival] = []
+        if batch is not None:
+            if isinstance(error, Fenced):
+                orphans += batch.arrivals
+            else:
+                for arrival in batch.arrivals:
+                    arrival.left_unanswered()
+        orphans += self._arrivals
+        self._arrivals.clear()
+        self._entries.clear()
+        self._cancel_timers()
+        self._on_fenced(self, orphans, str(error))
