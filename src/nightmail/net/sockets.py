@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 
@@ -60,6 +61,8 @@ def is_local_address(address: str) -> bool:
     The kernel sends to itself from the very address it sends to; no packet is sent to find out. Trying to bind it
     would not tell where `ip_nonlocal_bind` is set, as it is beside keepalived.
     """
+    if ipaddress.ip_address(address).is_loopback:
+        return True
     family = socket.AF_INET6 if ip_version(address) == 6 else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
