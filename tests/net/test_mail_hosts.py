@@ -9,7 +9,7 @@ from nightmail.errors import PermanentFailure, TemporaryFailure
 from nightmail.mail.reply import Reply
 from nightmail.net.addresses import HostPort, Target
 from nightmail.net.dns import Exchanger
-from nightmail.net.mail_hosts import MailHosts, OwnHosts
+from nightmail.net.mail_hosts import MailHosts, OwnHostsfrom nightmail.routing.route import parse_route
 
 DOWN = "down"
 
@@ -202,6 +202,19 @@ def test_a_broken_literal_is_a_permanent_failure(literal: str) -> None:
 
 def test_a_fixed_host_is_looked_up_without_mx() -> None:
     assert asyncio.run(hosts().fixed("mx.example.net", 2526))[0] == Target("mx.example.net", "2001:db8::1", 2526)
+
+
+@pytest.mark.parametrize(
+    ("route", "first"),
+    [
+        ("smtp:example.net", "mx.example.net[2001:db8::1]:25"),
+        ("smtp:[mx.example.net]:2526", "mx.example.net[2001:db8::1]:2526"),
+        ("lmtp:[192.0.2.1]:24", "192.0.2.1[192.0.2.1]:24"),
+        ("lmtp:unix:/run/lmtp", "unix[/run/lmtp]"),
+    ],
+)
+def test_a_route_says_how_its_targets_are_found(route: str, first: str) -> None:
+    assert str(asyncio.run(hosts().of(parse_route(route, "routes:1")))[0]) == first
 
 
 def test_a_fixed_host_that_is_ourselves_is_refused() -> None:

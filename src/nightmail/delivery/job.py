@@ -83,16 +83,26 @@ class Job(Protocol):
         """The message."""
         ...
 
+    @property
+    def repeated(self) -> bool:
+        """Whether an earlier attempt may have got through, so that a Maildir has to be searched for its file."""
+        ...
+
     def may_finish(self) -> bool:
         """Whether the right to deliver stands now (J6).
 
         Asked in the same step that writes the final dot or links the Maildir file; False means that the attempt is
-        broken off before that and its recipients are deferred. May be asked from the thread that does the linking.
+        broken off before that and its recipients are deferred. A Maildir asks from the thread that links: the answer
+        may only read the clock.
         """
         ...
 
     def finishing(self) -> None:
-        """Noted just before that write: from here on an unknown answer is ambiguous (J8)."""
+        """Noted just before that write: from here on an unknown answer is ambiguous (J8).
+
+        Like `may_finish` it may come from another thread, and it comes again where the next hop limits recipients and
+        the message takes several transactions.
+        """
         ...
 
     def finished(self, outcomes: list[Outcome]) -> None:

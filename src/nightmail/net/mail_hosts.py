@@ -18,6 +18,7 @@ from nightmail.mail.reply import Reply
 from nightmail.net.addresses import HostPort, Target, ip_version, is_ip, parse_host_port, parse_literal
 from nightmail.net.dns import Dns, Exchanger
 from nightmail.net.sockets import is_local_address
+from nightmail.routing.route import Route
 from nightmail.world import Randomness
 
 _EXCHANGERS_MAX = 32
@@ -77,6 +78,12 @@ class MailHosts:
         self._randomness = randomness
         self._own = own
         self._addresses_tried = addresses_tried
+
+    async def of(self, route: Route) -> list[Target]:
+        """The targets of an SMTP or LMTP route. Raises: as `by_mx` and `fixed` do."""
+        if route.path:
+            return [Target("unix", route.path, 0)]
+        return await (self.by_mx if route.by_mx else self.fixed)(route.host, route.port)
 
     async def by_mx(self, domain: str, port: int = 25) -> list[Target]:
         """The targets for mail to `domain`, the first to try first; an address literal is its own and only one.
