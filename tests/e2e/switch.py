@@ -1,0 +1,219 @@
+"""A real `nightmail serve` under test: its configuration, its start and end, its commands and its log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.e2e.processes import is_alive, tree
+from tests.e2e.waiting import until
+
+NIGHTMAIL = str(Path(sys.executable).parent / "nightmail")
+Settings = Mapping[str, Mapping[str, object]]
+Tables = Mapping[str, str]
+
+LOCAL_ONLY: Tables = {
+    "domains": "example.org local\n",
+    "routes": "example.org maildir:{mail}/{{local_part}}\n",
+    "mailboxes": "alice@example.org\nbob@example.org\n",
+    "aliases": "",
+    "clients": "127.0.0.0/8 relay\n",
+}
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def as_toml(sections: Settings) -> str:
+    """Sections of plain keys as TOML; a JSON string, number, boolean or list is one of TOML, too."""
+    lines: list[str] = []
+    for name, entries in sections.items():
+        lines += [f"[{name}]" if not name.startswith("[") else name]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in entries.items()] + [""]
+    return "\n".join(lines)
+
+
+class Switch:
+    """One server in a directory of its own. As a context manager it is started, and killed in the end.
+
+    `settings` are merged into the configuration by section; `[listener]` stands for its one listener. `store` may
+    lie elsewhere than in the directory. In `tables`, `{mail}` stands for the directory of the Maildirs, and other
+    braces are doubled.
+    """
+
+    def __init__(
+        self, directory: Path, tables: Tables = LOCAL_ONLY, settings: Settings | None = None, store: Path | None = None
+    ) -> None:
+        self.directory = directory
+        self.store = store or directory / "store"
+        self.mail = directory / "mail"
+        self.log_file = directory / "nightmail.log"
+        self.config_file = directory / "nightmail.toml"
+        self.port = free_port()
+        self.http_port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        for each in (self.directory, self.mail, self.store):
+            each.mkdir(parents=True, exist_ok=True)
+        self.write_tables(tables)
+        self.configure(settings or {})
+
+    def configure(self, settings: Settings) -> None:
+        """Write the configuration file anew."""
+        sections: dict[str, dict[str, object]] = {
+            "server": {"name": "mx1", "hostname": "mx1.example.net", "run_directory": "run"},
+            "servers.mx1": {
+                "heartbeat": f"127.0.0.1:{free_port()}",
+                "smtp": f"127.0.0.1:{self.port}",
+                "http": f"127.0.0.1:{self.http_port}",
+            },
+            "store": {"url": f"file://{self.store}", "lease_s": 1.0},
+            "[[listener]]": {"address": f"127.0.0.1:{self.port}", "service": "smtp"},
+            "tables": {"directory": "tables"},
+        }
+        for name, entries in settings.items():
+            sections.setdefault(name, {}).update(entries)
+        self.config_file.write_text(as_toml(sections))
+
+    def write_tables(self, tables: Tables) -> None:
+        """Write the named tables; the others stay as they are."""
+        (self.directory / "tables").mkdir(exist_ok=True)
+        for name, text in tables.items():
+            (self.directory / "tables" / name).write_text(text.format(mail=self.mail))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, _tb: TracebackType | None) -> None:
+        self.kill()
+        if error is not None:
+            error.add_note(f"--- the end of {self.log_file}\n" + "\n".join(self.log().splitlines()[-60:]))
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the server without waiting for it."""
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [NIGHTMAIL, "serve", "--config", str(self.config_file)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self.process
+
+    def start(self, timeout_s: float = 20.0) -> None:
+        """Start the server and wait until it is ready for mail."""
+        process = self.spawn()
+
+        def ready() -> bool:
+            if process.poll() is not None:
+                raise AssertionError(f"nightmail ended with {process.returncode} at its start:\n{self.log()[-3000:]}")
+            return self.is_ready()
+
+        try:
+            until(ready, f"ready for mail\n{self.log()[-3000:]}", timeout_s)
+        except AssertionError:
+            self.kill()
+            raise
+
+    def is_ready(self) -> bool:
+        """Whether /ready answers 200."""
+        return self.http("/ready")[0] == 200
+
+    def http(self, path: str) -> tuple[int, str]:
+        """Status and text of a page of the admin address; status 0 if nobody answers."""
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def running(self) -> subprocess.Popen[bytes]:
+        """The supervisor's process."""
+        assert self.process is not None, "not started"
+        return self.process
+
+    def pids(self) -> list[int]:
+        """The supervisor and all its children."""
+        return tree(self.running().pid)
+
+    def stop(self, timeout_s: float = 20.0) -> int:
+        """SIGTERM, as an init system does it; the exit status."""
+        process = self.running()
+        pids = self.pids()
+        process.terminate()
+        status = process.wait(timeout_s)
+        until(lambda: not any(map(is_alive, pids)), f"the end of {pids}")
+        return status
+
+    def kill(self) -> None:
+        """kill -9 of the supervisor, which must take its children with it."""
+        if self.process is None:
+            return
+        pids = self.pids() if self.process.poll() is None else []
+        self.process.kill()
+        self.process.wait()
+        try:
+            until(lambda: not any(map(is_alive, pids)), f"the end of the children of a killed supervisor: {pids}", 5.0)
+        finally:
+            for pid in filter(is_alive, pids):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def nightmail(self, *words: str, stdin: bytes = b"", timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
+        """Run a command of nightmail for this server."""
+        command = [NIGHTMAIL, *words, "--config", str(self.config_file)]
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False)
+        text = (done.stdout.decode(), done.stderr.decode())
+        return subprocess.CompletedProcess(command, done.returncode, *text)
+
+    def facts(self, *words: str) -> Any:
+        """What a command prints with --json."""
+        done = self.nightmail(*words, "--json")
+        assert done.returncode == 0, f"{words}: exit {done.returncode}: {done.stderr or done.stdout}"
+        return json.loads(done.stdout)
+
+    def queued(self) -> int:
+        """How many messages its queues hold."""
+        return sum(queue["messages"] for queue in self.facts("status")["queues"])
+
+    def log(self) -> str:
+        """Everything logged so far, by all starts."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def logged(self, *patterns: str) -> list[str]:
+        """The log's lines in which every pattern is found."""
+        return [line for line in self.log().splitlines() if all(re.search(pattern, line) for pattern in patterns)]
+
+    def maildir(self, user: str) -> list[Path]:
+        """The messages in a user's Maildir."""
+        return sorted((self.mail / user / "new").glob("*"))
+
+    def wait_for_mail(self, user: str, count: int = 1, timeout_s: float = 15.0) -> list[bytes]:
+        """The texts of a user's messages, once there are `count`."""
+        files = until(
+            lambda: self.maildir(user)[: count or None] if len(self.maildir(user)) >= count else [],
+            f"{count} messages for {user}",
+            timeout_s,
+        )
+        return [file.read_bytes() for file in files]
