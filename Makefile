@@ -40,7 +40,7 @@ check: $(READY) docs
 	$(BIN)/lint-imports --no-logo
 
 docs: $(READY)
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W -E --keep-going -q -b html docs docs/_build/html
 
 bench: $(READY)
 	@scripts/apt-needs smtp-source=postfix

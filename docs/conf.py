@@ -12,7 +12,6 @@ release = __version__
 extensions = ["myst_parser"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
-suppress_warnings = ["toc.empty_glob"]  # a reference that is not generated yet
 
 html_theme = "furo"
 html_title = f"nightmail {release}"
