@@ -1,0 +1,189 @@
+"""Reads a configuration file as a server is to run it: checked as a whole, defaults filled in, paths made absolute."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from nightmail.config.expecting import settings_of
+from nightmail.config.parsing import Parser, nearest
+from nightmail.config.settings import Config, HeartbeatSettings, ServerSettings, SubmissionSettings
+from nightmail.errors import ConfigInvalid
+from nightmail.net.addresses import is_ip, parse_host_port
+from nightmail.routing.settings import TablesSettings
+from nightmail.store.settings import StoreSettings
+
+DNS_PORT = 53
+
+_NAME = re.compile(r"[A-Za-z0-9-]{1,63}")
+_FILE_URL = re.compile(r"file:(?://)?(?!/)(.+)")
+
+_Settings = TypeVar("_Settings", bound=msgspec.Struct)
+
+
+def load(path: str, name: str | None = None) -> Config:
+    """The configuration in the file at `path`, for the server `name` (default: the one that the file names).
+
+    Raises:
+        ConfigInvalid: the file can't be read, or something in it is wrong.
+    """
+    parser = Parser(_read_text(path), path)
+    config = parser.parse()
+    _check_servers(config, parser)
+    config = msgspec.structs.replace(config, server=_identify(config, parser, name))
+    _check_listeners(config, parser)
+    _check_addresses(config, parser)
+    return _complete(config, os.path.abspath(path))
+
+
+def _read_text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise ConfigInvalid(path, f"it can't be read: {error.strerror}", "name the file with --config FILE") from error
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigInvalid(f"{path}:{line}", "this line is not UTF-8", "store the file as UTF-8") from error
+
+
+def _identify(config: Config, parser: Parser, override: str | None) -> ServerSettings:
+    """The server's own settings under the name that it goes by."""
+    given = override or config.server.name or (next(iter(config.servers)) if len(config.servers) == 1 else "")
+    path = ("server", "name")
+    if not given:
+        raise parser.fault(("server",), "[server] has no name", "write name = ..., or give --name")
+    _check_name(given, parser, path)
+    if config.servers and given not in config.servers:
+        near = nearest(given, config.servers)
+        right = f"did you mean {near}?" if near else f"the servers are {', '.join(config.servers)}"
+        raise parser.fault(path, f"there is no [servers.{given}] for the server {given}", right)
+    return msgspec.structs.replace(config.server, name=given)
+
+
+def _check_name(name: str, parser: Parser, path: tuple[str, ...]) -> None:
+    if not _NAME.fullmatch(name):
+        wrong = f"{name!r} can't be the name of a server"
+        raise parser.fault(path, wrong, "a name is made of letters, digits and -, at most 63 of them")
+
+
+def _check_servers(config: Config, parser: Parser) -> None:
+    """Several servers must be able to tell and to reach one another; one by itself needs nothing (R1)."""
+    for name in config.servers:
+        _check_name(name, parser, ("servers", name))
+    if len(config.servers) < 2:
+        return
+    heartbeats: dict[str, str] = {}
+    for name, entry in config.servers.items():
+        path = ("servers", name, "heartbeat")
+        if not entry.heartbeat:
+            raise parser.fault(path, f"[servers.{name}] has no heartbeat", "with several servers each needs one")
+        other = heartbeats.setdefault(entry.heartbeat, name)
+        if other != name:
+            wrong = f"[servers.{name}] heartbeat is also that of {other}"
+            raise parser.fault(path, wrong, "give each server an address of its own")
+    if not config.heartbeat.secret_file:
+        raise parser.fault(
+            ("heartbeat",),
+            "[heartbeat] has no secret_file",
+            "with several servers it names the file with the key that all of them share",
+        )
+
+
+def _check_listeners(config: Config, parser: Parser) -> None:
+    if not config.listeners:
+        raise parser.fault((), "there is no [[listener]]", 'write [[listener]] and below it address = "127.0.0.1:2525"')
+    seen: set[str] = set()
+    for index, listener in enumerate(config.listeners):
+        path = ("listener", index, "address")
+        parser.check(partial(_check_bindable, listener.address), path)
+        if listener.address in seen and not listener.address.endswith(":0"):
+            raise parser.fault(path, "[[listener]] address stands twice", "give each listener an address of its own")
+        seen.add(listener.address)
+        parser.check(partial(_check_networks, listener.proxy_from), ("listener", index, "proxy_from"))
+
+
+def _check_bindable(address: str) -> None:
+    if not is_ip(parse_host_port(address).host):
+        raise ValueError("its host is not an IP address; write 0.0.0.0:PORT for all of IPv4, [::]:PORT for all of IPv6")
+
+
+def _check_addresses(config: Config, parser: Parser) -> None:
+    parser.check(partial(_check_ips, config.server.own_addresses), ("server", "own_addresses"))
+    parser.check(partial(_check_resolvers, config.dns.resolvers), ("dns", "resolvers"))
+
+
+def _check_ips(addresses: tuple[str, ...]) -> None:
+    for address in addresses:
+        if not is_ip(address):
+            raise ValueError(f"{address!r} is not an IP address; write it as in 192.0.2.1 or 2001:db8::1")
+
+
+def _check_resolvers(resolvers: tuple[str, ...]) -> None:
+    for resolver in resolvers:
+        if not is_ip(parse_host_port(resolver, DNS_PORT).host):
+            raise ValueError(f"{resolver!r} is not an IP address; write it as in 192.0.2.53 or 127.0.0.1:5353")
+
+
+def _check_networks(networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"{error}; write a network as in 192.0.2.0/24 or 2001:db8::/32") from error
+
+
+def _complete(config: Config, path: str) -> Config:
+    """The configuration with nothing left to be guessed by those who use it."""
+    base = os.path.dirname(path)
+    server = _complete_server(config.server, base)
+    submission = config.submission
+    if not submission.drop_directory:
+        drop = os.path.join(server.run_directory, "drop")
+        submission = msgspec.structs.replace(submission, drop_directory=drop)
+    return msgspec.structs.replace(
+        config,
+        path=path,
+        server=server,
+        heartbeat=_absolute(HeartbeatSettings, config.heartbeat, base),
+        tables=_absolute(TablesSettings, config.tables, base),
+        submission=_absolute(SubmissionSettings, submission, base),
+        store=_absolute_url(config.store, base),
+    )
+
+
+def _complete_server(server: ServerSettings, base: str) -> ServerSettings:
+    directory = server.run_directory or os.path.join("run", server.name)
+    hostname = server.hostname or qualified_name(server.name)
+    return _absolute(ServerSettings, msgspec.structs.replace(server, run_directory=directory, hostname=hostname), base)
+
+
+def qualified_name(name: str) -> str:
+    """The fully qualified form of a server's name, as the resolver knows it, or else that of this host."""
+    candidates = (socket.getfqdn(name), socket.getfqdn())
+    return next((found for found in candidates if "." in found and not found.endswith(".arpa")), name)
+
+
+def _absolute(cls: type[_Settings], settings: _Settings, base: str) -> _Settings:
+    changed: dict[str, Any] = {}
+    for name, setting in settings_of(cls).items():
+        path = getattr(settings, name)
+        if setting.extra.get("path") and path:
+            changed[name] = os.path.normpath(os.path.join(base, path))
+    return msgspec.structs.replace(settings, **changed)
+
+
+def _absolute_url(store: StoreSettings, base: str) -> StoreSettings:
+    """A store's `file:` URL may be relative too: `file:store`."""
+    relative = _FILE_URL.fullmatch(store.url)
+    if not relative:
+        return store
+    return msgspec.structs.replace(store, url="file://" + os.path.normpath(os.path.join(base, relative[1])))

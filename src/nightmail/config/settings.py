@@ -1,0 +1,126 @@
+"""What an administrator may say about the servers themselves, and the whole configuration as one value."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from nightmail.delivery.settings import DeliverySettings
+from nightmail.net.settings import DnsSettings, ListenerSettings
+from nightmail.queue.settings import QueueSettings
+from nightmail.routing.settings import TablesSettings
+from nightmail.smtp.settings import SmtpSettings
+from nightmail.store.settings import StoreSettings
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[server]`: which server this is and how it runs."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="The name of this server and the first part of its queues' names: letters, digits and `-`; "
+            "`--name` overrides it."
+        ),
+    ] = ""
+    hostname: Annotated[
+        str, Meta(description="The host name announced in SMTP; default: the fully qualified form of the name.")
+    ] = ""
+    workers: Annotated[int, Meta(description="Switches to run; 0: one for each core.", ge=0, le=1024)] = 1
+    run_directory: Annotated[
+        str, Meta(description="Sockets, pid and local files; default: run/NAME.", extra={"path": True})
+    ] = ""
+    user: Annotated[
+        str, Meta(description="The user that a server started as root becomes once its ports are bound.")
+    ] = ""
+    own_addresses: Annotated[
+        tuple[str, ...],
+        Meta(description="IP addresses of balancers that lead back to this cluster, for the detection of mail loops."),
+    ] = ()
+    log_format: Annotated[
+        Literal["logfmt", "json"], Meta(description="How a line of the log is written: `key=value` words, or JSON.")
+    ] = "logfmt"
+
+
+class ServerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[servers.NAME]`: how the others reach one server of the cluster; this one has an entry too."""
+
+    heartbeat: Annotated[
+        str, Meta(description="`host:port` that takes the other servers' heartbeats, by UDP.", extra={"endpoint": True})
+    ] = ""
+    smtp: Annotated[
+        str, Meta(description="`host:port` of its SMTP service, as a balancer reaches it.", extra={"endpoint": True})
+    ] = ""
+    http: Annotated[
+        str,
+        Meta(
+            description="`host:port` on which `/live`, `/ready` and `/metrics` are answered; empty: nowhere.",
+            extra={"endpoint": True},
+        ),
+    ] = ""
+    group: Annotated[
+        str, Meta(description="The servers that protect one another; default: all servers of a site are one group.")
+    ] = ""
+    site: Annotated[str, Meta(description="The place where it stands, with a store of its own.")] = "main"
+
+
+class HeartbeatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[heartbeat]`: how servers recognise one another."""
+
+    secret_file: Annotated[
+        str,
+        Meta(
+            description="The file with the key that authenticates heartbeats; needed with two or more servers.",
+            extra={"path": True},
+        ),
+    ] = ""
+
+
+class SubmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[submission]`: mail from programs on this machine, by `nightmail sendmail`."""
+
+    drop_directory: Annotated[
+        str,
+        Meta(
+            description="Where their mail is kept while no switch runs; default: `drop` in the run directory.",
+            extra={"path": True},
+        ),
+    ] = ""
+    group: Annotated[
+        str, Meta(description="The group that owns the drop directory; default: that of the server's process.")
+    ] = ""
+
+
+class BalancerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[balancer]`: the load balancer in front of the servers."""
+
+    address: Annotated[str, Meta(description="`host:port` to which clients connect.", extra={"endpoint": True})]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, rename={"listeners": "listener"}):
+    """A whole configuration, checked, with every path absolute and every default filled in.
+
+    `path` is the file it was read from; relative paths are relative to its directory, `base`.
+    """
+
+    server: ServerSettings
+    servers: dict[str, ServerEntry]
+    heartbeat: HeartbeatSettings
+    store: StoreSettings
+    listeners: tuple[ListenerSettings, ...]
+    smtp: SmtpSettings
+    tables: TablesSettings
+    queue: QueueSettings
+    delivery: DeliverySettings
+    dns: DnsSettings
+    submission: SubmissionSettings
+    balancer: BalancerSettings | None = None
+    path: str = ""
+
+    @property
+    def base(self) -> str:
+        """The directory that relative paths start from."""
+        return os.path.dirname(self.path)
