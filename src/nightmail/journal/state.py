@@ -16,7 +16,8 @@ from typing import NamedTuple
 from nightmail.journal.records import (
     AMBIGUOUS,
     DEFERRED,
-    WITHDRAWN,
+    DELIVERED,
+    FAILED,
     Accepted,
     Adopted,
     BodyPlace,
@@ -48,15 +49,16 @@ class LiveMessage:
     """A message that is accepted and not finished, as far as the log is known.
 
     `slot`, `offset` and `size` find the record that holds its envelope; `body_bytes` is the body's size and
-    `aside` tells that it is an object of its own. The rest is its progress (see `records.Progress`).
+    `aside` tells that it is an object of its own. `wait_until` belongs to the schedule that it waits in. The rest is
+    its progress (see `records.Progress`).
     """
 
     __slots__ = (
         "ambiguous", "arrival", "aside", "attempts", "body_bytes", "claimed", "delay_reported", "drop", "held", "id",
-        "next_attempt", "offset", "pending", "reply", "size", "slot",
+        "next_attempt", "offset", "pending", "reply", "size", "slot", "wait_until",
     )  # fmt: skip
 
-    def __init__(self, id: str, arrival: float, pending: tuple[int, ...], body: BodyPlace) -> None:  # noqa: A002
+    def __init__(self, id: str, arrival: float, pending: tuple[int, ...], body: BodyPlace) -> None:
         self.id = id
         self.arrival = arrival
         self.pending = pending
@@ -66,6 +68,7 @@ class LiveMessage:
         self.claimed: tuple[int, ...] = ()
         self.attempts = 0
         self.next_attempt = 0.0
+        self.wait_until = 0.0
         self.held = self.delay_reported = self.ambiguous = self.drop = False
         self.reply: Reply | None = None
 
@@ -180,25 +183,19 @@ class QueueState:
         message = self.messages.get(record.id)
         if message is None:
             return
-        ended = {result.recipient for result in record.results}
-        done = set()
-        attempted = False
-        for result in record.results:
-            attempted = attempted or result.outcome != WITHDRAWN
-            if result.outcome == AMBIGUOUS:
-                message.ambiguous = True
-            elif result.outcome not in (DEFERRED, WITHDRAWN):
-                done.add(result.recipient)
-            if result.reply is not None and result.outcome in (DEFERRED, AMBIGUOUS):
-                message.reply = self._shared(result.reply)
-        if len(done) >= len(message.pending) and done.issuperset(message.pending):
+        done = {result.recipient for result in record.results if result.outcome in (DELIVERED, FAILED)}
+        if done.issuperset(message.pending):
             self._finish(record.id)
             return
+        for result in record.results:
+            message.ambiguous = message.ambiguous or result.outcome == AMBIGUOUS
+            if result.reply is not None and result.outcome in (DEFERRED, AMBIGUOUS):
+                message.reply = self._shared(result.reply)
+        ended = {result.recipient for result in record.results}
         message.claimed = tuple(index for index in message.claimed if index not in ended)
-        if done:
-            message.pending = tuple(index for index in message.pending if index not in done)
-        message.attempts += attempted
-        message.next_attempt = record.next_attempt
+        message.pending = tuple(index for index in message.pending if index not in done)
+        message.attempts = max(message.attempts, record.attempts)
+        message.next_attempt = max(message.next_attempt, record.next_attempt)
         message.delay_reported = message.delay_reported or record.delay_reported
         message.held = message.held or record.hold
 
