@@ -96,6 +96,7 @@ class Held:
             self._answer.set_exception(error)
 
     async def stand(self, key: str, effect: Callable[[], T]) -> T:
+        """The call's side: be there, and wait for what the test decides."""
         self.key = key
         self._effect = effect
         self._reached.set()
