@@ -91,14 +91,17 @@ class Settlement(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """How an attempt ended, recipient by recipient, and when the next one is due (wall-clock seconds).
+    """How an attempt ended, recipient by recipient.
 
-    `delay_reported` stands where the same segment accepts the report of the delay (J13).
+    `next_attempt` is when the deferred recipients are due again (wall-clock seconds), `attempts` how many there have
+    been. `delay_reported` stands where the same segment accepts the report of the delay (J13), `hold` where an
+    ambiguous delivery waits for an operator (J8).
     """
 
     id: str
     results: tuple[Settlement, ...]
     next_attempt: float = 0.0
+    attempts: int = 0
     delay_reported: bool = False
     hold: bool = False
 

@@ -23,6 +23,7 @@ from nightmail.store.protocol import Buffer
 MAGIC = b"nightml1"
 VERSION = 1
 SEGMENT_LIMIT_BYTES = 8 << 20
+INLINE_BODY_BYTES = 1 << 20
 NONCE_BYTES = 16
 _QUEUE_BYTES = 96
 _HEADER = struct.Struct(f">8sHHIQQ{NONCE_BYTES}sQIIII{_QUEUE_BYTES}s")

@@ -22,7 +22,15 @@ from nightmail.journal.arrival import Arrival
 from nightmail.journal.keys import slot_key
 from nightmail.journal.ownership import Ownership, put_slot
 from nightmail.journal.records import Accepted, BodyPlace, Claimed, Codec, Moved, Record, Tick, Voided
-from nightmail.journal.segment import NONCE_BYTES, SEGMENT_LIMIT_BYTES, Header, Placed, encode_segment, flag_of
+from nightmail.journal.segment import (
+    INLINE_BODY_BYTES,
+    NONCE_BYTES,
+    SEGMENT_LIMIT_BYTES,
+    Header,
+    Placed,
+    encode_segment,
+    flag_of,
+)
 from nightmail.journal.state import LiveMessage, QueueState
 from nightmail.store.protocol import Buffer, PutBroken, PutFailed, Store
 from nightmail.store.settings import StoreSettings
@@ -38,10 +46,11 @@ Done = Callable[[], None]
 
 
 class Entry(NamedTuple):
-    """A record that waits for its place, and what to do once it is durable."""
+    """A record that waits for its place, what to do once it is durable, and a report that belongs with it (J13)."""
 
     record: Record
     done: Done | None
+    report: Arrival | None = None
 
 
 class Move(NamedTuple):
@@ -132,7 +141,7 @@ class Journal:
         self._in_flight: _Batch | None = None
         self._started = owned.started
         self._promise_s = owned.promise_ms / 1000
-        self._right_until = self._started + self._promise_s - settings.margin_s
+        self._right_until = self._right_from(self._started, self._promise_s)
         self._urgent = False
         self._linger: asyncio.TimerHandle | None = None
         self._waker: asyncio.Future[None] | None = None
@@ -154,9 +163,14 @@ class Journal:
         self._arrivals.append(arrival)
         self._hurry()
 
-    def append(self, record: Record, done: Done | None = None, *, urgent: bool = False) -> None:
-        """Write a record down; `done` is called once it is durable, never if the queue is lost to another owner."""
-        self._entries.append(Entry(record, done))
+    def append(
+        self, record: Record, done: Done | None = None, *, report: Arrival | None = None, urgent: bool = False
+    ) -> None:
+        """Write a record down; `done` is called once it is durable, never if the queue is lost to another owner.
+
+        `report` is accepted in the same segment (J13).
+        """
+        self._entries.append(Entry(record, done, report))
         if urgent:
             self._hurry()
         elif self._linger is None:
@@ -257,9 +271,13 @@ class Journal:
             batch.add(entry.record)
             batch.flags |= flag_of(entry.record)
             batch.gives_right = batch.gives_right or type(entry.record) is Claimed
-        limit = SEGMENT_LIMIT_BYTES - self._settings.inline_body_bytes
+            if entry.report is not None:
+                self._seal_arrival(batch, entry.report)
+        limit = SEGMENT_LIMIT_BYTES - INLINE_BODY_BYTES
         while self._arrivals and batch.size_bytes < limit:
-            self._seal_arrival(batch, self._arrivals.popleft())
+            arrival = self._arrivals.popleft()
+            batch.arrivals.append(arrival)
+            self._seal_arrival(batch, arrival)
         if not batch.records:
             batch.add(Tick())
         self._urgent = bool(self._entries or self._arrivals or self.moves)
@@ -277,12 +295,11 @@ class Journal:
         claimed = arrival.claim()
         batch.gives_right = batch.gives_right or bool(claimed)
         batch.add(Accepted(arrival.id, arrival.envelope, place, arrival.arrival, claimed))
-        batch.arrivals.append(arrival)
 
     async def _put(self, batch: _Batch) -> None:
         """Put the batch into the next slot. Raises: Fenced, PutBroken, PutFailed."""
         busy = batch.gives_right or self._is_busy()
-        promise_s = self._settings.lease_s if busy else max(self._settings.idle_tick_s, self._settings.lease_s)
+        promise_s = self._settings.lease_s if busy else self._settings.idle_tick_s
         slot = self.next_slot
         floor = self.state.floor(slot)
         header, data = encode_segment(
@@ -299,17 +316,22 @@ class Journal:
             raise
         self._in_flight = None
         self._started, self._promise_s = started, promise_s
-        self._right_until = started + promise_s - self._settings.margin_s
+        self._right_until = self._right_from(started, promise_s)
         self.next_slot, self.floor, self.fault = slot + 1, floor, ""
         self._known(batch, header)
+
+    def _right_from(self, started: float, promise_s: float) -> float:
+        return started + promise_s * (1 - self._settings.margin_fraction)
 
     def _known(self, batch: _Batch, header: Header) -> None:
         """The segment is in its slot and ours: what it says is so."""
         self.state.apply(header, batch.placed(header))
+        messages = self.state.messages
         for entry in batch.entries:
             if entry.done is not None:
                 entry.done()
-        messages = self.state.messages
+            if entry.report is not None:
+                entry.report.committed(messages[entry.report.id])
         for arrival in batch.arrivals:
             if not arrival.committed(messages[arrival.id]):
                 self.append(Voided(arrival.id))
