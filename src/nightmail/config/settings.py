@@ -40,6 +40,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         tuple[str, ...],
         Meta(description="IP addresses of balancers that lead back to this cluster, for the detection of mail loops."),
     ] = ()
+    stop_timeout_s: Annotated[
+        float,
+        Meta(
+            description="How long a switch may take to settle and end before it is killed; nothing is lost then.", gt=0
+        ),
+    ] = 30.0
     log_format: Annotated[
         Literal["logfmt", "json"], Meta(description="How a line of the log is written: `key=value` words, or JSON.")
     ] = "logfmt"

@@ -1,0 +1,206 @@
+"""The use-cases of an operator, each carried out over all switches of the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from nightmail import __version__
+from nightmail.admin.picture import PeerPicture, ServerPicture, SwitchPicture, picture_switch, state_of, why_not_ready
+from nightmail.net.control import RequestFailed, SwitchSilent
+from nightmail.net.control_messages import (
+    Action,
+    Listing,
+    MessageRow,
+    Metric,
+    Page,
+    Sample,
+    Selection,
+    Shown,
+    SwitchStatus,
+)
+from nightmail.world import Clock
+
+_STATUS_TIMEOUT_S = 1.0
+_QUEUE_TIMEOUT_S = 30.0
+PAGE_MAX = 1_000
+
+_T = TypeVar("_T")
+
+
+class Switch(Protocol):
+    """One switch as its supervisor knows it."""
+
+    @property
+    def number(self) -> int:
+        """Its place on this server, from 0."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """What the supervisor knows of it."""
+        ...
+
+    @property
+    def pid(self) -> int:
+        """Its process, 0 while there is none."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often it died and was started again."""
+        ...
+
+    async def request(self, method: str, params: Mapping[str, object] | None = None, timeout_s: float = 5.0) -> Any:
+        """What the switch answers. Raises: SwitchSilent, RequestFailed."""
+        ...
+
+
+class ActionDone(msgspec.Struct, frozen=True, kw_only=True):
+    """How many messages an action reached, and what kept it from some switches."""
+
+    count: int
+    faults: tuple[str, ...] = ()
+
+
+class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of all switches in the order of their ids, and which switches did not tell theirs."""
+
+    messages: tuple[MessageRow, ...]
+    more: bool
+    faults: tuple[str, ...] = ()
+
+
+class Admin:
+    """What can be asked of, and done to, the server `server`.
+
+    `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        switches: Sequence[Switch],
+        clock: Clock,
+        *,
+        peers: Sequence[str] = (),
+        reload: Callable[[], Awaitable[None]],
+        tables_fault: Callable[[], str] = lambda: "",
+    ) -> None:
+        self.reload = reload
+        self._server = server
+        self._switches = switches
+        self._peers = peers
+        self._tables_fault = tables_fault
+        self._clock = clock
+        self._started = clock.elapsed()
+
+    async def status(self) -> ServerPicture:
+        """The server on one screen."""
+        told = await asyncio.gather(*map(self._ask_status, self._switches))
+        switches = self._picture(told)
+        return ServerPicture(
+            server=self._server,
+            state=state_of(switches),
+            version=__version__,
+            uptime_s=self._clock.elapsed() - self._started,
+            tables=self._tables_fault() or "ok",
+            switches=switches,
+            queues=tuple(queue for status in told if status for queue in status.queues),
+            peers=tuple(PeerPicture(server=peer) for peer in self._peers),
+        )
+
+    async def why_not_ready(self) -> str:
+        """Why a balancer should send nobody here; empty where it should."""
+        return why_not_ready(self._picture(await asyncio.gather(*map(self._ask_status, self._switches))))
+
+    async def queue_list(self, listing: Listing) -> QueuePage:
+        """One page of the messages that are meant, oldest first. Raises: SwitchSilent where nobody answered."""
+        limit = max(1, min(listing.limit, PAGE_MAX))
+        listing = msgspec.structs.replace(listing, limit=limit)
+        pages, faults = await self._ask_all("queue_list", listing, Page)
+        messages = sorted((row for page in pages for row in page.messages), key=lambda row: row.id)
+        more = len(messages) > limit or any(page.more for page in pages)
+        return QueuePage(messages=tuple(messages[:limit]), more=more, faults=faults)
+
+    async def queue_count(self, selection: Selection) -> ActionDone:
+        """How many messages are meant."""
+        counts, faults = await self._ask_all("queue_count", selection, dict[str, int])
+        return ActionDone(count=sum(count["count"] for count in counts), faults=faults)
+
+    async def queue_show(self, message_id: str) -> Shown | None:
+        """All that is known of one queued message; None where no switch has it."""
+        answers, faults = await self._ask_all("queue_show", {"id": message_id}, Shown | None)
+        found = next((shown for shown in answers if shown is not None), None)
+        if found is None and faults:
+            raise SwitchSilent("; ".join(faults))
+        return found
+
+    async def queue_act(self, action: Action, selection: Selection) -> ActionDone:
+        """Do something to the messages that are meant. Raises: SwitchSilent where nobody answered."""
+        done, faults = await self._ask_all("queue_act", {"action": action, "selection": selection}, dict[str, int])
+        return ActionDone(count=sum(answer["count"] for answer in done), faults=faults)
+
+    async def metrics(self) -> list[Metric]:
+        """The metrics of all switches, each sample labelled with its switch, and those of the supervisor."""
+        answers = await asyncio.gather(*(self._ask(switch, "metrics", {}, list[Metric]) for switch in self._switches))
+        families: dict[str, Metric] = {metric.name: metric for metric in self._own_metrics()}
+        for switch, metrics in zip(self._switches, answers, strict=True):
+            for metric in metrics if not isinstance(metrics, str) else ():
+                samples = [
+                    Sample(s.suffix, {"switch": str(switch.number), **s.labels}, s.value) for s in metric.samples
+                ]
+                before = families.get(metric.name, metric).samples if metric.name in families else ()
+                families[metric.name] = msgspec.structs.replace(metric, samples=(*before, *samples))
+        return list(families.values())
+
+    def _own_metrics(self) -> list[Metric]:
+        def per_switch(value: Callable[[Switch], float]) -> tuple[Sample, ...]:
+            return tuple(Sample("", {"switch": str(switch.number)}, value(switch)) for switch in self._switches)
+
+        return [
+            Metric(
+                name="nightmail_switch_up",
+                kind="gauge",
+                help="Whether the switch serves.",
+                samples=per_switch(lambda switch: switch.state == "serving"),
+            ),
+            Metric(
+                name="nightmail_switch_restarts_total",
+                kind="counter",
+                help="How often the switch died and was started again.",
+                samples=per_switch(lambda switch: switch.restarts),
+            ),
+        ]
+
+    def _picture(self, told: Sequence[SwitchStatus | None]) -> tuple[SwitchPicture, ...]:
+        return tuple(
+            picture_switch(switch.number, switch.state, switch.pid, switch.restarts, status)
+            for switch, status in zip(self._switches, told, strict=True)
+        )
+
+    async def _ask_status(self, switch: Switch) -> SwitchStatus | None:
+        if switch.state in ("starting", "restarting", "stopped"):
+            return None
+        answer = await self._ask(switch, "status", {}, SwitchStatus, _STATUS_TIMEOUT_S)
+        return None if isinstance(answer, str) else answer
+
+    async def _ask_all(self, method: str, params: object, kind: Any) -> tuple[list[Any], tuple[str, ...]]:
+        answers = await asyncio.gather(*(self._ask(switch, method, params, kind) for switch in self._switches))
+        faults = tuple(answer for answer in answers if isinstance(answer, str))
+        if faults and len(faults) == len(answers):
+            raise SwitchSilent("; ".join(faults))
+        return [answer for answer in answers if not isinstance(answer, str)], faults
+
+    async def _ask(
+        self, switch: Switch, method: str, params: object, kind: type[_T], timeout_s: float = _QUEUE_TIMEOUT_S
+    ) -> _T | str:
+        """The answer of one switch, or in one sentence why there is none."""
+        try:
+            answer = await switch.request(method, msgspec.to_builtins(params), timeout_s)
+            return msgspec.convert(answer, kind)
+        except (SwitchSilent, RequestFailed, msgspec.ValidationError) as fault:
+            return f"switch {switch.number}: {fault}"

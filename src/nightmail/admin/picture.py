@@ -1,0 +1,79 @@
+"""The picture of one server: its switches, their queues, and the servers beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from nightmail.net.control_messages import QueueStatus, SwitchStatus
+
+
+class SwitchPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """One switch: `state` is starting, serving, draining, stopping, restarting, stopped or silent."""
+
+    switch: int
+    state: str
+    pid: int = 0
+    restarts: int = 0
+    sessions: int = 0
+    store: str = ""
+    routing: str = ""
+    counters: dict[str, float] = {}
+
+
+class PeerPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """Another server of the cluster; the age is None as long as no heartbeat of it was seen."""
+
+    server: str
+    state: str = "unknown"
+    heartbeat_age_s: float | None = None
+
+
+class ServerPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """All that `status` tells. `tables` is `ok`, or why the tables as they are now are not in force."""
+
+    server: str
+    state: str
+    version: str
+    uptime_s: float
+    tables: str = "ok"
+    switches: tuple[SwitchPicture, ...] = ()
+    queues: tuple[QueueStatus, ...] = ()
+    peers: tuple[PeerPicture, ...] = ()
+
+
+def picture_switch(number: int, state: str, pid: int, restarts: int, told: SwitchStatus | None) -> SwitchPicture:
+    """A switch as its process is known to the supervisor, and as it describes itself where it answered."""
+    if told is None:
+        silent = "silent" if state == "serving" else state
+        return SwitchPicture(switch=number, state=silent, pid=pid, restarts=restarts)
+    return SwitchPicture(
+        switch=number,
+        state=told.state if state == "serving" else state,
+        pid=pid,
+        restarts=restarts,
+        sessions=told.sessions,
+        store=told.store,
+        routing=told.routing,
+        counters=told.counters,
+    )
+
+
+def state_of(switches: Sequence[SwitchPicture]) -> str:
+    """The state of the whole server, from those of its switches."""
+    states = [switch.state for switch in switches]
+    for state in ("stopping", "draining", "serving", "starting", "restarting", "silent"):
+        if state in states:
+            return state
+    return "stopped"
+
+
+def why_not_ready(switches: Sequence[SwitchPicture]) -> str:
+    """Why a balancer should send nobody here; empty where it should: a switch serves, and none is draining."""
+    leaving = [switch for switch in switches if switch.state in ("draining", "stopping")]
+    if leaving:
+        return f"switch {leaving[0].switch} is {leaving[0].state}"
+    if any(switch.state == "serving" for switch in switches):
+        return ""
+    return "; ".join(f"switch {switch.switch} is {switch.state}" for switch in switches) or "no switch runs"

@@ -1,0 +1,148 @@
+"""One switch as the supervisor sees it: started, watched, asked, started again when it dies, stopped when told to.
+
+starting ──ready──> serving ──stop──> stopping ──exit──> stopped
+    └──────exit──────┴──> restarting ──backoff──> starting
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import structlog
+
+from nightmail.net.control import ControlClient, Message, RequestFailed, SwitchSilent
+from nightmail.supervisor.patience import RestartPatience
+from nightmail.world import Clock
+
+EX_CONFIG = 78
+
+State = Literal["starting", "serving", "restarting", "stopping", "stopped"]
+CommandFor = Callable[[int, int, Sequence[int]], Sequence[str]]
+
+log = structlog.get_logger()
+
+
+class SwitchChild:
+    """The place of one switch; processes come and go in it.
+
+    `command_for` makes the command line from the switch's number, the descriptor of its control channel and those
+    of its listeners.
+    """
+
+    def __init__(self, number: int, command_for: CommandFor, listeners: Sequence[socket.socket], clock: Clock) -> None:
+        self.number = number
+        self.state: State = "starting"
+        self.pid = 0
+        self.restarts = 0
+        self._command_for = command_for
+        self._listeners = listeners
+        self._clock = clock
+        self._patience = RestartPatience()
+        self._control = ControlClient()
+        self._stop_wanted = asyncio.Event()
+
+    async def request(self, method: str, params: Mapping[str, object] | None = None, timeout_s: float = 5.0) -> Any:
+        """What the switch answers. Raises: SwitchSilent, RequestFailed."""
+        if self.state == "restarting":
+            raise SwitchSilent(f"switch {self.number} died and is about to be started again")
+        return await self._control.request(method, params, timeout_s)
+
+    async def run(self) -> int:
+        """Keep a switch running until `stop` is called.
+
+        0, or EX_CONFIG where the switch said that its configuration can't work: then nothing is gained by starting
+        it again.
+        """
+        while not self._stop_wanted.is_set():
+            started = self._clock.elapsed()
+            code = await self._run_once()
+            if self._stop_wanted.is_set():
+                break
+            if code == EX_CONFIG:
+                self.state = "stopped"
+                return EX_CONFIG
+            await self._wait_to_restart(code, self._clock.elapsed() - started)
+        self.state = "stopped"
+        return 0
+
+    async def stop(self, timeout_s: float) -> None:
+        """Ask the switch to settle and end; returns when it has been asked, `run` returns when it is gone."""
+        self.state = "stopping"
+        self._stop_wanted.set()
+        try:
+            await self._control.request("stop", timeout_s=timeout_s)
+        except (SwitchSilent, RequestFailed) as fault:
+            log.debug("stop was not confirmed", switch=self.number, reason=str(fault))
+
+    def kill(self) -> None:
+        """End the process now. What it acknowledged is in its journal."""
+        if self.pid:
+            log.warning("switch killed: it did not stop in time", switch=self.number, pid=self.pid)
+            os.kill(self.pid, signal.SIGKILL)
+
+    async def _run_once(self) -> int:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = self._spawn(theirs)
+        self.pid = process.pid
+        log.info("switch started", switch=self.number, pid=process.pid)
+        self._control = ControlClient(on_notice=self._noticed)
+        await self._control.attach(ours)
+        try:
+            return await _exit_of(process)
+        finally:
+            self.pid = 0
+            self._control.close()
+
+    def _spawn(self, control: socket.socket) -> subprocess.Popen[bytes]:
+        self.state = "stopping" if self._stop_wanted.is_set() else "starting"
+        descriptors = [listener.fileno() for listener in self._listeners]
+        return subprocess.Popen(  # noqa: S603 - the command is our own
+            self._command_for(self.number, control.fileno(), descriptors),
+            stdin=subprocess.DEVNULL,
+            pass_fds=(control.fileno(), *descriptors),
+            # A group of its own: Ctrl-C on the terminal is for the supervisor, which stops its switches in order.
+            process_group=0,
+        )
+
+    def _noticed(self, message: Message) -> None:
+        notice = message.pop("notice")
+        if notice == "ready" and self.state == "starting":
+            self.state = "serving"
+            log.info("switch serving", switch=self.number, pid=self.pid)
+        elif notice == "fenced":
+            log.warning("queue lost to another owner", switch=self.number, **message)
+
+    async def _wait_to_restart(self, code: int, lived_s: float) -> None:
+        delay_s = self._patience.after_death(lived_s)
+        self.state = "restarting"
+        self.restarts += 1
+        log.error("switch died", switch=self.number, how=_how(code), lived_s=lived_s, restart_in_s=delay_s)
+        try:
+            await asyncio.wait_for(self._stop_wanted.wait(), delay_s)
+        except TimeoutError:
+            return
+
+
+async def _exit_of(process: subprocess.Popen[bytes]) -> int:
+    """The exit code once the process ends. A pidfd tells, whatever the event loop and its signals do."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    pidfd = os.pidfd_open(process.pid)
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+    return process.wait()
+
+
+def _how(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,215 @@
+"""A whole server: takes what it needs from the machine, gives up root, runs its switches until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+import structlog
+
+from nightmail import __version__
+from nightmail.admin.http import operator_app, public_app
+from nightmail.admin.operating import Admin
+from nightmail.admin.serving import HttpServer
+from nightmail.admin.socket import bind_admin_socket
+from nightmail.config.settings import Config
+from nightmail.errors import ConfigInvalid
+from nightmail.net.control import RequestFailed, SwitchSilent
+from nightmail.submission import DropDirectory
+from nightmail.supervisor.child import EX_CONFIG, CommandFor, SwitchChild
+from nightmail.supervisor.listening import bind_listeners
+from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
+from nightmail.supervisor.run_directory import RunDirectory
+from nightmail.supervisor.tables import TableReloads, Tables
+from nightmail.world import Clock
+
+_RELOAD_TIMEOUT_S = 30.0
+
+log = structlog.get_logger()
+
+
+class Grounds:
+    """What a server takes from the machine before it runs: the directory, the ports, the user."""
+
+    def __init__(self, config: Config, owned_directories: Iterable[str] = ()) -> None:
+        """Take it all, in the order that root requires.
+
+        `owned_directories` are made if need be, for the user the server runs as.
+
+        Raises:
+            ConfigInvalid: the machine does not give it.
+        """
+        addresses = [listener.address for listener in config.listeners]
+        http = config.servers[config.server.name].http if config.server.name in config.servers else ""
+        self.switches = config.server.workers or len(os.sched_getaffinity(0))
+        identity = Identity(config.server.user, addresses)
+        self.open_files = raise_open_files_limit()
+        self.run_directory = RunDirectory(config.server.run_directory)
+        self.run_directory.take()
+        self.listeners = bind_listeners(addresses, self.switches)
+        self.http: socket.socket | None = bind_listeners([http], 1)[0][0] if http else None
+        self._prepare_directories(config, identity, owned_directories)
+        identity.assume()
+        self.admin = bind_admin_socket(self.run_directory.path)
+
+    def _prepare_directories(self, config: Config, identity: Identity, owned: Iterable[str]) -> None:
+        drop, group = config.submission.drop_directory, config.submission.group
+        try:
+            self.run_directory.give_to(identity.uid, identity.gid)
+            DropDirectory(drop).prepare(identity.uid, group_id(group) if group else identity.gid)
+            for directory in owned:
+                if not os.path.isdir(directory):
+                    os.makedirs(directory)
+                    os.chown(directory, identity.uid, identity.gid)
+        except OSError as error:
+            place = error.filename or self.run_directory.path
+            raise ConfigInvalid(
+                str(place), os.strerror(error.errno or 0), "name a directory we may write to"
+            ) from error
+
+
+class Supervisor:
+    """Runs the switches of one server, and answers the operator."""
+
+    def __init__(self, config: Config, grounds: Grounds, command_for: CommandFor, tables: Tables, clock: Clock) -> None:
+        """`command_for` tells how a switch is started."""
+        self._config = config
+        self._grounds = grounds
+        self._stop_wanted = asyncio.Event()
+        self._children = [
+            SwitchChild(number, command_for, listeners, clock) for number, listeners in enumerate(grounds.listeners)
+        ]
+        self._reloads = TableReloads(tables, self._announce_tables, clock)
+        self._admin = Admin(
+            config.server.name,
+            self._children,
+            clock,
+            peers=[name for name in config.servers if name != config.server.name],
+            reload=self._reloads.reload,
+            tables_fault=lambda: self._reloads.fault,
+        )
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; the exit code.
+
+        Raises:
+            ConfigInvalid: the tables are wrong.
+        """
+        await self._reloads.compile_first()
+        http = self._start_http()
+        with self._signals():
+            log.info("server started", server=self._config.server.name, version=__version__, pid=os.getpid(),
+                     switches=len(self._children), open_files=self._grounds.open_files)  # fmt: skip
+            self._start(self._reloads.watch())
+            runs = [self._start(child.run()) for child in self._children]
+            self._start(self._stop_if_one_gives_up(runs))
+            await self._stop_wanted.wait()
+            code = await self._stop(runs)
+        for server in http:
+            await server.close()
+        for task in list(self._background):
+            task.cancel()
+        self._grounds.run_directory.leave()
+        log.info("server stopped", server=self._config.server.name)
+        return code
+
+    def _start_http(self) -> list[HttpServer]:
+        servers = [HttpServer(operator_app(self._admin), self._grounds.admin)]
+        if self._grounds.http is not None:
+            servers.append(HttpServer(public_app(self._admin), self._grounds.http))
+        for server in servers:
+            server.start()
+        return servers
+
+    @contextlib.contextmanager
+    def _signals(self) -> Any:
+        loop = asyncio.get_running_loop()
+        handlers: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: self._asked_to_stop,
+            signal.SIGINT: self._asked_to_stop,
+            signal.SIGHUP: self._asked_to_reload,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def _asked_to_stop(self) -> None:
+        if self._stop_wanted.is_set():
+            log.warning("asked to stop again: not waiting any longer")
+            self._kill_all()
+        self._stop_wanted.set()
+
+    def _asked_to_reload(self) -> None:
+        self._start(self._reload_on_request())
+
+    async def _stop(self, runs: Sequence[asyncio.Task[int]]) -> int:
+        """Have the switches settle and end, kill those that take too long; the exit code of the server."""
+        patience_s = self._config.server.stop_timeout_s
+        log.info("server stopping", server=self._config.server.name, patience_s=patience_s)
+        for child in self._children:
+            self._start(child.stop(patience_s))
+        _, late = await asyncio.wait(runs, timeout=patience_s)
+        if late:
+            self._kill_all()
+        return max(await asyncio.gather(*runs))
+
+    def _kill_all(self) -> None:
+        for child in self._children:
+            child.kill()
+
+    async def _stop_if_one_gives_up(self, runs: Sequence[asyncio.Task[int]]) -> None:
+        """A switch that can't work with its configuration ends the server: the others would limp on unnoticed."""
+        for run in asyncio.as_completed(runs):
+            if await run == EX_CONFIG:
+                log.error("server gives up: a switch refused its configuration")
+                self._stop_wanted.set()
+
+    async def _reload_on_request(self) -> None:
+        with contextlib.suppress(ConfigInvalid):  # it has been logged
+            await self._reloads.reload()
+
+    async def _announce_tables(self) -> None:
+        """Have every switch that runs swap in the tables; one that starts later loads them by itself."""
+        running = [child for child in self._children if child.pid]
+        await asyncio.gather(*map(self._announce_to, running))
+
+    async def _announce_to(self, child: SwitchChild) -> None:
+        try:
+            await child.request("reload", timeout_s=_RELOAD_TIMEOUT_S)
+        except (SwitchSilent, RequestFailed) as fault:
+            log.warning("switch did not take the new tables", switch=child.number, reason=str(fault))
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+
+async def supervise(
+    config: Config,
+    *,
+    command_for: CommandFor,
+    tables: Tables,
+    clock: Clock,
+    owned_directories: Iterable[str] = (),
+) -> int:
+    """Run the server that `config` describes until it is told to stop; its exit code.
+
+    `command_for` makes a switch's command line from its number, the descriptor of its control channel and those of
+    its listeners, in the order of the configuration.
+
+    Raises:
+        ConfigInvalid: it can't start; one line for a person, and EX_CONFIG, is what is called for.
+    """
+    return await Supervisor(config, Grounds(config, owned_directories), command_for, tables, clock).run()
