@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+# What a line of 512 octets holds beside its code, its enhanced status and its end.
+_LINE_LIMIT = 480
+
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
     """One reply: its code, its enhanced status, its text.
@@ -32,9 +35,22 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
         return " ".join(word for word in words if word)
 
     def encode(self) -> bytes:
-        """The reply as it goes over the wire, one line for each line of its text."""
+        """The reply as it goes over the wire, one line for each line of its text.
+
+        Whatever the text quotes, it ends no line but its own, and no line is above 512 octets (RFC 5321 §4.5.3.1.5).
+        """
         lead = f"{self.enhanced} " if self.enhanced else ""
-        lines = self.text.split("\n")
+        if len(self.text) <= _LINE_LIMIT and self.text.isprintable() and self.text.isascii():
+            return f"{self.code} {lead}{self.text}\r\n".encode("ascii")
+        lines = [piece for line in self.text.split("\n") for piece in _pieces(line)]
         last = len(lines) - 1
         wire = "".join(f"{self.code}{' ' if n == last else '-'}{lead}{line}\r\n" for n, line in enumerate(lines))
         return wire.encode("utf-8", "replace")
+
+
+def _pieces(line: str) -> list[str]:
+    """`line` without control characters, in pieces that fit into lines of the wire."""
+    if not line.isprintable():
+        line = "".join(character if character.isprintable() else " " for character in line).rstrip()
+    limit = _LINE_LIMIT if line.isascii() else _LINE_LIMIT // 4
+    return [line[start : start + limit] for start in range(0, len(line) or 1, limit)]
