@@ -1,1 +1,1 @@
-"""ESMTP and LMTP, both sides, bytes in and events out: every buffer is bounded, nothing is both refused and handed over."""
+"""ESMTP and LMTP, both sides: bytes in, events out, every buffer bounded, nothing both refused and handed over."""

@@ -190,16 +190,18 @@ class ServerCore:
     def _obey(self, line: bytes) -> None:
         text = line.decode("utf-8", "surrogateescape")
         verb, _, argument = text.partition(" ")
-        verb = verb.upper()
-        refusal = REFUSALS[self._state].get(verb)
         try:
-            if not text.isprintable():
-                raise ProtocolViolation("control characters", replies.NOT_TEXT)
-            if refusal is not None and verb != "BDAT":
-                raise ProtocolViolation(f"{verb} out of place", refusal)
-            _COMMANDS.get(verb, ServerCore._unknown)(self, argument)
+            self._command(verb.upper(), text.isprintable())(self, argument)
         except ProtocolViolation as violation:
             self._refuse(violation.reply or replies.UNKNOWN_COMMAND)
+
+    def _command(self, verb: str, is_printable: bool) -> Callable[[ServerCore, str], None]:
+        if not is_printable:
+            raise ProtocolViolation("control characters or broken UTF-8", replies.NOT_TEXT)
+        refusal = REFUSALS[self._state].get(verb)
+        if refusal is not None and verb != "BDAT":  # which is refused only once its chunk is known
+            raise ProtocolViolation(f"{verb} out of place", refusal)
+        return _COMMANDS.get(verb, ServerCore._unknown)
 
     def _ask(self, event: Event, answered: Callable[[ServerCore, Reply], bytes]) -> None:
         self._events.append(event)
