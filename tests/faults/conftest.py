@@ -1,11 +1,14 @@
-"""The ledgers of this run, printed at its end: the evidence that R32 asks for."""
+"""The ledgers of this run, printed at its end: the evidence that R32 asks for. And a disk to lose the power of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.faults.ledger import Ledger
+from tests.faults.power import LossyMount, lossy_mount
 
 _LEDGERS = pytest.StashKey[list[Ledger]]()
 
@@ -19,6 +22,13 @@ def publish(request: pytest.FixtureRequest) -> Callable[[Ledger], Ledger]:
         return ledger
 
     return keep
+
+
+@pytest.fixture
+def lossy_fs(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[LossyMount]:
+    """A mounted file system that a test can fill, break, hang, and pull the plug of."""
+    with lossy_mount(tmp_path / "lossy", seed=zlib.crc32(request.node.nodeid.encode())) as mount:
+        yield mount
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
