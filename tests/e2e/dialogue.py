@@ -12,8 +12,8 @@ MESSAGE = b"From: <carol@example.net>\r\nSubject: hello\r\n\r\nGood evening.\r\n
 class Dialogue:
     """A connection and what was read from it."""
 
-    def __init__(self, port: int, timeout_s: float = 10.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    def __init__(self, port: int, timeout_s: float = 10.0, source: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s, source_address=(source, 0))
         self._unread = b""
 
     def __enter__(self) -> Self:

@@ -205,6 +205,19 @@ class Switch:
         """The log's lines in which every pattern is found."""
         return [line for line in self.log().splitlines() if all(re.search(pattern, line) for pattern in patterns)]
 
+    def wait_for_log(self, *patterns: str, timeout_s: float = 10.0) -> list[str]:
+        """The log's lines in which every pattern is found, once there is one."""
+        return until(lambda: self.logged(*patterns), f"a line of the log with {patterns}", timeout_s)
+
+    def change_tables(self, tables: Tables, timeout_s: float = 10.0) -> str:
+        """Write the named tables and wait until the server has taken or refused them; the line in which it says so."""
+        before = len(self._table_lines())
+        self.write_tables(tables)
+        return until(lambda: self._table_lines()[before:], "a word about the tables", timeout_s)[0]
+
+    def _table_lines(self) -> list[str]:
+        return self.logged('event="?tables (reloaded|refused)')
+
     def maildir(self, user: str) -> list[Path]:
         """The messages in a user's Maildir."""
         return sorted((self.mail / user / "new").glob("*"))
