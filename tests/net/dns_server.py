@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from enum import Enum
-from typing import Self
+from typing import Self, cast
 
 import dns.flags
 import dns.message
@@ -46,7 +46,8 @@ class DnsServer:
         name, ttl, rdtype, rdata = line.split(maxsplit=3)
         rrset = dns.rrset.from_text(name, int(ttl), "IN", rdtype, rdata)
         present = self._records.setdefault((rrset.name, rrset.rdtype), rrset)
-        present.update(rrset)
+        for rdata_found in rrset:
+            present.add(rdata_found, rrset.ttl)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -122,7 +123,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._server = server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         for wire in self._server.answer(data, over_udp=True):

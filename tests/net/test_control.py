@@ -64,7 +64,7 @@ def test_answers_find_their_requests_in_whatever_order_they_come() -> None:
         server, client = ControlServer({"slow": slow, "quick": quick}), ControlClient()
         await joined(server, client)
         answers = await asyncio.gather(client.request("slow", {"n": 1}), client.request("quick", {"n": 2}))
-        assert answers == [1, 2]
+        assert list(answers) == [1, 2]
         client.close()
 
     asyncio.run(run())

@@ -216,7 +216,7 @@ def test_localhost_is_not_asked_for() -> None:
 @pytest.mark.parametrize(("families", "addresses"), [("ipv4", ("192.0.2.1",)), ("ipv6", ("2001:db8::1",))])
 def test_only_the_wanted_family_is_asked_for(families: str, addresses: tuple[str, ...]) -> None:
     async def scene(server: DnsServer, resolver: DnsResolver, clock: ManualClock) -> Any:
-        assert len(await resolver.addresses("localhost")) == 1
+        assert len(await resolver.addresses("localhost") or ()) == 1
         return await resolver.addresses("mx.example.net")
 
     assert play(scene, families=families) == addresses

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.queue.chance import Chance
 
@@ -8,7 +9,7 @@ from nightmail.queue.settings import QueueSettings
 
 
 def a_breaker(failures: int = 0, **settings: float) -> Breaker:
-    breaker = Breaker(QueueSettings(breaker_failures=3, **settings), Chance())
+    breaker = Breaker(msgspec.structs.replace(QueueSettings(breaker_failures=3), **settings), Chance())
     for _ in range(failures):
         breaker.failed(0)
     return breaker
