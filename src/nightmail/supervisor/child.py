@@ -20,6 +20,7 @@ from nightmail.net.control import ControlClient, Message, RequestFailed, SwitchS
 from nightmail.supervisor.patience import RestartPatience
 from nightmail.world import Clock
 
+EX_OSERR = 71
 EX_CONFIG = 78
 
 State = Literal["starting", "serving", "restarting", "stopping", "stopped"]
@@ -89,7 +90,12 @@ class SwitchChild:
     async def _run_once(self) -> int:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = self._spawn(theirs)
+            try:
+                process = self._spawn(theirs)
+            except OSError as error:
+                ours.close()
+                log.warning("switch can't be started", switch=self.number, reason=str(error))
+                return EX_OSERR
         self.pid = process.pid
         log.info("switch started", switch=self.number, pid=process.pid)
         self._control = ControlClient(on_notice=self._noticed)

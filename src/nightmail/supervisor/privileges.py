@@ -6,6 +6,7 @@ import grp
 import os
 import pwd
 import resource
+import sys
 from collections.abc import Iterable
 
 import structlog
@@ -57,12 +58,22 @@ class Identity:
             log.warning("user is not changed: not started as root", user=user, uid=self.uid)
 
     def assume(self) -> None:
-        """Become that user, with its groups, and with no way back."""
+        """Become that user, with its groups, and with no way back.
+
+        Raises:
+            ConfigInvalid: that user can't run the switches.
+        """
         if not self._starts_as_root or not self._user:
             return
         os.initgroups(self._user, self.gid)
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
+        if not os.access(sys.executable, os.X_OK):
+            raise ConfigInvalid(
+                "[server] user",
+                f"{self._user!r} may not run {sys.executable}",
+                "install nightmail where that user can reach it",
+            )
 
 
 def _allow_root(addresses: Iterable[str]) -> None:

@@ -1,0 +1,53 @@
+"""A server of fake switches: what `nightmail serve` is, with tables that are a single file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nightmail import logs
+from nightmail.config.loading import load
+from nightmail.errors import ConfigInvalid
+from nightmail.supervisor.supervising import supervise
+from nightmail.world import SystemClock
+
+FAKE_SWITCH = Path(__file__).parent / "fake_switch.py"
+
+
+class OneFile:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def compile(self) -> None:
+        if "wrong" in self._path.read_text():
+            raise ConfigInvalid(f"{self._path}:1", "it is wrong", "write what is right")
+
+    def fingerprint(self) -> object:
+        return self._path.stat().st_mtime_ns
+
+
+def main() -> int:
+    clock = SystemClock()
+    logs.configure("logfmt", clock)
+    try:
+        config = load(sys.argv[1])
+        run = config.server.run_directory
+
+        def command_for(number: int, control: int, listeners: Sequence[int]) -> list[str]:
+            return [sys.executable, str(FAKE_SWITCH), str(number), str(control), json.dumps(listeners), run]
+
+        tables = OneFile(Path(config.tables.directory) / "domains")
+        owned = [Path(config.base, "owned").as_posix()]
+        return asyncio.run(
+            supervise(config, command_for=command_for, tables=tables, clock=clock, owned_directories=owned)
+        )
+    except ConfigInvalid as fault:
+        sys.stderr.write(f"nightmail: {fault}\n")
+        return 78
+
+
+if __name__ == "__main__":
+    sys.exit(main())
