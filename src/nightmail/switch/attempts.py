@@ -1,0 +1,120 @@
+"""One round of attempts for one message, and the attempts it is made of.
+
+A message that is accepted, or whose time has come, begins a *round*: its recipients are grouped by destination, and
+each group becomes an *attempt*, which waits for a send slot, is claimed in the journal (J8), carried by a transport
+and settled. The round ends when its last attempt is durably settled; what is left of the message then waits for the
+next one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nightmail.delivery.job import Body, Outcome
+from nightmail.journal.state import LiveMessage
+from nightmail.mail.envelope import Envelope
+from nightmail.routing.route import Route
+from nightmail.routing.snapshot import RoutingSnapshot
+from nightmail.switch.planning import Stuck, plan
+
+if TYPE_CHECKING:
+    from nightmail.switch.owned import OwnedQueue
+
+
+class Round:
+    """A message while attempts for it are under way or about to be.
+
+    `body` is None where it was let go of to save memory; `fresh_bytes` is what it holds of the shared allowance.
+    `number` counts the rounds, this one included.
+    """
+
+    __slots__ = (
+        "_message", "arrival", "attempts", "began", "body", "body_key", "envelope", "fresh_bytes", "id", "number",
+        "outstanding", "queue", "stuck",
+    )  # fmt: skip
+
+    def __init__(self, queue: OwnedQueue, message_id: str, envelope: Envelope, arrival: float, number: int) -> None:
+        self.queue = queue
+        self.id = message_id
+        self.envelope = envelope
+        self.body: Body | None = None
+        self.body_key = ""
+        self.arrival = arrival
+        self.number = number
+        self.began = 0.0
+        self._message: LiveMessage | None = None
+        self.attempts: list[Attempt] = []
+        self.stuck: list[Stuck] = []
+        self.outstanding = 0
+        self.fresh_bytes = 0
+
+    @property
+    def message(self) -> LiveMessage:
+        """The message in the journal's state; a round begins only once it is there."""
+        if self._message is None:
+            raise RuntimeError(f"message {self.id} is not in the log yet")
+        return self._message
+
+    @message.setter
+    def message(self, message: LiveMessage) -> None:
+        self._message = message
+
+    def plan(self, recipients: tuple[int, ...], snapshot: RoutingSnapshot, recipients_per_leg: int) -> None:
+        """Make an attempt for each destination of `recipients`, not yet begun."""
+        legs, self.stuck = plan(self.envelope, recipients, snapshot, recipients_per_leg=recipients_per_leg)
+        self.attempts = [Attempt(self, leg.route, leg.recipients) for leg in legs]
+        self.outstanding = len(legs) + bool(self.stuck)
+
+
+class Attempt:
+    """One leg of a round: what a transport sees as its job.
+
+    It has a send slot while `has_slot` is set, and is claimed in the journal before a transport gets it.
+    """
+
+    __slots__ = ("has_slot", "lost_right", "recipients", "round", "route", "started")
+
+    def __init__(self, round_: Round, route: Route, recipients: tuple[int, ...]) -> None:
+        self.round = round_
+        self.route = route
+        self.recipients = recipients
+        self.has_slot = False
+        self.lost_right = False
+        self.started = 0.0
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+        return self.round.id
+
+    @property
+    def envelope(self) -> Envelope:
+        """The message's envelope, with all its recipients."""
+        return self.round.envelope
+
+    @property
+    def repeated(self) -> bool:
+        """Whether an earlier attempt may have got through."""
+        return self.round.message.ambiguous
+
+    @property
+    def body(self) -> Body:
+        """The message's bytes."""
+        body = self.round.body
+        if body is None:
+            raise RuntimeError(f"message {self.round.id} was sent off without its body")
+        return body
+
+    def may_finish(self) -> bool:
+        """Whether the right to deliver stands (J6); noted if it does not, for then nothing was attempted."""
+        if self.round.queue.journal.may_deliver():
+            return True
+        self.lost_right = True
+        return False
+
+    def finishing(self) -> None:
+        """The claim covers what follows: without a settlement it is ambiguous (J8)."""
+
+    def finished(self, outcomes: list[Outcome]) -> None:
+        """Settle the outcomes and give the slot back."""
+        self.round.queue.ended(self, outcomes)

@@ -1,0 +1,108 @@
+"""A message on its way into the journal, and whoever waits for the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from nightmail.errors import SwitchError
+from nightmail.journal.records import BodyPlace
+from nightmail.journal.state import LiveMessage, every
+from nightmail.mail.envelope import Envelope
+from nightmail.store.protocol import Buffer
+from nightmail.switch.attempts import Round
+from nightmail.switch.fresh import FreshAllowance, FreshBody
+
+if TYPE_CHECKING:
+    from nightmail.switch.owned import OwnedQueue
+
+
+class Sender(Protocol):
+    """Who handed a message over and waits to hear of it."""
+
+    def accepted(self, message_id: str) -> bool:
+        """The message is ours now: say so. False: nobody is there any more to be told."""
+        ...
+
+    def refused(self, error: SwitchError) -> None:
+        """The message is not ours and never will be."""
+        ...
+
+    def left_unanswered(self) -> None:
+        """Nobody can tell: end the dialogue without an answer."""
+        ...
+
+
+class Incoming:
+    """One message that is to be accepted; the journal's `Arrival`.
+
+    `data` is the whole message with our Received header, or empty where `place` names an object of its own.
+    """
+
+    __slots__ = (
+        "_allowance", "_data", "_round", "arrival", "body", "envelope", "id", "place", "queue", "sender", "waits_since",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        message_id: str,
+        envelope: Envelope,
+        data: bytes,
+        place: BodyPlace,
+        *,
+        arrival: float,
+        waits_since: float,
+        sender: Sender,
+        queue: OwnedQueue,
+        allowance: FreshAllowance,
+    ) -> None:
+        self.id = message_id
+        self.envelope = envelope
+        self.place = place
+        self.body: Sequence[Buffer] = (data,)
+        self.arrival = arrival
+        self.waits_since = waits_since
+        self.sender = sender
+        self.queue = queue
+        self._data = data
+        self._allowance = allowance
+        self._round: Round | None = None
+
+    def claim(self) -> tuple[int, ...]:
+        """Plan the first round and reserve what can be had; a drop file must be gone before any claim."""
+        round_ = self._round = Round(self.queue, self.id, self.envelope, self.arrival, 1)
+        self.queue.prepare(round_, every(len(self.envelope.recipients)))
+        return () if self.envelope.drop else self.queue.reserve(round_)
+
+    def committed(self, message: LiveMessage) -> bool:
+        """Answer, and begin to deliver once that is said."""
+        round_, self._round = self._round, None
+        if round_ is None:
+            raise RuntimeError(f"message {self.id} was committed before it was sealed")
+        if not self.sender.accepted(self.id):
+            self.queue.unreserve(round_)
+            return False
+        if message.drop:
+            self.queue.postpone(message)
+            return True
+        self._keep_body(round_)
+        self.queue.begin(round_, message)
+        return True
+
+    def refused(self, error: SwitchError) -> None:
+        """Give back what was reserved and pass the refusal on."""
+        if self._round is not None:
+            self.queue.unreserve(self._round)
+            self._round = None
+        self.sender.refused(error)
+
+    def left_unanswered(self) -> None:
+        """Pass it on; what was reserved is given back once the fate of the message is known."""
+        self.sender.left_unanswered()
+
+    def _keep_body(self, round_: Round) -> None:
+        if self.place.key:
+            round_.body_key = self.place.key
+        elif self._allowance.take(len(self._data)):
+            round_.body = FreshBody(self._data)
+            round_.fresh_bytes = len(self._data)

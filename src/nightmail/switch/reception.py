@@ -1,0 +1,185 @@
+"""Everything a session needs of its switch: who may come in, who may send to whom, and where messages go."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from nightmail.errors import StoreUnavailable
+from nightmail.journal.keys import body_key
+from nightmail.journal.records import BodyPlace
+from nightmail.mail.envelope import Envelope
+from nightmail.mail.received import Trace
+from nightmail.mail.reply import Reply
+from nightmail.routing.snapshot import Accepted
+from nightmail.smtp.events import HelloReceived
+from nightmail.smtp.server import ServerCore
+from nightmail.smtp.settings import SmtpSettings
+from nightmail.switch.admission import Admission
+from nightmail.switch.aside import Aside
+from nightmail.switch.incoming import Sender
+from nightmail.switch.parts import Counters, Parts
+from nightmail.switch.session import SmtpSession
+
+_SPACE_LOOK_S = 1.0
+_PATIENCE_SHARE = 20
+
+Service = Literal["smtp", "submission", "lmtp"]
+
+log = structlog.get_logger()
+
+
+class Desk(Protocol):
+    """Where messages go: the newest queue of the switch, while there is one."""
+
+    def fault(self) -> Reply | None:
+        """The reply that refuses mail at the moment, or None."""
+        ...
+
+    def queue_name(self) -> str:
+        """The queue in which a message that begins now will lie."""
+        ...
+
+    def submit(self, message_id: str, envelope: Envelope, data: bytes, place: BodyPlace, sender: Sender) -> None:
+        """Take a message in; `sender` hears what became of it."""
+        ...
+
+
+class Reception:
+    """The sessions of one service, and what they may ask."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        settings: SmtpSettings,
+        service: Service,
+        admission: Admission,
+        desk: Desk,
+    ) -> None:
+        self.counters: Counters = parts.counters
+        self._parts = parts
+        self._settings = settings
+        self._service = service
+        self._admission = admission
+        self._desk = desk
+        self._sessions: set[SmtpSession] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._bare_from = [ipaddress.ip_network(network) for network in settings.bare_newlines_from]
+        self.elapsed = parts.clock.elapsed
+        self.wall = parts.clock.wall
+        self.next_id = parts.ids.next
+
+    def session(self) -> SmtpSession:
+        """A protocol for a connection that was just accepted."""
+        return SmtpSession(self)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    def core(self, client_ip: str) -> ServerCore:
+        """The protocol machine for a client."""
+        return ServerCore(
+            self._settings,
+            self._parts.hostname,
+            self._service,
+            bare_newlines_allowed=bool(self._bare_from) and _is_in(client_ip, self._bare_from),
+        )
+
+    def client_rule(self, client_ip: str) -> str:
+        """What the tables say of this client."""
+        return self._parts.routing.snapshot.client_rule(client_ip) if client_ip else ""
+
+    def enter(self, session: SmtpSession, client_ip: str) -> Reply | None:
+        """Count a session in, or turn it away with a reply."""
+        refused = self._admission.enter(client_ip)
+        if refused is None:
+            self._sessions.add(session)
+        return refused
+
+    def leave(self, session: SmtpSession, client_ip: str) -> None:
+        """Count a session out."""
+        self._sessions.discard(session)
+        self._admission.leave(client_ip)
+
+    def trace(self, hello: HelloReceived, client_ip: str) -> Trace:
+        """What writes the Received fields of a session."""
+        return Trace(
+            self._parts.hostname,
+            hello=hello.name,
+            client_address=client_ip,
+            extended=hello.kind != "HELO",
+            lmtp=hello.kind == "LHLO",
+        )
+
+    def fault(self) -> Reply | None:
+        """The reply that refuses mail at the moment, or None."""
+        return self._admission.fault or self._desk.fault()
+
+    def accept(self, address: str, rule: str) -> Accepted | Reply:
+        """The final recipients of an address, or the refusal; `rule` is the client's."""
+        may_relay = rule == "relay" or (rule == "submit" and self._service == "submission")
+        return self._parts.routing.snapshot.accept(address, may_relay=may_relay)
+
+    def aside(self, message_id: str, on_caught_up: Callable[[], None]) -> Aside:
+        """A place for a large body."""
+        key = body_key(self._desk.queue_name(), message_id)
+        return Aside(self._parts.store.put_body(key), key, on_caught_up)
+
+    def submit(self, message_id: str, envelope: Envelope, data: bytes, place: BodyPlace, sender: Sender) -> None:
+        """Hand a complete message over."""
+        self._desk.submit(message_id, envelope, data, place, sender)
+
+    def discard(self, aside: Aside) -> None:
+        """Forget a large body that will not become a message."""
+        self.spawn(aside.abort())
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run something that a session need not wait for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def look_after_sessions(self) -> None:
+        """End sessions that make no progress; runs until cancelled."""
+        timeout_s = self._settings.idle_timeout_s
+        while True:
+            await asyncio.sleep(timeout_s / _PATIENCE_SHARE)
+            now = self.elapsed()
+            for session in list(self._sessions):
+                session.check_patience(now, timeout_s)
+
+    def shut_down(self) -> None:
+        """End every session that has no message under way; the others end with its answer."""
+        for session in list(self._sessions):
+            session.shut_down()
+
+    def abort(self) -> None:
+        """Drop whoever is left."""
+        for session in list(self._sessions):
+            session.abort()
+
+
+async def look_at_space(parts: Parts, admission: Admission) -> None:
+    """Keep knowing whether the store has room; runs until cancelled."""
+    while True:
+        try:
+            admission.note_space(await parts.store.free_bytes())
+        except StoreUnavailable as error:
+            if admission.fault is None:
+                log.warning("store not available", reason=str(error))
+            admission.note_fault(error)
+        await asyncio.sleep(_SPACE_LOOK_S)
+
+
+def _is_in(client_ip: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    try:
+        address = ipaddress.ip_address(client_ip)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)

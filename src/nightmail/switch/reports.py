@@ -1,0 +1,141 @@
+"""Reports to senders: of failure, of delay, and of success where it was asked for (RFC 3461, RFC 3464).
+
+A report is accepted in the very segment that settles what it tells (J13): neither can be there without the other.
+Whatever of one message is settled while its report is being made goes into that report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+import google_crc32c
+
+from nightmail.delivery.job import Body, Outcome
+from nightmail.errors import Corrupt, StoreUnavailable, SwitchError
+from nightmail.journal.records import BodyPlace, Settled
+from nightmail.mail.dsn import RETURN_LIMIT_BYTES, render
+from nightmail.mail.fate import Action, Fate, Original
+from nightmail.queue.reports import due, success
+from nightmail.routing.route import Route
+from nightmail.switch.attempts import Round
+from nightmail.switch.fresh import FreshAllowance
+from nightmail.switch.incoming import Incoming
+from nightmail.switch.parts import Parts
+
+_STORE_RETRY_S = 1.0
+
+
+class Verdict(NamedTuple):
+    """What is to be written down about a round, and what its sender is to be told; no fates: nothing."""
+
+    record: Settled
+    fates: list[Fate]
+
+
+class Nobody:
+    """Who waits for the answer to a report: nobody."""
+
+    def accepted(self, message_id: str) -> bool:
+        """Nobody needs to be told."""
+        return True
+
+    def refused(self, error: SwitchError) -> None:
+        """A report is never refused: its record waits until it can be written."""
+        raise RuntimeError("a report was refused") from error
+
+    def left_unanswered(self) -> None:
+        """Nobody waits."""
+
+
+class Reporter:
+    """Decides which reports are due, and makes them."""
+
+    def __init__(self, parts: Parts, allowance: FreshAllowance) -> None:
+        self._parts = parts
+        self._allowance = allowance
+
+    def verdict(
+        self, round_: Round, record: Settled, outcomes: list[Outcome], route: Route | None, now: float
+    ) -> Verdict:
+        """What follows from the outcomes of an attempt; `now` is wall-clock seconds."""
+        envelope = round_.envelope
+        if len(outcomes) == 1 and outcomes[0].kind == "delivered" and not envelope.recipients[outcomes[0].index].notify:
+            return Verdict(record, [])
+        is_delayed = self.is_delay_due(round_, now)
+        fates = []
+        for outcome in outcomes:
+            action = self._action(outcome, route, is_delayed=is_delayed)
+            if action is not None:
+                fates.append(self._fate(round_, outcome, action, now))
+        if is_delayed and any(fate.action is Action.DELAYED for fate in fates):
+            record = _with_delay_reported(record)
+        return Verdict(record, due(envelope, fates))
+
+    def is_delay_due(self, round_: Round, now: float) -> bool:
+        """Whether the sender is to be told, for the first time, that the message waits."""
+        report_at = self._parts.backoff.delay_report_at(round_.arrival)
+        return report_at is not None and report_at <= now and not round_.message.delay_reported
+
+    async def original(self, round_: Round, body: Body) -> Original:
+        """The message that is reported on, as far as a report may return it."""
+        return Original(round_.id, round_.envelope, round_.arrival, await _beginning(body), body.size_bytes)
+
+    def report(self, round_: Round, original: Original, fates: list[Fate], now: float) -> Incoming:
+        """The report that tells `fates`, ready to be accepted into the message's own queue."""
+        parts = self._parts
+        report_id = parts.ids.next()
+        envelope, buffers = render(original, fates, hostname=parts.hostname, report_id=report_id, now=now)
+        data = b"".join(buffers)
+        parts.counters.reports += 1
+        return Incoming(
+            report_id, envelope, data, BodyPlace(len(data), google_crc32c.value(data)),
+            arrival=now, waits_since=parts.clock.elapsed(), sender=Nobody(), queue=round_.queue,
+            allowance=self._allowance,
+        )  # fmt: skip
+
+    def _action(self, outcome: Outcome, route: Route | None, *, is_delayed: bool) -> Action | None:
+        if outcome.kind == "delivered":
+            is_final = route is not None and (route.is_final or route.kind == "lmtp")
+            return success(is_final=is_final, relayed_without_dsn=outcome.relayed_without_dsn)
+        if outcome.kind == "failed":
+            return Action.FAILED
+        return Action.DELAYED if is_delayed else None
+
+    def _fate(self, round_: Round, outcome: Outcome, action: Action, now: float) -> Fate:
+        retry_until = self._parts.backoff.expires_at(round_.arrival) if action is Action.DELAYED else 0.0
+        recipient = round_.envelope.recipients[outcome.index]
+        return Fate(recipient, action, outcome.reply, outcome.relay, now, retry_until)
+
+
+def merge(verdicts: list[Verdict]) -> Verdict:
+    """Several attempts of one message, settled by one record and told in one report."""
+    if len(verdicts) == 1:
+        return verdicts[0]
+    records = [verdict.record for verdict in verdicts]
+    merged = Settled(
+        records[0].id,
+        tuple(result for record in records for result in record.results),
+        max(record.next_attempt for record in records),
+        max(record.attempts for record in records),
+        any(record.delay_reported for record in records),
+        any(record.hold for record in records),
+    )
+    return Verdict(merged, [fate for verdict in verdicts for fate in verdict.fates])
+
+
+def _with_delay_reported(record: Settled) -> Settled:
+    return Settled(record.id, record.results, record.next_attempt, record.attempts, True, record.hold)
+
+
+async def _beginning(body: Body) -> bytes | memoryview:
+    """As much of a message as a report may return; nothing of one that can't be read any more."""
+    if body.in_memory is not None:
+        return body.in_memory
+    while True:
+        try:
+            return await body.read(0, min(body.size_bytes, RETURN_LIMIT_BYTES + 1))
+        except Corrupt:
+            return b""
+        except StoreUnavailable:
+            await asyncio.sleep(_STORE_RETRY_S)

@@ -1,0 +1,330 @@
+"""A client's session: the sans-IO core on a socket, with the switch's decisions between (RFC 5321 §4).
+
+The dialogue is driven by `_advance`, which feeds the core and performs what its events say. Most questions of the
+core are answered on the spot; the last one, "is this message yours now?", is answered when the journal knows (J1).
+Meanwhile the client may send ahead; reading pauses when it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+import structlog
+
+from nightmail.errors import ProtocolViolation, StoreUnavailable, SwitchError
+from nightmail.mail.envelope import Envelope
+from nightmail.mail.received import Trace
+from nightmail.mail.reply import Reply
+from nightmail.smtp.events import (
+    BodyEnded,
+    BodyReceived,
+    BodyRefused,
+    CloseRequested,
+    DataRequested,
+    HelloReceived,
+    MailReceived,
+    QuitReceived,
+    RcptReceived,
+    ReplyReady,
+    TransactionReset,
+)
+from nightmail.smtp.server import ServerCore
+from nightmail.switch.admission import CLOSING, refusal
+from nightmail.switch.aside import Aside
+from nightmail.switch.transaction import Transaction
+
+if TYPE_CHECKING:
+    from nightmail.switch.reception import Reception
+
+_OK = Reply(250, "2.0.0", "Ok")
+_SENDER_OK = Reply(250, "2.1.0", "Ok")
+_RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
+_GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
+_DENIED = Reply(554, "5.7.1", "Access denied")
+_IDLE = Reply(421, "4.4.2", "Idle for too long; closing")
+_TOO_MANY_FINAL = Reply(452, "4.5.3", "Too many recipients after aliases are expanded")
+_FINAL_RECIPIENTS_LIMIT = 10_000
+_SLOWEST_BODY_BYTES_S = 1024
+
+log = structlog.get_logger()
+
+
+class SmtpSession(asyncio.Protocol):
+    """One connection of a client, from greeting to close; the `Sender` of the messages it brings."""
+
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
+        self._transport: asyncio.Transport | None = None
+        self._core: ServerCore | None = None
+        self._transaction: Transaction | None = None
+        self._trace: Trace | None = None
+        self._client_ip = ""
+        self._client = ""
+        self._rule = ""
+        self._is_counted = False
+        self._is_paused = False
+        self._is_closing = False
+        self._progress_at = 0.0
+        self._body_since = 0.0
+        self._body_bytes = 0
+        self._out: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the client, or turn it away."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("a mail session needs a stream")
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self._client_ip = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
+        self._client = f"unknown[{self._client_ip}]"
+        self._progress_at = self._reception.elapsed()
+        self._core = self._reception.core(self._client_ip)
+        self._rule = self._reception.client_rule(self._client_ip)
+        refused = _DENIED if self._rule == "deny" else self._reception.enter(self, self._client_ip)
+        if refused is not None:
+            log.info("connection refused", client=self._client_ip, reply=str(refused))
+            transport.write(self._core.close(refused))
+            transport.close()
+            return
+        self._is_counted = True
+        transport.write(self._core.greeting())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was being received; what is on its way into the journal learns of it from `accepted`."""
+        self._transport = None
+        self._forget()
+        if self._is_counted:
+            self._is_counted = False
+            self._reception.leave(self, self._client_ip)
+
+    def data_received(self, data: bytes) -> None:
+        """Go on with the dialogue."""
+        core = self._core
+        if core is None or core.is_closed:
+            return
+        if core.is_waiting:
+            self._pause()
+        try:
+            self._advance(core, data)
+        except ProtocolViolation as violation:
+            self._out.append(core.close(violation.reply) if violation.reply is not None else b"")
+            self._flush()
+            self._close()
+
+    def eof_received(self) -> bool:
+        """A client that says no more gets no more answers: the transport is closed."""
+        return False
+
+    def check_patience(self, now: float, idle_timeout_s: float) -> None:
+        """End a session that makes no progress; called now and then, `now` in elapsed seconds.
+
+        A body makes progress only as fast as the slowest line that one could want to wait for.
+        """
+        if self._core is None or self._core.is_waiting:
+            return
+        since = self._progress_at
+        if self._body_since:
+            since = min(since, self._body_since + self._body_bytes / _SLOWEST_BODY_BYTES_S)
+        if now - since > idle_timeout_s:
+            self._end(_IDLE)
+
+    def shut_down(self) -> None:
+        """End the session as soon as no message waits for its answer."""
+        self._is_closing = True
+        if self._core is None or not self._core.is_waiting:
+            self._end(CLOSING)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def accepted(self, message_id: str) -> bool:
+        """The journal has the message: answer 250, unless the client is gone (J1)."""
+        if self._transport is None or self._transport.is_closing() or self._core is None:
+            return False
+        self._reply_to_message(Reply(250, "2.0.0", f"Ok: queued as {message_id}"))
+        return True
+
+    def refused(self, error: SwitchError) -> None:
+        """The message is nowhere: answer 4xx."""
+        reply = refusal(error)
+        log.warning("message refused", client=self._client, reply=str(reply), reason=str(error))
+        self._reception.counters.refused += 1
+        if self._transport is not None and not self._transport.is_closing():
+            self._reply_to_message(reply)
+
+    def left_unanswered(self) -> None:
+        """The message may yet land: the client is to repeat it, and gets no answer that could be wrong (J3)."""
+        self._reception.counters.unanswered += 1
+        self.abort()
+
+    def _advance(self, core: ServerCore, data: bytes) -> None:
+        while True:
+            events = core.receive(data)
+            for event in events:
+                self._HANDLERS[type(event)](self, core, event)
+            if not events or core.is_waiting or core.is_closed:
+                break
+            data = b""
+        if events:
+            self._progress_at = self._reception.elapsed()
+        self._flush()
+
+    def _reply_to_message(self, reply: Reply) -> None:
+        core = self._core
+        if core is None:
+            return
+        self._body_since = 0.0
+        self._out.append(core.answer(reply))
+        if self._is_closing:
+            self._flush()
+            self._end(CLOSING)
+            return
+        if core.buffered_bytes:
+            self._advance(core, b"")
+        else:
+            self._progress_at = self._reception.elapsed()
+            self._flush()
+        self._resume()
+
+    def _flush(self) -> None:
+        out = self._out
+        if out:
+            self._out = []
+            if self._transport is not None:
+                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def _hello(self, core: ServerCore, event: HelloReceived) -> None:
+        self._client = f"{event.name}[{self._client_ip}]"
+        self._trace = self._reception.trace(event, self._client_ip)
+        self._out.append(core.answer(_OK))
+
+    def _mail(self, core: ServerCore, event: MailReceived) -> None:
+        fault = CLOSING if self._is_closing else self._reception.fault()
+        if fault is None:
+            self._transaction = Transaction(event, self._reception.next_id())
+        self._out.append(core.answer(fault or _SENDER_OK))
+
+    def _rcpt(self, core: ServerCore, event: RcptReceived) -> None:
+        transaction = self._ongoing()
+        found = self._reception.accept(event.address, self._rule)
+        if isinstance(found, Reply):
+            log.info("recipient refused", client=self._client, to=f"<{event.address}>", reply=str(found))
+        elif len(transaction.recipients) + len(found.recipients) > _FINAL_RECIPIENTS_LIMIT:
+            found = _TOO_MANY_FINAL
+        else:
+            transaction.add(event, found)
+        self._out.append(core.answer(found if isinstance(found, Reply) else _RECIPIENT_OK))
+
+    def _data(self, core: ServerCore, _event: DataRequested) -> None:
+        transaction = self._ongoing()
+        if self._trace is None:
+            raise ProtocolViolation("a message before the hello")
+        transaction.write(
+            self._trace.header(
+                transaction.message_id,
+                transaction.sole_recipient(),
+                self._reception.wall(),
+                smtputf8=transaction.smtputf8,
+            )
+        )
+        self._body_since = self._reception.elapsed()
+        self._body_bytes = 0
+        self._out.append(core.answer(_GO_AHEAD))
+
+    def _body(self, _core: ServerCore, event: BodyReceived) -> None:
+        transaction = self._ongoing()
+        self._body_bytes += len(event.data)
+        if transaction.write(event.data):
+            transaction.divert(self._reception.aside(transaction.message_id, self._caught_up))
+        if transaction.aside is not None and transaction.aside.is_behind:
+            self._pause()
+
+    def _caught_up(self) -> None:
+        if self._core is not None and not self._core.is_waiting:
+            self._resume()
+
+    def _body_ended(self, core: ServerCore, event: BodyEnded) -> None:
+        transaction, self._transaction = self._ongoing(), None
+        envelope = transaction.envelope(event, self._client)
+        if transaction.aside is None:
+            data, place = transaction.data()
+            self._reception.submit(transaction.message_id, envelope, data, place, self)
+        else:
+            self._reception.spawn(self._submit_aside(transaction.aside, transaction.message_id, envelope))
+
+    async def _submit_aside(self, aside: Aside, message_id: str, envelope: Envelope) -> None:
+        if self._transport is None:
+            await aside.abort()
+            return
+        try:
+            place = await aside.finish()
+        except StoreUnavailable as error:
+            self.refused(error)
+        else:
+            self._reception.submit(message_id, envelope, b"", place, self)
+
+    def _body_refused(self, _core: ServerCore, event: BodyRefused) -> None:
+        log.info("message refused", client=self._client, reply=str(event.reply))
+        self._out.append(event.wire)
+        self._forget()
+
+    def _reset(self, _core: ServerCore, _event: TransactionReset) -> None:
+        self._forget()
+
+    def _say(self, _core: ServerCore, event: ReplyReady) -> None:
+        self._out.append(event.wire)
+
+    def _say_last(self, _core: ServerCore, event: QuitReceived | CloseRequested) -> None:
+        self._out.append(event.wire)
+        self._forget()
+        self._flush()
+        self._close()
+
+    def _ongoing(self) -> Transaction:
+        if self._transaction is None:
+            raise ProtocolViolation("a recipient or a body without a sender")
+        return self._transaction
+
+    def _forget(self) -> None:
+        """Give up what is being received and is not on its way into the journal."""
+        transaction, self._transaction = self._transaction, None
+        self._body_since = 0.0
+        if transaction is not None and transaction.aside is not None:
+            self._reception.discard(transaction.aside)
+
+    def _end(self, reply: Reply) -> None:
+        if self._core is not None and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(self._core.close(reply))
+        self._close()
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _pause(self) -> None:
+        if not self._is_paused and self._transport is not None and not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._is_paused and self._transport is not None and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
+        HelloReceived: _hello,
+        MailReceived: _mail,
+        RcptReceived: _rcpt,
+        DataRequested: _data,
+        BodyReceived: _body,
+        BodyEnded: _body_ended,
+        BodyRefused: _body_refused,
+        TransactionReset: _reset,
+        ReplyReady: _say,
+        QuitReceived: _say_last,
+        CloseRequested: _say_last,
+    }
