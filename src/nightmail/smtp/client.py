@@ -1,24 +1,19 @@
 """The client's side of an ESMTP or LMTP session, as a machine that never touches a socket.
 
-    GREETING ──220──▶ GREETED ──hello()──▶ HELLO ──250──▶ READY ◀───────────────── TransactionEnded
-                                                            │                          ▲
-                                                         begin()                       │
-                                                            ▼                          │
-                                                        ENVELOPE ──354──▶ BODY ──▶ VERDICT
-                                                            └── nobody taken: RSET ────┘
-
-Whatever is sent puts the replies that it calls for at the end of a queue; each reply that comes in is handed to the
-first of that queue. So pipelining (RFC 2920) is no special case: without it only the next command waits for the last
-one's reply. A reply that nothing called for is 421, a refusal in the middle of a message, or the end of all trust.
+    GREETING ──220──▶ GREETED ──hello()──▶ HELLO ──250──▶ READY ──quit()──▶ QUITTING ──▶ CLOSED
+                                                          │   ▲
+                                                     begin()  TransactionEnded
+                                                          ▼   │
+                                                       TRANSACTION (see `transaction`)
 
 The shell writes what `hello`, `begin`, `body`, `end_of_body` and `quit` return and every CommandReady, and closes after
-Quitted, PeerClosing and ProtocolBroken, from where on the core is CLOSED.
+Quitted, PeerClosing and ProtocolBroken: the core is CLOSED then. A reply that nothing called for is 421, a refusal in
+the middle of a message, or the end of all trust: above all, no 250 ahead of the final dot is ever taken for its answer.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 
 from nightmail.errors import ProtocolViolation
@@ -26,22 +21,18 @@ from nightmail.mail.envelope import Envelope
 from nightmail.mail.reply import Reply
 from nightmail.smtp import commands
 from nightmail.smtp.client_events import (
-    BodyWanted,
     ClientEvent,
     CommandReady,
     Greeted,
     HelloAnswered,
-    MailAnswered,
-    MessageAnswered,
     PeerClosing,
     ProtocolBroken,
     Quitted,
-    RecipientAnswered,
-    TransactionEnded,
 )
 from nightmail.smtp.extensions import Extensions
-from nightmail.smtp.framing import Buffer, ChunkFraming, DotFraming
+from nightmail.smtp.framing import Buffer
 from nightmail.smtp.reply_reader import ReplyReader
+from nightmail.smtp.transaction import Phase, Transaction, is_done
 
 
 class State(IntEnum):
@@ -51,14 +42,13 @@ class State(IntEnum):
     GREETED = 1
     HELLO = 2
     READY = 3
-    ENVELOPE = 4
-    BODY = 5
-    VERDICT = 6
-    QUITTING = 7
-    CLOSED = 8
+    TRANSACTION = 4
+    QUITTING = 5
+    CLOSED = 6
 
 
 _NO_EXTENSIONS = Extensions()
+_WAITS_FOR_ONE = frozenset((State.GREETING, State.HELLO, State.QUITTING))
 
 
 class ClientCore:
@@ -74,16 +64,10 @@ class ClientCore:
         self._may_chunk = chunking and not lmtp
         self._reader = ReplyReader()
         self._state = State.GREETING
-        self._events: list[ClientEvent] = []
-        self._expected: deque[_Expected] = deque([(ClientCore._greeted, 0)])
-        self._unsent: deque[tuple[bytes, _Expected]] = deque()
-        self._transactions = 0
+        self._said_ehlo = False
         self._extensions = _NO_EXTENSIONS
-        self._open: list[int] = []
-        self._accepted: list[int] = []
-        self._framing: DotFraming | ChunkFraming = DotFraming()
-        self._mail_taken = False
-        self._final_sent = False
+        self._transaction: Transaction | None = None
+        self._transactions = 0
 
     @property
     def extensions(self) -> Extensions:
@@ -103,18 +87,18 @@ class ClientCore:
 
     @property
     def wants_body(self) -> bool:
-        """Whether the message may be sent now; it ends early when the peer refuses amid BDAT chunks."""
-        return self._state is State.BODY
+        """Whether the message may be sent now; this ends early when the peer refuses amid BDAT chunks."""
+        return self._transaction is not None and self._transaction.phase is Phase.BODY and not self.is_closed
 
     @property
     def unanswered(self) -> tuple[int, ...]:
         """The recipients that have no verdict yet. If the connection is lost now, they have none."""
-        return tuple(self._open)
+        return self._transaction.unanswered if self._transaction is not None else ()
 
     @property
     def final_sent(self) -> bool:
         """Whether the final dot or the last chunk was given out: the lack of a verdict is ambiguous from then on."""
-        return self._final_sent
+        return self._transaction is not None and self._transaction.final_sent
 
     @property
     def buffered_bytes(self) -> int:
@@ -124,22 +108,25 @@ class ClientCore:
     def receive(self, data: bytes) -> list[ClientEvent]:
         """Everything that `data` brings about, in order. Never raises: nonsense is a ProtocolBroken."""
         events: list[ClientEvent] = []
-        self._events = events
+        if self.is_closed:
+            return events
         self._reader.add(data)
+        due = self._due()  # a reply can't answer what is only sent because of the replies before it
         try:
-            while not self.is_closed and (reply := self._reader.next()) is not None:
-                self._dispatch(reply)
+            while self._state is not State.CLOSED and (reply := self._reader.next()) is not None:
+                events += self._heard(reply, is_due=due > 0)
+                due -= 1
         except ProtocolViolation as violation:
-            self._close(ProtocolBroken(str(violation)))
+            self._state = State.CLOSED
+            events.append(ProtocolBroken(str(violation)))
         return events
 
     def hello(self) -> bytes:
         """Our name; if the peer does not know EHLO, HELO follows by itself (RFC 5321 §3.2)."""
         self._require(State.GREETED)
         self._state = State.HELLO
-        verb = "LHLO" if self._is_lmtp else "EHLO"
-        self._expected.append((ClientCore._hello_answered, 0))
-        return f"{verb} {self._hostname}\r\n".encode()
+        self._said_ehlo = not self._is_lmtp
+        return f"{'LHLO' if self._is_lmtp else 'EHLO'} {self._hostname}\r\n".encode()
 
     def objection(self, envelope: Envelope, indexes: Sequence[int], size_bytes: int) -> Reply | None:
         """Why the peer can't be offered this message at all (5.3.4, 5.6.3, 5.6.7); ask before `begin`."""
@@ -154,40 +141,30 @@ class ClientCore:
         self._require(State.READY)
         if not indexes:
             raise ProtocolViolation("a transaction without recipients")
-        wires = self._envelope_commands(envelope, indexes, size_bytes)
-        expected: list[_Expected] = [(ClientCore._mail_answered, 0)]
-        expected += [(ClientCore._rcpt_answered, index) for index in indexes]
-        if not self._is_chunking:
-            expected.append((ClientCore._data_answered, 0))
-        self._state = State.ENVELOPE
+        peer = self._extensions
+        is_chunking = self._may_chunk and peer.chunking and peer.pipelining
+        words = [commands.mail_command(peer, envelope, indexes, size_bytes)]
+        words += [commands.rcpt_command(peer, envelope.recipients[index]) for index in indexes]
+        if not is_chunking:
+            words.append("DATA\r\n")
+        self._transaction = Transaction(
+            commands.on_the_wire(words),
+            indexes,
+            is_lmtp=self._is_lmtp,
+            is_pipelining=peer.pipelining,
+            is_chunking=is_chunking,
+        )
         self._transactions += 1
-        self._open, self._accepted = list(indexes), []
-        self._mail_taken = self._final_sent = False
-        self._framing = ChunkFraming() if self._is_chunking else DotFraming()
-        if self._extensions.pipelining:
-            self._expected.extend(expected)
-            return b"".join(wires)
-        self._unsent.extend(zip(wires, expected, strict=True))
-        return self._send_next()
+        self._state = State.TRANSACTION
+        return self._transaction.start()
 
     def body(self, piece: Buffer) -> list[Buffer]:
-        """What to send for the next piece of the message; nothing once the peer has refused it."""
-        if self._state is not State.BODY:
-            return []
-        framed = self._framing.frame(piece)
-        if framed and self._is_chunking:
-            self._expected.append((ClientCore._chunk_answered, 0))
-        return framed
+        """What to send for the next piece of the message, in its CRLF form; nothing once the peer has refused it."""
+        return self._transaction.body(piece) if self._transaction is not None and self.wants_body else []
 
     def end_of_body(self) -> bytes:
         """The final dot or the last chunk; nothing once the peer has refused the message."""
-        if self._state is not State.BODY:
-            return b""
-        self._state = State.VERDICT
-        self._final_sent = True
-        indexes = self._accepted if self._is_lmtp else self._accepted[:1]
-        self._expected.extend((ClientCore._message_answered, index) for index in indexes)
-        return self._framing.end()
+        return self._transaction.end_of_body() if self._transaction is not None and self.wants_body else b""
 
     def quit(self) -> bytes:
         """The end of a session that is in step.
@@ -198,201 +175,58 @@ class ClientCore:
         if self._state is not State.READY:
             self._require(State.GREETED)
         self._state = State.QUITTING
-        self._expected.append((ClientCore._quitted, 0))
         return b"QUIT\r\n"
-
-    @property
-    def _is_chunking(self) -> bool:
-        return self._may_chunk and self._extensions.chunking and self._extensions.pipelining
-
-    def _envelope_commands(self, envelope: Envelope, indexes: Sequence[int], size_bytes: int) -> list[bytes]:
-        peer = self._extensions
-        words = [commands.mail_command(peer, envelope, indexes, size_bytes)]
-        words += [commands.rcpt_command(peer, envelope.recipients[index]) for index in indexes]
-        if not self._is_chunking:
-            words.append("DATA\r\n")
-        return commands.on_the_wire(words)
 
     def _require(self, state: State) -> None:
         if self._state is not state:
             raise ProtocolViolation(f"the session is {self._state.name}, not {state.name}")
 
-    def _send_next(self) -> bytes:
-        wire, expected = self._unsent.popleft()
-        self._expected.append(expected)
-        return wire
+    def _due(self) -> int:
+        if self._state is State.TRANSACTION and self._transaction is not None:
+            return self._transaction.due
+        return self._state in _WAITS_FOR_ONE
 
-    def _dispatch(self, reply: Reply) -> None:
+    def _heard(self, reply: Reply, *, is_due: bool) -> list[ClientEvent]:
         if reply.code == 421:
-            self._give_up(reply)
-        elif self._expected:
-            answered, index = self._expected.popleft()
-            answered(self, reply, index)
-        elif self._state is State.BODY and not reply.is_positive:
-            self._give_up(reply)  # what of the message is still under way would be taken for commands
-        else:
-            raise ProtocolViolation(f"a reply that nothing called for: {reply}")
+            return self._given_up(reply)
+        if is_due:
+            if self._transaction is not None and self._state is State.TRANSACTION:
+                return self._transaction_heard(self._transaction, reply)
+            return [self._session_heard(reply)]
+        if self.wants_body and not reply.is_positive:
+            return self._given_up(reply)  # what of the message is still under way would be taken for commands
+        raise ProtocolViolation(f"a reply that nothing called for: {reply}")
 
-    def _greeted(self, reply: Reply, _: int) -> None:
-        _is_done(reply)
-        self._state = State.GREETED
-        self._events.append(Greeted(reply))
+    def _transaction_heard(self, transaction: Transaction, reply: Reply) -> list[ClientEvent]:
+        events = transaction.receive(reply)
+        if transaction.phase is Phase.OVER:
+            self._state = State.READY
+        return events
 
-    def _hello_answered(self, reply: Reply, _: int) -> None:
-        if reply.is_permanent and not self._is_lmtp:
-            self._expected.append((ClientCore._helo_answered, 0))
-            self._events.append(CommandReady(f"HELO {self._hostname}\r\n".encode()))
-        else:
-            self._acquainted(reply, Extensions.parse(reply))
-
-    def _helo_answered(self, reply: Reply, _: int) -> None:
-        self._acquainted(reply, _NO_EXTENSIONS)
-
-    def _acquainted(self, reply: Reply, extensions: Extensions) -> None:
-        if _is_done(reply):
-            self._state, self._extensions = State.READY, extensions
-        else:
-            self._state = State.GREETED
-        self._events.append(HelloAnswered(reply, self._extensions))
-
-    def _mail_answered(self, reply: Reply, _: int) -> None:
-        self._mail_taken = _is_done(reply)
-        self._events.append(MailAnswered(reply))
-        if not self._mail_taken:
-            self._open.clear()
-            self._unsent.clear()
-        self._go_on()
-
-    def _rcpt_answered(self, reply: Reply, index: int) -> None:
-        if self._mail_taken:
-            if _is_done(reply):
-                self._accepted.append(index)
-            else:
-                self._open.remove(index)
-            self._events.append(RecipientAnswered(index, reply))
-        self._go_on()
-
-    def _go_on(self) -> None:
-        """One command without its reply is enough to wait for; DATA is sent only if somebody is to have the message."""
-        if self._expected:
-            return
-        if len(self._unsent) > 1 or (self._unsent and self._accepted):
-            self._events.append(CommandReady(self._send_next()))
-        elif self._accepted:
-            self._want_body()
-        else:
-            self._unsent.clear()
-            self._abandon()
-
-    def _data_answered(self, reply: Reply, _: int) -> None:
-        if 300 <= reply.code < 400:
-            if self._accepted:
-                self._want_body()
-            else:
-                self._send_nothing()
-        elif _is_done(reply):
-            raise ProtocolViolation(f"DATA was answered with {reply}")
-        else:
-            self._refused(reply)
-            self._abandon()
-
-    def _want_body(self) -> None:
-        self._state = State.BODY
-        self._events.append(BodyWanted())
-
-    def _send_nothing(self) -> None:
-        """A pipelined DATA was taken although no recipient was: RFC 2920 §3.1 wants an empty message."""
-        if self._is_lmtp:  # which answers once for each of no recipients
-            raise ProtocolViolation("DATA was taken without a recipient")
-        self._state = State.VERDICT
-        self._expected.append((ClientCore._void_answered, 0))
-        self._events.append(CommandReady(b".\r\n"))
-
-    def _void_answered(self, reply: Reply, _: int) -> None:
-        self._ended()
-
-    def _chunk_answered(self, reply: Reply, _: int) -> None:
-        if not _is_done(reply):
-            self._refused(reply)
-            if self._state is State.BODY:
-                self._state = State.VERDICT
-        if self._state is State.VERDICT and not self._expected:
-            self._abandon()
-
-    def _message_answered(self, reply: Reply, index: int) -> None:
-        _is_done(reply)
-        if not self._open:  # a chunk was refused before
-            self._abandon()
-            return
-        indexes = (index,) if self._is_lmtp else tuple(self._accepted)
-        self._open = [other for other in self._open if other not in indexes]
-        self._events.append(MessageAnswered(indexes, reply))
-        if not self._open:
-            self._ended()
-
-    def _refused(self, reply: Reply) -> None:
-        """The verdict on all that were accepted, unless they have one."""
-        if self._open and self._accepted:
-            self._events.append(MessageAnswered(tuple(self._accepted), reply))
-        self._open.clear()
-
-    def _abandon(self) -> None:
-        if self._mail_taken:
-            self._state = State.VERDICT
-            self._expected.append((ClientCore._reset_answered, 0))
-            self._events.append(CommandReady(b"RSET\r\n"))
-        else:
-            self._ended()
-
-    def _reset_answered(self, reply: Reply, _: int) -> None:
-        if not _is_done(reply):
-            raise ProtocolViolation(f"RSET was answered with {reply}")
-        self._ended()
-
-    def _ended(self) -> None:
-        self._state = State.READY
-        self._events.append(TransactionEnded())
-
-    def _quitted(self, reply: Reply, _: int) -> None:
-        self._close(Quitted())
-
-    def _give_up(self, reply: Reply) -> None:
-        """Whoever waits for an answer has it: this one."""
+    def _session_heard(self, reply: Reply) -> ClientEvent:
+        if self._state is State.QUITTING:
+            self._state = State.CLOSED
+            return Quitted()
+        is_positive = is_done(reply)
         if self._state is State.GREETING:
-            self._events.append(Greeted(reply))
+            self._state = State.GREETED
+            return Greeted(reply)
+        if is_positive:
+            self._extensions = Extensions.parse(reply) if self._said_ehlo or self._is_lmtp else _NO_EXTENSIONS
+        elif self._said_ehlo and reply.is_permanent:
+            self._said_ehlo = False
+            return CommandReady(f"HELO {self._hostname}\r\n".encode())
+        self._state = State.READY if is_positive else State.GREETED
+        return HelloAnswered(reply, self._extensions)
+
+    def _given_up(self, reply: Reply) -> list[ClientEvent]:
+        """Whoever waits for an answer has it: this one."""
+        events: list[ClientEvent] = []
+        if self._state is State.GREETING:
+            events.append(Greeted(reply))
         elif self._state is State.HELLO:
-            self._events.append(HelloAnswered(reply, _NO_EXTENSIONS))
-        elif self._open and not self._mail_taken:
-            self._events.append(MailAnswered(reply))
-        else:
-            self._give_up_recipients(reply)
-        if State.ENVELOPE <= self._state <= State.VERDICT:
-            self._events.append(TransactionEnded())
-        self._close(PeerClosing(reply))
-
-    def _give_up_recipients(self, reply: Reply) -> None:
-        accepted = set(self._accepted)
-        for index in self._open:
-            if index not in accepted:
-                self._events.append(RecipientAnswered(index, reply))
-        indexes = tuple(index for index in self._open if index in accepted)
-        if indexes:
-            self._events.append(MessageAnswered(indexes, reply))
-
-    def _close(self, event: ClientEvent) -> None:
-        if isinstance(event, PeerClosing):
-            self._open.clear()
+            events.append(HelloAnswered(reply, self._extensions))
+        elif self._state is State.TRANSACTION and self._transaction is not None:
+            events += self._transaction.give_up(reply)
         self._state = State.CLOSED
-        self._expected.clear()
-        self._unsent.clear()
-        self._events.append(event)
-
-
-_Expected = tuple[Callable[[ClientCore, Reply, int], None], int]
-
-
-def _is_done(reply: Reply) -> bool:
-    """Whether the command was done (2yz), not refused. Raises: ProtocolViolation for 3yz, which calls for more."""
-    if 300 <= reply.code < 400:
-        raise ProtocolViolation(f"a reply that does not fit its command: {reply}")
-    return reply.code < 300
+        return [*events, PeerClosing(reply)]
