@@ -6,14 +6,13 @@ old one stays answered.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
 from nightmail.mail.reply import Reply
+from nightmail.routing.model import ClientRule
 from nightmail.routing.route import Route
-
-ClientRule = Literal["relay", "submit", "deny", ""]
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -46,6 +45,7 @@ class RoutingSnapshot(Protocol):
 
         Raises:
             TemporaryFailure: there is none, or it can't be known now.
+            PermanentFailure: its domain can't be one.
         """
         ...
 

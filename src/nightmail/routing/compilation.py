@@ -1,0 +1,153 @@
+"""From the text tables to the entries of a compiled file, each checked by itself and all of them as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from nightmail.errors import ConfigInvalid
+from nightmail.routing import compiled
+from nightmail.routing.compiled import Summary, Writer
+from nightmail.routing.crosschecks import CrossChecks
+from nightmail.routing.entries import (
+    parse_alias_key,
+    parse_client_key,
+    parse_domain_entry,
+    parse_domain_key,
+    parse_mailbox,
+    parse_nothing,
+    parse_route_key,
+    parse_rule,
+    parse_targets,
+)
+from nightmail.routing.expansion import alias_of
+from nightmail.routing.networks import prefix_of
+from nightmail.routing.resolution import POSTMASTER
+from nightmail.routing.route import Route, parse_route
+from nightmail.routing.tables import NAMES, read_table
+
+
+class _Table(NamedTuple):
+    """How the entries of one table are read: both functions take a text and the place where it stands."""
+
+    octet: bytes
+    parse_key: Callable[[str, str], str]
+    parse_value: Callable[[str, str], object]
+
+
+class Compilation:
+    """Reads the tables of a directory into a writer; those first that the others are checked against.
+
+    Relative paths in routes start from `base`.
+    """
+
+    def __init__(self, directory: str, base: str, writer: Writer) -> None:
+        self._directory = directory
+        self._writer = writer
+        self._tables = {
+            "domains": _Table(compiled.DOMAIN, parse_domain_key, parse_domain_entry),
+            "routes": _Table(compiled.ROUTE, parse_route_key, partial(_parse_route, base)),
+            "mailboxes": _Table(compiled.MAILBOX, parse_mailbox, parse_nothing),
+            "aliases": _Table(compiled.ALIAS, parse_alias_key, parse_targets),
+            "clients": _Table(compiled.CLIENT, parse_client_key, parse_rule),
+        }
+        self._counts = dict.fromkeys(NAMES, 0)
+        self._prefix_lengths: dict[int, set[int]] = {4: set(), 6: set()}
+        self._checks = CrossChecks(writer.lookups)
+
+    def run(self) -> Summary:
+        """Read and check everything; what is returned is written too.
+
+        Raises:
+            ConfigInvalid: a table is wrong.
+        """
+        self._add("domains")
+        self._add("routes")
+        if not self._counts["routes"]:
+            self._writer.add(compiled.ROUTE, "*", parse_route("mx", "routes"))
+        for place, key in self._keys("domains"):
+            self._checks.check_domain(key, place)
+        self._add("mailboxes", self._note_mailbox)
+        self._add("aliases", self._checks.check_alias_key)
+        self._check_targets()
+        self._add("clients", self._note_prefix)
+        summary = Summary(
+            digest=self._digest(),
+            counts=self._counts,
+            postmaster=self._postmaster(),
+            prefix_lengths={
+                version: tuple(sorted(lengths, reverse=True)) for version, lengths in self._prefix_lengths.items()
+            },
+        )
+        self._writer.finish(summary)
+        return summary
+
+    def _add(self, name: str, note: Callable[[str, str], None] | None = None) -> None:
+        """Write the entries of a table; `note` is given the key and the place of each."""
+        table = self._tables[name]
+        for place, text, value in read_table(self._directory, name):
+            key = table.parse_key(text, place)
+            if not self._writer.add(table.octet, key, table.parse_value(value, place)):
+                raise self._duplicate(name, key, text, place)
+            self._counts[name] += 1
+            if note:
+                note(key, place)
+
+    def _keys(self, name: str) -> Iterator[tuple[str, str]]:
+        """The place and the key of each entry of a table that was read before."""
+        parse = self._tables[name].parse_key
+        return ((place, parse(text, place)) for place, text, _ in read_table(self._directory, name))
+
+    def _place(self, name: str, key: str) -> str:
+        """Where the entry of a key stands: looked for when it is needed, rather than kept for every entry."""
+        return next((place for place, other in self._keys(name) if other == key), os.path.join(self._directory, name))
+
+    def _duplicate(self, name: str, key: str, text: str, place: str) -> ConfigInvalid:
+        first = self._place(name, key).rpartition(":")[2]
+        return ConfigInvalid(place, f"{text} stands twice, first on line {first}", "keep one of the two")
+
+    def _note_mailbox(self, key: str, place: str) -> None:
+        self._checks.check_mailbox(key, place)
+        self._writer.add(compiled.LISTED, key.rpartition("@")[2])
+
+    def _note_prefix(self, key: str, place: str) -> None:
+        version, length = prefix_of(key)
+        self._prefix_lengths[version].add(length)
+
+    def _check_targets(self) -> None:
+        for key, targets in self._writer.aliases():
+            fault = self._checks.find_dead_end(key, targets)
+            if fault:
+                raise ConfigInvalid(self._place("aliases", key), *fault)
+
+    def _postmaster(self) -> str:
+        """Where `<postmaster>` without a domain goes: to the first local domain that lists one.
+
+        If none does, to the first local domain, or else to the first one that we relay for.
+        """
+        maps, first = self._writer.lookups, dict[str, str]()
+        for _, domain in self._keys("domains"):
+            entry, address = maps.domain(domain), f"{POSTMASTER}@{domain}"
+            if entry is None or domain.startswith("."):
+                continue
+            if entry.kind == "local" and (maps.is_mailbox(address) or alias_of(maps, address, domain)):
+                return address
+            first.setdefault(entry.kind, address)
+        return first.get("local") or first.get("relay") or ""
+
+    def _digest(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for name in NAMES:
+            path = os.path.join(self._directory, name)
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+            digest.update(name.encode())
+        return digest.hexdigest()
+
+
+def _parse_route(base: str, text: str, place: str) -> Route:
+    return parse_route(text, place, base)
