@@ -71,10 +71,15 @@ class Directories:
     def check_root(self) -> None:
         """Make sure that a missing name means a missing object and not that the file system is no longer mounted.
 
-        The inode number tells: it outlives a remount, and an empty mount point has another.
-        Raises: OSError, StoreUnavailable.
+        The inode number tells: it outlives a remount, and an empty mount point has another. A root that was never
+        there is an empty store. Raises: OSError, StoreUnavailable.
         """
-        inode = os.stat(self._root).st_ino
+        try:
+            inode = os.stat(self._root).st_ino
+        except FileNotFoundError:
+            if self._root_inode is None:
+                return
+            raise
         with self._lock:
             if self._root_inode is None:
                 self._root_inode = inode
