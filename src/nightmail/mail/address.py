@@ -32,13 +32,3 @@ def fold_domain(domain: str) -> str:
         return idna.encode(folded, uts46=True).decode("ascii")
     except idna.IDNAError as error:
         raise ValueError(f"{domain!r} is not an internationalised domain name: {error}") from error
-
-
-def fold(address: str) -> str:
-    """The address in the form in which tables compare it: local part in lower case, domain folded.
-
-    Raises:
-        ValueError: its domain can't be a domain name.
-    """
-    local_part, domain = split(address)
-    return f"{local_part.lower()}@{fold_domain(domain)}" if domain else local_part.lower()

@@ -105,6 +105,6 @@ def _address(parsed: Address) -> str:
     local_part, at, domain = parsed.addr_spec.rpartition("@")
     if not at:
         local_part, domain = domain, ""
-    if not _is_local_part(local_part) or (at and not _is_domain(domain)):
+    if not parsed.addr_spec.isprintable() or not _is_local_part(local_part) or (at and not _is_domain(domain)):
         raise ValueError(f"{parsed.addr_spec!r} is not an address")
     return f"{local_part}{at}{domain}"
