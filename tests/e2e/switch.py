@@ -40,6 +40,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
 def as_toml(sections: Settings) -> str:
     """Sections of plain keys as TOML; a JSON string, number, boolean or list is one of TOML, too."""
     lines: list[str] = []
@@ -52,17 +59,17 @@ def as_toml(sections: Settings) -> str:
 class Switch:
     """One server in a directory of its own. As a context manager it is started, and killed in the end.
 
-    `settings` are merged into the configuration by section; `[listener]` stands for its one listener. `store` may
-    lie elsewhere than in the directory. In `tables`, `{mail}` stands for the directory of the Maildirs, and other
+    `settings` are merged into the configuration by section; `[[listener]]` stands for its one listener. Store and
+    Maildirs may lie on another `disk`. In `tables`, `{mail}` stands for the directory of the Maildirs, and other
     braces are doubled.
     """
 
     def __init__(
-        self, directory: Path, tables: Tables = LOCAL_ONLY, settings: Settings | None = None, store: Path | None = None
+        self, directory: Path, tables: Tables = LOCAL_ONLY, settings: Settings | None = None, disk: Path | None = None
     ) -> None:
         self.directory = directory
-        self.store = store or directory / "store"
-        self.mail = directory / "mail"
+        self.store = (disk or directory) / "store"
+        self.mail = (disk or directory) / "mail"
         self.log_file = directory / "nightmail.log"
         self.config_file = directory / "nightmail.toml"
         self.port = free_port()
@@ -70,6 +77,7 @@ class Switch:
         self.process: subprocess.Popen[bytes] | None = None
         for each in (self.directory, self.mail, self.store):
             each.mkdir(parents=True, exist_ok=True)
+        sync_directory(self.store.parent)
         self.write_tables(tables)
         self.configure(settings or {})
 

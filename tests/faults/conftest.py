@@ -7,10 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e.sink import Sink
 from tests.faults.ledger import Ledger
 from tests.faults.power import LossyMount, lossy_mount
 
 _LEDGERS = pytest.StashKey[list[Ledger]]()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A destination for mail to sink.test."""
+    with Sink() as destination:
+        yield destination
 
 
 @pytest.fixture

@@ -35,19 +35,18 @@ class Siege:
     """A sink, a switch that relays to it, and a load on the switch; `seed` decides every chance in it."""
 
     def __init__(
-        self, directory: Path, seed: int, *, settings: Settings | None = None, root: Path | None = None
+        self, directory: Path, seed: int, *, settings: Settings | None = None, disk: Path | None = None
     ) -> None:
         self.random = random.Random(seed)
         self.seed = seed
         self.sink = Sink()
         self._directory = directory
-        self._root = root
+        self._disk = disk
         self._settings: dict[str, Any] = {**QUICK_RETRIES, **(settings or {})}
 
     def __enter__(self) -> Self:
         self.sink.__enter__()
-        place = self._root or self._directory
-        self.switch = Switch(self._directory, tables(self.sink.port), self._settings, store=place / "store")
+        self.switch = Switch(self._directory, tables(self.sink.port), self._settings, self._disk)
         self.switch.start()
         self.load = Load(self.switch.port, self.seed).__enter__()
         return self
