@@ -9,13 +9,15 @@ from __future__ import annotations
 from enum import Enum
 
 _CR = 13
+_PATIENCE = 16
+"""How many times the limit of a line is passed over in the hope of its end."""
 
 
 class LineFault(Enum):
     """Why there is no command line to be had from input that should hold one."""
 
     TOO_LONG = "too long"
-    MORE_TOO_LONG = "more of a line that was too long"
+    ENDLESS = "too long to wait for its end"
     BARE_NEWLINE = "bare newline"
 
 
@@ -27,7 +29,8 @@ class Intake:
         self._position = 0
         self._line_limit_bytes = line_limit_bytes
         self._bare_newlines_allowed = bare_newlines_allowed
-        self._overlong = False
+        self._is_overlong = False
+        self._passed_over_bytes = 0
 
     def __len__(self) -> int:
         return len(self._data) - self._position
@@ -51,29 +54,40 @@ class Intake:
     def line(self) -> bytes | LineFault | None:
         """The next line without its end, what is wrong with it, or None if it is not complete.
 
-        A fault uses up the line it is about. TOO_LONG is told once, as soon as it is known; MORE_TOO_LONG each time
-        as much again has come.
+        TOO_LONG is told once for a line, as soon as it is known; the others are the end of all lines.
         """
-        data, start = self._data, self._position
-        end = data.find(b"\n", start)
+        start = self._position
+        end = self._data.find(b"\n", start)
         if end < 0:
             return self._incomplete()
-        self._position = end + 1
-        is_bare = end == start or data[end - 1] != _CR
-        stop = end if is_bare else end - 1
-        if is_bare and not self._bare_newlines_allowed:
-            return LineFault.BARE_NEWLINE
-        if self._overlong:
-            self._overlong = False
-            return self.line()
-        if stop - start > self._line_limit_bytes - 2:  # the limit counts the <CRLF> (RFC 5321 §4.5.3.1.4)
+        if self._is_overlong:
+            return self._end_of_overlong(end)
+        if end - start >= self._line_limit_bytes:  # the limit counts the <CRLF> (RFC 5321 §4.5.3.1.4)
+            self._is_overlong = True
             return LineFault.TOO_LONG
-        return data[start:stop]
+        self._position = end + 1
+        if end > start and self._data[end - 1] == _CR:
+            return self._data[start : end - 1]
+        return self._data[start:end] if self._bare_newlines_allowed else LineFault.BARE_NEWLINE
 
     def _incomplete(self) -> LineFault | None:
-        if len(self) <= self._line_limit_bytes:
+        if len(self) < self._line_limit_bytes:
             return None
-        fault = LineFault.MORE_TOO_LONG if self._overlong else LineFault.TOO_LONG
-        self._overlong = True
-        self._position = len(self._data) - 1  # its last byte may be half of a <CRLF>
-        return fault
+        if not self._is_overlong:
+            self._is_overlong = True
+            return LineFault.TOO_LONG
+        return self._pass_over(len(self._data) - 1)  # the last byte may be half of a <CRLF>
+
+    def _end_of_overlong(self, end: int) -> bytes | LineFault | None:
+        is_bare = self._data[end - 1] != _CR
+        fault = self._pass_over(end)
+        if fault is not None:
+            return fault
+        self._position = end + 1
+        self._is_overlong, self._passed_over_bytes = False, 0
+        return LineFault.BARE_NEWLINE if is_bare and not self._bare_newlines_allowed else self.line()
+
+    def _pass_over(self, end: int) -> LineFault | None:
+        self._passed_over_bytes += end - self._position
+        self._position = end
+        return LineFault.ENDLESS if self._passed_over_bytes > _PATIENCE * self._line_limit_bytes else None

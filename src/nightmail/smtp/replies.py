@@ -1,17 +1,8 @@
-"""Replies on the wire: how ours are written, and what the core says by itself.
-
-A reply's text may come from elsewhere (a next hop, a filter, a table): whatever it holds, the wire gets lines of
-printable ASCII of at most 512 octets (RFC 5321 §4.5.3.1.5).
-"""
+"""What the server says by itself, and what its shell mostly says."""
 
 from __future__ import annotations
 
-import re
-
 from nightmail.mail.reply import Reply
-
-_TEXT_LIMIT = 490
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 OK = Reply(250, "2.0.0", "Ok")
 SENDER_OK = Reply(250, "2.1.0", "Ok")
@@ -35,7 +26,7 @@ NOT_IMPLEMENTED = Reply(502, "5.5.1", "Command not implemented")
 HELLO_FIRST = Reply(503, "5.5.1", "Say hello first")
 NESTED_MAIL = Reply(503, "5.5.1", "A transaction is open already")
 MAIL_FIRST = Reply(503, "5.5.1", "MAIL first")
-NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
+NO_RECIPIENTS = Reply(503, "5.5.1", "No valid recipients")  # 554 in RFC 5321 §3.3 as well, never in RFC 2033 §4.2
 CHUNKS_BEGUN = Reply(503, "5.5.1", "BDAT has begun: go on with BDAT, or RSET")
 CHUNKS_BROKEN = Reply(503, "5.5.1", "An earlier BDAT failed: RSET")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients")
@@ -44,19 +35,3 @@ BARE_NEWLINE_BODY = Reply(550, "5.6.0", "Message refused: bare newline; lines en
 LOOPING = Reply(554, "5.4.6", "Too many hops: the message seems to loop")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors")
 OUT_OF_STEP = Reply(421, "4.7.0", "Closing: the dialogue is out of step")
-
-
-def encode(reply: Reply) -> bytes:
-    """The reply as lines that can't disturb the dialogue, whatever its text is."""
-    text = reply.text
-    lead = f" {reply.enhanced} " if reply.enhanced else " "
-    if len(text) < _TEXT_LIMIT and text.isascii() and text.isprintable():
-        return f"{reply.code}{lead}{text}\r\n".encode("ascii")
-    lines = _lines(text)
-    head = "".join(f"{reply.code}-{lead[1:]}{line}\r\n" for line in lines[:-1])
-    return f"{head}{reply.code}{lead}{lines[-1]}\r\n".encode("ascii")
-
-
-def _lines(text: str) -> list[str]:
-    clean = (_UNPRINTABLE.sub("?", line.rstrip("\r")) for line in text.split("\n"))
-    return [line[at : at + _TEXT_LIMIT] for line in clean for at in range(0, max(len(line), 1), _TEXT_LIMIT)]

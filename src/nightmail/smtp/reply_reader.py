@@ -45,20 +45,20 @@ class ReplyReader:
         Raises:
             ProtocolViolation: it is no reply, or one too long.
         """
-        while (end := self._data.find(b"\n", self._position)) >= 0:
-            line = self._data[self._position : end]
-            if len(line) > LINE_LIMIT_BYTES:
-                break
+        while True:
+            start = self._position
+            end = self._data.find(b"\n", start)
+            if (end if end >= 0 else len(self._data)) - start > LINE_LIMIT_BYTES:
+                raise ProtocolViolation("a reply line without end")
+            if end < 0:
+                return None
             self._position = end + 1
-            reply, is_last = _parse_line(line)
+            reply, is_last = _parse_line(self._data[start:end])
             if is_last and not self._lines:
                 return reply
-            self._collect(reply, len(line))
+            self._collect(reply, end - start)
             if is_last:
                 return self._joined()
-        if max(len(self._data), end) - self._position > LINE_LIMIT_BYTES:
-            raise ProtocolViolation("a reply line without end")
-        return None
 
     def _collect(self, line: Reply, size_bytes: int) -> None:
         if self._lines and self._lines[0].code != line.code:
