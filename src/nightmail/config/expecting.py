@@ -6,7 +6,7 @@ for messages and for the reference.
 
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect
@@ -28,7 +28,7 @@ class Setting(msgspec.Struct, frozen=True):
     @property
     def expected(self) -> str:
         """What its value has to be, as a noun."""
-        return _words(self.type)
+        return f"one of {', '.join(self.choices)}" if self.choices else _words(self.type)
 
     @property
     def unit(self) -> str:
@@ -37,8 +37,9 @@ class Setting(msgspec.Struct, frozen=True):
 
     @property
     def choices(self) -> list[str]:
-        """The words it can be, where it can only be certain ones."""
-        return [str(value) for value in self.type.values] if isinstance(self.type, inspect.LiteralType) else []
+        """The words it can be, where it can only be certain ones, in the order in which they were declared."""
+        bare = get_args(self.hint)[0] if get_origin(self.hint) is Annotated else self.hint
+        return [str(word) for word in get_args(bare)] if get_origin(bare) is Literal else []
 
 
 def settings_of(cls: type[msgspec.Struct]) -> dict[str, Setting]:
@@ -71,8 +72,6 @@ def _words(kind: inspect.Type) -> str:
             words = "a number" + _limits(kind)
         case inspect.StrType():
             words = "text in quotes" + (", not empty" if kind.min_length else "")
-        case inspect.LiteralType():
-            words = "one of " + ", ".join(str(value) for value in kind.values)
         case inspect.VarTupleType() | inspect.ListType():
             words = f"a list, each entry {_words(kind.item_type)}"
         case inspect.UnionType():

@@ -19,8 +19,6 @@ from nightmail.net.addresses import is_ip, parse_host_port
 from nightmail.routing.settings import TablesSettings
 from nightmail.store.settings import StoreSettings
 
-DNS_PORT = 53
-
 _NAME = re.compile(r"[A-Za-z0-9-]{1,63}")
 _FILE_URL = re.compile(r"file:(?://)?(?!/)(.+)")
 
@@ -118,19 +116,14 @@ def _check_bindable(address: str) -> None:
 
 def _check_addresses(config: Config, parser: Parser) -> None:
     parser.check(partial(_check_ips, config.server.own_addresses), ("server", "own_addresses"))
-    parser.check(partial(_check_resolvers, config.dns.resolvers), ("dns", "resolvers"))
+    parser.check(partial(_check_ips, config.dns.resolvers), ("dns", "resolvers"))
 
 
 def _check_ips(addresses: tuple[str, ...]) -> None:
+    """Addresses with or without a port, as balancers and resolvers are given."""
     for address in addresses:
-        if not is_ip(address):
-            raise ValueError(f"{address!r} is not an IP address; write it as in 192.0.2.1 or 2001:db8::1")
-
-
-def _check_resolvers(resolvers: tuple[str, ...]) -> None:
-    for resolver in resolvers:
-        if not is_ip(parse_host_port(resolver, DNS_PORT).host):
-            raise ValueError(f"{resolver!r} is not an IP address; write it as in 192.0.2.53 or 127.0.0.1:5353")
+        if not is_ip(parse_host_port(address, default_port=0).host):
+            raise ValueError(f"{address!r} is not an IP address; write it as in 192.0.2.1 or 192.0.2.1:53")
 
 
 def _check_networks(networks: tuple[str, ...]) -> None:

@@ -35,10 +35,12 @@ from nightmail.store.settings import StoreSettings
 
 _Settings = TypeVar("_Settings", bound=msgspec.Struct)
 
-TABLES: dict[str, type[msgspec.Struct]] = {
+CLASSES: dict[str, type[msgspec.Struct]] = {
     "server": ServerSettings,
+    "servers": ServerEntry,
     "heartbeat": HeartbeatSettings,
     "store": StoreSettings,
+    "listener": ListenerSettings,
     "smtp": SmtpSettings,
     "tables": TablesSettings,
     "queue": QueueSettings,
@@ -47,8 +49,9 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "submission": SubmissionSettings,
     "balancer": BalancerSettings,
 }
-HEADERS = {**{name: f"[{name}]" for name in TABLES}, "servers": "[servers.NAME]", "listener": "[[listener]]"}
-CLASSES: dict[str, type[msgspec.Struct]] = {**TABLES, "servers": ServerEntry, "listener": ListenerSettings}
+_REPEATED = {"servers": "[servers.NAME]", "listener": "[[listener]]"}
+HEADERS = {name: _REPEATED.get(name, f"[{name}]") for name in CLASSES}
+_SINGLE = {name: cls for name, cls in CLASSES.items() if name not in _REPEATED}
 
 _TOML_PLACE = re.compile(r"(.*) \(at line (\d+), column \d+\)", re.DOTALL)
 
@@ -76,10 +79,10 @@ class Parser:
             if name not in CLASSES:
                 raise self._unknown_table(name)
         tables = {
-            name: self._read(cls, self._data[name], (name,)) for name, cls in TABLES.items() if name in self._data
+            name: self._read(cls, self._data[name], (name,)) for name, cls in _SINGLE.items() if name in self._data
         }
         servers, listeners = dict(self._servers()), tuple(self._listeners())
-        for name, cls in TABLES.items():
+        for name, cls in _SINGLE.items():
             if name not in tables and name != "balancer":
                 tables[name] = self._read(cls, {}, (name,))
         return Config(servers=servers, listeners=listeners, path=self._file, **tables)  # type: ignore[arg-type]  # each name has the class of its field

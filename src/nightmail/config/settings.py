@@ -38,7 +38,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = ""
     own_addresses: Annotated[
         tuple[str, ...],
-        Meta(description="IP addresses of balancers that lead back to this cluster, for the detection of mail loops."),
+        Meta(
+            description="Addresses of balancers that lead back to this cluster, `address` or `address:port`: "
+            "mail that would be sent there goes in circles."
+        ),
     ] = ()
     stop_timeout_s: Annotated[
         float,
