@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from nightmail.errors import Fenced, StoreUnavailable
 from nightmail.journal.keys import QueueName, slot_key
-from nightmail.journal.reading import Replayed, list_queues, list_slots, replay
+from nightmail.journal.reading import Replayed, list_queues, list_slots
 from nightmail.journal.records import Adopted, Codec
 from nightmail.journal.segment import ADOPTS, NONCE_BYTES, Placed, encode_segment
 from nightmail.journal.state import QueueState
@@ -54,7 +54,6 @@ class Ownership(NamedTuple):
     started: float
     promise_ms: int
     stale: list[int]
-    found: Replayed | None
 
 
 async def put_slot(store: Store, key: str, data: Sequence[Buffer]) -> None:
@@ -116,15 +115,14 @@ class Adopter:
             except Fenced:
                 generation += 1
 
-    async def adopt(self, queue: str, *, stood_still_at: int) -> Ownership | None:
-        """Take `queue` over if its tail is still the slot at which it stood still.
+    async def adopt(self, queue: str, found: Replayed) -> Ownership | None:
+        """Take `queue` over, whose log was found as `found`, by the slot after its tail.
 
-        None: it moved on, is closed, or somebody else was first; the caller measures anew. The caller has made sure
+        None: somebody wrote that slot first, or the log is closed; the caller measures anew. The caller has made sure
         of J7: the journal stood still for its last promise, or its owner is proven dead or has yielded.
         Raises: StoreUnavailable.
         """
-        found = await replay(self._store, queue)
-        if found.tail != stood_still_at or found.state.is_closed:
+        if found.tail < 0 or found.state.is_closed:
             return None
         try:
             owned = await self._write(queue, found.tail + 1, found.floor, found.state, found.epoch + 1)
@@ -132,7 +130,7 @@ class Adopter:
             return None
         if not await self._is_last(queue, found.tail + 1):
             return None
-        return owned._replace(stale=found.stale, found=found)
+        return owned._replace(stale=found.stale)
 
     async def _is_last(self, queue: str, slot: int) -> bool:
         """Look once more (J4): a slot beyond ours means that ours had been deleted and was open again."""
@@ -157,4 +155,4 @@ class Adopter:
         started = self._clock.elapsed()
         await put_slot(self._store, slot_key(queue, slot), data)
         state.apply(header, [Placed(record, header.records_begin, len(encoded))])
-        return Ownership(queue, slot + 1, epoch, floor, state, started, self._promise_ms, [], None)
+        return Ownership(queue, slot + 1, epoch, floor, state, started, self._promise_ms, [])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from nightmail.errors import Corrupt
 from nightmail.journal.keys import QUEUES, log_prefix, queue_of, slot_key, slot_of
+from nightmail.journal.records import Adopted
 from nightmail.journal.segment import HEADER_BYTES, Header, Placed, decode_header, decode_records
 from nightmail.journal.state import QueueState
 from nightmail.store.protocol import NotFound, Store
@@ -15,6 +16,7 @@ from nightmail.store.protocol import NotFound, Store
 _FIRST_READ_BYTES = 16 << 10
 _READ_AHEAD = 16
 _MISSING_LOOKS = 3
+_LONGEST_S = 600.0
 
 
 class Segment(NamedTuple):
@@ -27,12 +29,14 @@ class Segment(NamedTuple):
 class Replayed(NamedTuple):
     """A log as it was found: its last slot (-1 for none), its sum, and what could not be read.
 
-    `stale` are the slots below the floor that nobody deleted yet, `kept` those never to be deleted (J5).
+    `promise_s` is the last promise in it. `stale` are the slots below the floor that nobody deleted yet, and those
+    never to be deleted (J5).
     """
 
     tail: int
     floor: int
     epoch: int
+    promise_s: float
     state: QueueState
     stale: list[int]
     damage: list[Corrupt]
@@ -84,9 +88,10 @@ async def replay(store: Store, queue: str) -> Replayed:
     damage: list[Corrupt] = []
     state = QueueState()
     if not slots:
-        return Replayed(-1, 0, 0, state, [], damage)
+        return Replayed(-1, 0, 0, 0.0, state, [], damage)
     tail = slots[-1]
-    floor, epoch = await _floor_and_epoch(store, queue, slots)
+    last = await _last_readable(store, queue, slots)
+    floor, epoch, promise_s = (last.floor, last.epoch, last.promise_ms / 1000) if last else (slots[0], 0, _LONGEST_S)
     slots = await _without_holes(store, queue, slots, floor, tail)
     present = set(slots)
     wanted = [slot for slot in range(floor, tail + 1) if slot in present]
@@ -101,18 +106,33 @@ async def replay(store: Store, queue: str) -> Replayed:
         else:
             epoch = max(epoch, found.header.epoch)
             state.apply(found.header, found.records)
-    return Replayed(tail, floor, epoch + len(damage), state, [slot for slot in slots if slot < floor], damage)
+    stale = [slot for slot in slots if slot < floor]
+    return Replayed(tail, floor, epoch + len(damage), promise_s, state, stale, damage)
 
 
-async def _floor_and_epoch(store: Store, queue: str, slots: list[int]) -> tuple[int, int]:
-    """What the last readable header says: an older floor only means that more is read."""
+async def find_owner(store: Store, queue: str, found: Replayed) -> Adopted | None:
+    """The last `adopted` record of a log, above its floor or kept below. Raises: StoreUnavailable."""
+    if found.state.owner is not None:
+        return found.state.owner
+    for slot in reversed(found.stale):
+        try:
+            segment = await read_segment(store, queue, slot)
+        except (Corrupt, NotFound):
+            continue
+        for record in segment.records:
+            if isinstance(record.record, Adopted):
+                return record.record
+    return None
+
+
+async def _last_readable(store: Store, queue: str, slots: list[int]) -> Header | None:
+    """The last header that can be read: an older floor only means that more is read."""
     for slot in reversed(slots):
         try:
-            header = await read_header(store, queue, slot)
-        except Corrupt:
+            return await read_header(store, queue, slot)
+        except (Corrupt, NotFound):
             continue
-        return header.floor, header.epoch
-    return slots[0], 0
+    return None
 
 
 async def _without_holes(store: Store, queue: str, slots: list[int], floor: int, tail: int) -> list[int]:

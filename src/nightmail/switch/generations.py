@@ -1,0 +1,156 @@
+"""The older queues of our own server: found in the store, adopted as soon as J7 allows, closed when they are empty."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from nightmail.errors import Corrupt, StoreUnavailable
+from nightmail.journal.keys import QueueName, slot_key
+from nightmail.journal.ownership import Adopter, Ownership
+from nightmail.journal.reading import Replayed, find_owner, list_queues, read_header, replay
+from nightmail.store.protocol import NotFound, Store
+from nightmail.switch.liveness import Machine
+from nightmail.world import Clock
+
+_LOOK_S = 0.5
+_LOOK_RARELY_S = 5.0
+_DRIFT = 0.1
+
+log = structlog.get_logger()
+
+
+class Assignment(NamedTuple):
+    """Which of a server's queues a switch runs: those of its number, and its share of those without a switch."""
+
+    server: str
+    switch: int
+    switches: int
+
+    def covers(self, name: QueueName) -> bool:
+        """Whether a queue is this switch's to run."""
+        if name.server != self.server:
+            return False
+        return name.switch == self.switch or (
+            name.switch >= self.switches and name.switch % self.switches == self.switch
+        )
+
+
+class _Seen(NamedTuple):
+    """A queue that may be alive: its tail, and since when (elapsed seconds) it has been that."""
+
+    tail: int
+    since: float
+
+
+class Generations:
+    """Watches the queues of `assignment` that nobody here runs, and adopts them.
+
+    `is_ours` tells whether a queue is run here already; `adopted` takes one over that was just adopted.
+    `is_complete` holds once every queue that was there is run here or closed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        adopter: Adopter,
+        machine: Machine,
+        assignment: Assignment,
+        *,
+        is_ours: Callable[[str], bool],
+        adopted: Callable[[Ownership], None],
+    ) -> None:
+        self.is_complete = False
+        self._store = store
+        self._clock = clock
+        self._adopter = adopter
+        self._machine = machine
+        self._assignment = assignment
+        self._is_ours = is_ours
+        self._adopted = adopted
+        self._closed: set[str] = set()
+        self._seen: dict[str, _Seen] = {}
+        self._alarmed: set[str] = set()
+
+    async def run(self) -> None:
+        """Look for queues until cancelled."""
+        while True:
+            try:
+                self.is_complete = await self._look()
+            except StoreUnavailable as error:
+                log.warning("queues not listed", reason=str(error))
+            await asyncio.sleep(_LOOK_RARELY_S if self.is_complete else _LOOK_S)
+
+    async def _look(self) -> bool:
+        """One look at every queue; whether none is left that may need us."""
+        left = 0
+        for text in await list_queues(self._store, f"{self._assignment.server}."):
+            name = QueueName.parse(text)
+            if name is None or not self._assignment.covers(name) or text in self._closed or self._is_ours(text):
+                continue
+            left += not await self._consider(text)
+        return not left
+
+    async def _consider(self, queue: str) -> bool:
+        """Adopt a queue if that is allowed now; True: it is run here, or closed."""
+        seen = self._seen.get(queue)
+        if seen is not None and self._clock.elapsed() - seen.since < _LOOK_S:
+            return False
+        found = await replay(self._store, queue)
+        if found.state.is_closed:
+            self._closed.add(queue)
+            self._seen.pop(queue, None)
+            await self._sweep_closed(queue, found)
+            return True
+        self._alarm(found.damage)
+        if found.tail < 0 or not await self._may_adopt(queue, found):
+            return False
+        owned = await self._adopter.adopt(queue, found)
+        self._seen.pop(queue, None)
+        if owned is None:
+            return False
+        log.info(
+            "queue adopted", queue=queue, epoch=owned.epoch, slot=owned.next_slot, messages=len(owned.state.messages)
+        )
+        self._adopted(owned)
+        return True
+
+    async def _may_adopt(self, queue: str, found: Replayed) -> bool:
+        """Whether J7 allows it: yielded, its owner proven dead, or stood still for its promise and the drift."""
+        if found.state.is_yielded:
+            return True
+        owner = await find_owner(self._store, queue, found)
+        if owner is not None and self._machine.is_proven_dead(owner):
+            return True
+        now = self._clock.elapsed()
+        seen = self._seen.get(queue)
+        if seen is None or seen.tail != found.tail:
+            self._seen[queue] = _Seen(found.tail, now)
+            return False
+        return now - seen.since > found.promise_s * (1 + _DRIFT)
+
+    async def _sweep_closed(self, queue: str, found: Replayed) -> None:
+        """Delete what a closed queue still has beside what is kept for good (J5)."""
+        doomed = []
+        for slot in [*found.stale, *found.state.slots]:
+            try:
+                header = await read_header(self._store, queue, slot)
+            except (Corrupt, NotFound):
+                continue
+            if not header.is_kept:
+                doomed.append(slot_key(queue, slot))
+        if doomed:
+            await self._store.delete(doomed)
+
+    def _alarm(self, damage: list[Corrupt]) -> None:
+        for fault in damage:
+            if str(fault) not in self._alarmed:
+                self._alarmed.add(str(fault))
+                log.error(
+                    "segment unreadable", key=fault.key, offset=fault.offset, reason=fault.what,
+                    remedy="it is kept; messages open around it count as ambiguous; look at the store's own logs",
+                )  # fmt: skip
