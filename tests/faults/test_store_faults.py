@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from tests.eventloop import on_a_loop
@@ -30,6 +31,13 @@ async def store_on(disk: LossyMount) -> AsyncIterator[PosixStore]:
 
 def files(disk: LossyMount) -> list[str]:
     return [name for _, _, names in os.walk(disk.path) for name in names]
+
+
+def link_without_sync_of_directory(path: Path, content: bytes) -> None:
+    """What another leaves behind who dies before the last step of its put."""
+    with path.open("xb", buffering=0) as file:
+        file.write(content)
+        os.fsync(file.fileno())
 
 
 @on_a_loop
@@ -91,11 +99,8 @@ async def test_exists_is_not_said_of_what_can_not_be_made_durable(lossy_fs: Loss
 @on_a_loop
 async def test_exists_is_said_only_of_what_is_durable(lossy_fs: LossyMount) -> None:
     async with store_on(lossy_fs) as store:
-        directory = os.path.dirname(lossy_fs.path / "store" / KEY)
         await store.put_new("queues/mx1.0.1/log/0", [b"makes the directories"])
-        with open(f"{directory}/{os.path.basename(KEY)}", "xb") as file:  # linked by another, who died before the sync
-            file.write(b"whose")
-            os.fsync(file.fileno())
+        link_without_sync_of_directory(lossy_fs.path / "store" / KEY, b"whose")
         assert await store.put_new(KEY, [b"ours"]) is Put.EXISTS
         lossy_fs.crash(strict=True)
         assert await store.get_range(KEY, 0, WHOLE) == b"whose"
