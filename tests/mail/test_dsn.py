@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import email
-from email.message import EmailMessage, Message
+from email.message import EmailMessage, Message, MIMEPart
 from email.policy import default
 from typing import Any
 
@@ -47,14 +47,13 @@ def parsed(about: Original, *fates: Fate) -> EmailMessage:
     return message
 
 
-def parts_of(report: EmailMessage) -> tuple[str, list[Message], EmailMessage]:
+def parts_of(report: EmailMessage) -> tuple[str, list[Message], MIMEPart]:
     """The text for people, the groups of fields for programs, and the part with the original."""
     assert report.get_content_type() == "multipart/report"
     assert report.get_param("report-type") == "delivery-status"
     assert not report.defects
     readable, status, returned = report.iter_parts()
-    groups = status.get_payload()
-    assert isinstance(groups, list)
+    groups = [group for group in status.get_payload() if isinstance(group, Message)]
     return readable.get_content().replace("\r\n", "\n"), groups, returned
 
 
