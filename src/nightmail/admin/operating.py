@@ -9,12 +9,20 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from nightmail import __version__
-from nightmail.admin.picture import PeerPicture, ServerPicture, SwitchPicture, picture_switch, state_of, why_not_ready
+from nightmail.admin.answers import (
+    ActionDone,
+    PeerPicture,
+    QueuePage,
+    ServerPicture,
+    SwitchPicture,
+    picture_switch,
+    state_of,
+    why_not_ready,
+)
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.net.control_messages import (
     Action,
     Listing,
-    MessageRow,
     Metric,
     Page,
     Sample,
@@ -57,21 +65,6 @@ class Switch(Protocol):
     async def request(self, method: str, params: Mapping[str, object] | None = None, timeout_s: float = 5.0) -> Any:
         """What the switch answers. Raises: SwitchSilent, RequestFailed."""
         ...
-
-
-class ActionDone(msgspec.Struct, frozen=True, kw_only=True):
-    """How many messages an action reached, and what kept it from some switches."""
-
-    count: int
-    faults: tuple[str, ...] = ()
-
-
-class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of all switches in the order of their ids, and which switches did not tell theirs."""
-
-    messages: tuple[MessageRow, ...]
-    more: bool
-    faults: tuple[str, ...] = ()
 
 
 class Admin:

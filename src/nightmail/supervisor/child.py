@@ -20,9 +20,6 @@ from nightmail.net.control import ControlClient, Message, RequestFailed, SwitchS
 from nightmail.supervisor.patience import RestartPatience
 from nightmail.world import Clock
 
-EX_OSERR = 71
-EX_CONFIG = 78
-
 State = Literal["starting", "serving", "restarting", "stopping", "stopped"]
 CommandFor = Callable[[int, int, Sequence[int]], Sequence[str]]
 
@@ -65,9 +62,9 @@ class SwitchChild:
             code = await self._run_once()
             if self._stop_wanted.is_set():
                 break
-            if code == EX_CONFIG:
+            if code == os.EX_CONFIG:
                 self.state = "stopped"
-                return EX_CONFIG
+                return os.EX_CONFIG
             await self._wait_to_restart(code, self._clock.elapsed() - started)
         self.state = "stopped"
         return 0
@@ -95,7 +92,7 @@ class SwitchChild:
             except OSError as error:
                 ours.close()
                 log.warning("switch can't be started", switch=self.number, reason=str(error))
-                return EX_OSERR
+                return os.EX_OSERR
         self.pid = process.pid
         log.info("switch started", switch=self.number, pid=process.pid)
         self._control = ControlClient(on_notice=self._noticed)

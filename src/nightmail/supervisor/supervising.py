@@ -21,7 +21,7 @@ from nightmail.config.settings import Config
 from nightmail.errors import ConfigInvalid
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.submission import DropDirectory
-from nightmail.supervisor.child import EX_CONFIG, CommandFor, SwitchChild
+from nightmail.supervisor.child import CommandFor, SwitchChild
 from nightmail.supervisor.listening import bind_listeners
 from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
 from nightmail.supervisor.run_directory import RunDirectory
@@ -170,7 +170,7 @@ class Supervisor:
     async def _stop_if_one_gives_up(self, runs: Sequence[asyncio.Task[int]]) -> None:
         """A switch that can't work with its configuration ends the server: the others would limp on unnoticed."""
         for run in asyncio.as_completed(runs):
-            if await run == EX_CONFIG:
+            if await run == os.EX_CONFIG:
                 log.error("server gives up: a switch refused its configuration")
                 self._stop_wanted.set()
 

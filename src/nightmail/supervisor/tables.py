@@ -20,7 +20,7 @@ log = structlog.get_logger()
 class Tables(Protocol):
     """The tables as the supervisor needs them; both calls may block."""
 
-    def compile(self) -> None:
+    def compile(self) -> object:
         """Read all files and put what they say in force for switches that load it from now on.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The picture of one server: its switches, their queues, and the servers beside it."""
+"""What a server answers its operator, and how the answers of its switches become one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nightmail.net.control_messages import QueueStatus, SwitchStatus
+from nightmail.net.control_messages import MessageRow, QueueStatus, SwitchStatus
 
 
 class SwitchPicture(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +41,21 @@ class ServerPicture(msgspec.Struct, frozen=True, kw_only=True):
     switches: tuple[SwitchPicture, ...] = ()
     queues: tuple[QueueStatus, ...] = ()
     peers: tuple[PeerPicture, ...] = ()
+
+
+class QueuePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of all switches in the order of their ids, and which switches did not tell theirs."""
+
+    messages: tuple[MessageRow, ...]
+    more: bool
+    faults: tuple[str, ...] = ()
+
+
+class ActionDone(msgspec.Struct, frozen=True, kw_only=True):
+    """How many messages an action reached, and what kept it from some switches."""
+
+    count: int
+    faults: tuple[str, ...] = ()
 
 
 def picture_switch(number: int, state: str, pid: int, restarts: int, told: SwitchStatus | None) -> SwitchPicture:
