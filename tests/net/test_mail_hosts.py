@@ -9,7 +9,8 @@ from nightmail.errors import PermanentFailure, TemporaryFailure
 from nightmail.mail.reply import Reply
 from nightmail.net.addresses import HostPort, Target
 from nightmail.net.dns import Exchanger
-from nightmail.net.mail_hosts import MailHosts, OwnHostsfrom nightmail.routing.route import parse_route
+from nightmail.net.mail_hosts import MailHosts, OwnHosts
+from nightmail.routing.route import parse_route
 
 DOWN = "down"
 

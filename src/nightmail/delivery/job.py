@@ -85,7 +85,7 @@ class Job(Protocol):
 
     @property
     def repeated(self) -> bool:
-        """Whether an earlier attempt may have got through, so that a Maildir has to be searched for its file."""
+        """Whether an attempt was made before this one, so that a Maildir has to be searched for its file."""
         ...
 
     def may_finish(self) -> bool:
