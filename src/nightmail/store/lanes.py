@@ -19,6 +19,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
+from nightmail.errors import StoreUnavailable
+
 T = TypeVar("T")
 
 
@@ -47,6 +49,7 @@ class Lanes:
         """Run a generator in a thread; the future gets what it yields first.
 
         What comes after that yield is tidying up that nobody waits for: its OSErrors are dropped.
+        Raises: StoreUnavailable, at once, if the system gives no more threads.
         """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         call = _Call(steps, answer)
@@ -56,13 +59,20 @@ class Lanes:
             if self._free:
                 thread = self._free.pop()
             elif len(self._threads) < self._max_threads:
-                thread = _Thread(self, f"{self._name}-{len(self._threads)}")
-                self._threads.append(thread)
+                thread = self._one_more()
             else:
                 self._backlog.append(call)
                 return answer
         thread.inbox.put(call)
         return answer
+
+    def _one_more(self) -> _Thread:
+        try:
+            thread = _Thread(self, f"{self._name}-{len(self._threads)}")
+        except RuntimeError as error:
+            raise StoreUnavailable(f"no thread for a call to the store: {error}") from error
+        self._threads.append(thread)
+        return thread
 
     def next_call(self, thread: _Thread) -> _Call | None:
         """What a thread that has become free does next; None: nothing more will come. Blocks."""
@@ -81,7 +91,9 @@ class Lanes:
             free, self._free = self._free, []
         for thread in free:
             thread.inbox.put(None)
-        await asyncio.gather(*(asyncio.wrap_future(thread.ended) for thread in self._threads))
+        for thread in self._threads:
+            await asyncio.wrap_future(thread.ended)
+            thread.join()
 
 
 class _Thread:
@@ -90,7 +102,12 @@ class _Thread:
     def __init__(self, lanes: Lanes, name: str) -> None:
         self.inbox: SimpleQueue[_Call | None] = SimpleQueue()
         self.ended: Future[None] = Future()
-        threading.Thread(target=self._run, args=(lanes,), name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(lanes,), name=name, daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the last instants of a thread that has ended its work."""
+        self._thread.join()
 
     def _run(self, lanes: Lanes) -> None:
         call = self.inbox.get()
