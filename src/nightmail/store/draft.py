@@ -24,11 +24,11 @@ class Draft:
 
     __slots__ = ("_descriptor", "_directory", "_disk", "_name")
 
-    def __init__(self, disk: Disk, directory: Directory, token: bytes) -> None:
-        """Create the file. Raises: OSError."""
+    def __init__(self, disk: Disk, directory: Directory, token: str) -> None:
+        """Create the file; no other draft has this token. Raises: OSError."""
         self._disk = disk
         self._directory = directory
-        self._name = TEMPORARY_PREFIX + token.hex()
+        self._name = TEMPORARY_PREFIX + token
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._descriptor = os.open(self._name, flags, 0o600, dir_fd=directory.descriptor)
 

@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import suppress
+from itertools import count
 from typing import TypeVar
 
 from nightmail.errors import StoreUnavailable
@@ -44,7 +45,8 @@ class PosixStore:
 
     def __init__(self, root: str, randomness: Randomness, disk: Disk | None = None) -> None:
         self._root = os.path.normpath(root)
-        self._randomness = randomness
+        self._token = randomness.token(_TOKEN_BYTES).hex()
+        self._drafts = count()
         self._disk = disk or Disk()
         self._directories = Directories(self._root, self._disk)
         self._puts = Lanes("store-put", _MAX_PUTS)
@@ -102,7 +104,7 @@ class PosixStore:
     def _draft(self, directory: str) -> Draft:
         """A new temporary file. Raises: PutFailed."""
         try:
-            return Draft(self._disk, self._directories.open(directory), self._randomness.token(_TOKEN_BYTES))
+            return Draft(self._disk, self._directories.open(directory), f"{self._token}-{next(self._drafts)}")
         except (OSError, StoreUnavailable) as error:
             self._directories.forget(directory)
             raise PutFailed(f"{directory}: {error}") from error
