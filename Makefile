@@ -40,6 +40,7 @@ check: $(READY) docs
 	$(BIN)/lint-imports --no-logo
 
 docs: $(READY)
+	$(BIN)/python -m nightmail.config.reference docs/reference
 	$(BIN)/sphinx-build -W -E --keep-going -q -b html docs docs/_build/html
 
 bench: $(READY)
@@ -47,5 +48,5 @@ bench: $(READY)
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) build dist docs/_build docs/reference/generated
+	rm -rf $(VENV) build dist docs/_build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

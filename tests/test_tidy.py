@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nightmail.config import reference
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "nightmail"
 
@@ -182,6 +184,11 @@ def test_every_pure_part_is_under_the_purity_contract() -> None:
 def is_present(part: str) -> bool:
     path = PACKAGE.joinpath(*part.split("."))
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def test_the_reference_of_the_settings_is_what_the_code_reads() -> None:
+    written = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert written == reference.render(), "run `make docs`"
 
 
 @pytest.mark.parametrize(
