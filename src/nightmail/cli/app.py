@@ -1,0 +1,112 @@
+"""The commands of `nightmail`, sendmail excepted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from nightmail import __version__
+from nightmail.cli import queue
+from nightmail.cli.client import Client
+from nightmail.cli.configuration import find_config, load_config
+from nightmail.cli.failing import CommandFailed, complain
+from nightmail.cli.options import AsJson, ConfigFile, ServerName
+from nightmail.cli.screen import print_json, screen
+from nightmail.cli.status_screen import show_status
+from nightmail.errors import ConfigInvalid
+
+_USAGE_ERROR = 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A mail switch that never loses an acknowledged message and never keeps a server idle.",
+)
+app.add_typer(queue.app, name="queue")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"nightmail {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Stand for the options that go before a command."""
+
+
+@app.command()
+def serve(config: ConfigFile = None, name: ServerName = None) -> None:
+    """Run the server in the foreground. SIGTERM stops it, SIGHUP reads the tables again."""
+    command = [sys.executable, "-m", "nightmail.server", "serve", "--config", find_config(config)]
+    # A process of its own kind from here on: what the command line needed is not kept in memory.
+    os.execv(sys.executable, [*command, "--name", name] if name else command)  # noqa: S606 - our own interpreter
+
+
+@app.command()
+def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
+    """Read the configuration and the tables, and say what is wrong."""
+    from nightmail.cli.checking import check_everything, show_findings  # noqa: PLC0415 - only this command reads tables
+
+    findings = check_everything(load_config(config, name))
+    if json:
+        print_json(findings)
+    else:
+        show_findings(findings, screen())
+
+
+@app.command()
+def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
+    """Show what runs here, which queues it owns and how deep they are."""
+    picture = Client(load_config(config, name).server.run_directory).status()
+    if json:
+        print_json(picture)
+    else:
+        show_status(picture, screen())
+
+
+@app.command()
+def reload(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
+    """Have the running server read its tables again."""
+    Client(load_config(config, name).server.run_directory).reload()
+    sys.stdout.write('{"tables":"ok"}\n' if json else "The tables are in force.\n")
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
+)
+def sendmail(context: typer.Context) -> None:
+    """Take a message from standard input, as sendmail does: -t -i -f -F -N -R -V -bp -bs."""
+    from nightmail.cli.sendmail import main  # noqa: PLC0415 - a quick start for the other commands
+
+    raise typer.Exit(main(context.args))
+
+
+def run_app(arguments: Sequence[str]) -> int:
+    """Run one command; its exit code."""
+    try:
+        app(args=list(arguments), prog_name="nightmail")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else os.EX_SOFTWARE if end.code else os.EX_OK
+        return os.EX_USAGE if code == _USAGE_ERROR else code
+    except ConfigInvalid as fault:
+        complain(fault)
+        return os.EX_CONFIG
+    except CommandFailed as failure:
+        complain(failure)
+        return failure.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return os.EX_OK

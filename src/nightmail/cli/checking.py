@@ -1,0 +1,90 @@
+"""`nightmail check`: whether everything that a server would read is as it should be."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tempfile
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from nightmail.config.settings import Config
+from nightmail.errors import ConfigInvalid
+from nightmail.routing.generations import check_tables
+from nightmail.routing.tables import NAMES
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a configuration says, in short."""
+
+    config: str
+    server: str
+    hostname: str
+    user: str
+    switches: int
+    store: str
+    listeners: tuple[str, ...]
+    run_directory: str
+    peers: tuple[str, ...]
+    tables: str
+    entries: dict[str, int]
+
+
+def check_everything(config: Config) -> Findings:
+    """Read the tables too, and look up what the configuration names.
+
+    Raises:
+        ConfigInvalid: a server could not start with this.
+    """
+    server = config.server
+    if server.user:
+        _check_user(server.user)
+    with tempfile.TemporaryDirectory(prefix="nightmail-check-") as scratch:
+        summary = check_tables(config.tables.directory, scratch, config.base)
+    return Findings(
+        config=config.path,
+        server=server.name,
+        hostname=server.hostname,
+        user=server.user,
+        switches=server.workers or len(os.sched_getaffinity(0)),
+        store=config.store.url,
+        listeners=tuple(f"{listener.address} {listener.service}" for listener in config.listeners),
+        run_directory=server.run_directory,
+        peers=tuple(name for name in config.servers if name != server.name),
+        tables=config.tables.directory,
+        entries={name: summary.counts.get(name, 0) for name in NAMES},
+    )
+
+
+def _check_user(user: str) -> None:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigInvalid("[server] user", f"there is no user {user!r}", "create it or name another") from None
+
+
+def show_findings(findings: Findings, console: Console) -> None:
+    """Print them for a person."""
+    switches = "1 switch" if findings.switches == 1 else f"{findings.switches} switches"
+    user = f", as {findings.user}" if findings.user else ""
+    _good(console, findings.config)
+    _fact(console, "server", f"{findings.server} ({findings.hostname}), {switches}{user}")
+    for listener in findings.listeners:
+        _fact(console, "listens", listener)
+    _fact(console, "store", findings.store)
+    _fact(console, "runs in", findings.run_directory)
+    if findings.peers:
+        _fact(console, "peers", ", ".join(findings.peers))
+    _good(console, findings.tables)
+    for name, number in findings.entries.items():
+        _fact(console, name, f"{number:,}" if number else "–")
+
+
+def _good(console: Console, what: str) -> None:
+    console.print(Text("✓ ", "bold green") + Text(what, "bold"), soft_wrap=True)
+
+
+def _fact(console: Console, name: str, value: str) -> None:
+    console.print(Text(f"  {name:<10}", "dim") + Text(value), soft_wrap=True)

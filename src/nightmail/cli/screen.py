@@ -1,0 +1,61 @@
+"""The terminal: how wide it is, whether it has colours, and how a command's facts get there."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nightmail.mail.headers import printable
+
+_UNBOUNDED = 10_000
+_SHADES = {
+    "ok": "green",
+    "serving": "green",
+    "active": "green",
+    "delivered": "green",
+    "draining": "yellow",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "held": "yellow",
+    "waiting": "",
+    "unknown": "dim",
+    "silent": "bold red",
+    "restarting": "bold red",
+    "stopped": "bold red",
+}
+
+
+def screen() -> Console:
+    """Standard output. A pipe has no width at which lines would have to be cut, and no colours."""
+    console = Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
+    return console if console.is_terminal else Console(width=_UNBOUNDED, highlight=False, emoji=False, markup=False)
+
+
+def print_json(facts: object) -> None:
+    """The facts as JSON: indented for eyes, on one line for programs."""
+    data = msgspec.json.encode(facts)
+    if sys.stdout.isatty():
+        data = msgspec.json.format(data, indent=2)
+    sys.stdout.write(data.decode() + "\n")
+
+
+def columns(*names: str, right: str = "") -> Table:
+    """A table without lines, `right` naming the columns that are aligned to the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, justify="right" if name in right.split() else "left", no_wrap=True)
+    return table
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text that came from elsewhere: nothing in it is taken for markup or moves the cursor."""
+    return Text(printable(text), style=style, overflow="ellipsis", no_wrap=True)
+
+
+def state(word: str) -> Text:
+    """A state in its colour; one that is no state but a reason is a fault."""
+    return plain(word, _SHADES.get(word, "bold red"))

@@ -1,0 +1,68 @@
+"""`nightmail status`: one server on one screen."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from nightmail.admin.answers import ServerPicture
+from nightmail.cli.screen import columns, plain, state
+from nightmail.cli.words import count, span
+
+
+def show_status(picture: ServerPicture, console: Console) -> None:
+    """Print the whole picture."""
+    parts = [_headline(picture), _switches(picture), _queues(picture)]
+    if picture.peers:
+        parts.append(_peers(picture))
+    if picture.tables != "ok":
+        fault = Text("The tables were refused; the last good ones are in force.\n", style="bold red")
+        parts.append(fault + Text(plain(picture.tables).plain))
+    console.print(Group(*(Padding(part, (0, 0, 1 if part is not parts[-1] else 0, 0), expand=False) for part in parts)))
+
+
+def _headline(picture: ServerPicture) -> RenderableType:
+    waiting = sum(queue.messages for queue in picture.queues)
+    return Text.assemble(
+        plain(picture.server, "bold"),
+        " is ",
+        state(picture.state),
+        f" · up {span(picture.uptime_s)} · {count(waiting, 'message')} queued · nightmail {picture.version}",
+    )
+
+
+def _switches(picture: ServerPicture) -> RenderableType:
+    table = columns("SWITCH", "STATE", "PID", "SESSIONS", "RESTARTS", "STORE", "TABLES", right="PID SESSIONS RESTARTS")
+    for each in picture.switches:
+        table.add_row(
+            str(each.switch),
+            state(each.state),
+            str(each.pid or "–"),
+            f"{each.sessions:,}",
+            plain(f"{each.restarts:,}", "yellow" if each.restarts else ""),
+            state(each.store) if each.store else "–",
+            state(each.routing) if each.routing else "–",
+        )
+    return table
+
+
+def _queues(picture: ServerPicture) -> RenderableType:
+    if not picture.queues:
+        return Text("No switch tells of a queue.", style="dim")
+    table = columns(
+        "QUEUE", "OWNER", "EPOCH", "SLOT", "MESSAGES", "ACTIVE", "WAITING", "HELD",
+        right="EPOCH SLOT MESSAGES ACTIVE WAITING HELD",
+    )  # fmt: skip
+    for queue in picture.queues:
+        numbers = (queue.epoch, queue.slot, queue.messages, queue.active, queue.waiting, queue.held)
+        table.add_row(plain(queue.id), plain(queue.owner), *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _peers(picture: ServerPicture) -> RenderableType:
+    table = columns("PEER", "STATE", "HEARTBEAT", right="HEARTBEAT")
+    for peer in picture.peers:
+        age = "–" if peer.heartbeat_age_s is None else f"{peer.heartbeat_age_s:.1f} s ago"
+        table.add_row(plain(peer.server), state(peer.state), age)
+    return table
