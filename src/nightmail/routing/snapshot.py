@@ -30,7 +30,11 @@ class RoutingSnapshot(Protocol):
     """Answers from one unchanging state of the logical model."""
 
     def client_rule(self, ip: str) -> ClientRule:
-        """What the client at this IP address may do; empty: nothing special."""
+        """What the client at this IP address may do; empty: nothing special.
+
+        Raises:
+            DirectoryUnavailable: it can't be known now.
+        """
         ...
 
     def accept(self, address: str, *, may_relay: bool) -> Accepted | Reply:
