@@ -8,6 +8,7 @@ next one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nightmail.delivery.job import Body, Outcome
@@ -30,7 +31,7 @@ class Round:
 
     __slots__ = (
         "_message", "arrival", "attempts", "began", "body", "body_key", "envelope", "fresh_bytes", "id", "number",
-        "outstanding", "queue", "stuck",
+        "on_over", "outstanding", "queue", "stuck",
     )  # fmt: skip
 
     def __init__(self, queue: OwnedQueue, message_id: str, envelope: Envelope, arrival: float, number: int) -> None:
@@ -47,6 +48,7 @@ class Round:
         self.stuck: list[Stuck] = []
         self.outstanding = 0
         self.fresh_bytes = 0
+        self.on_over: Callable[[], None] | None = None
 
     @property
     def message(self) -> LiveMessage:

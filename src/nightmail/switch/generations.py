@@ -85,6 +85,11 @@ class Generations:
                 log.warning("queues not listed", reason=str(error))
             await asyncio.sleep(_LOOK_RARELY_S if self.is_complete else _LOOK_S)
 
+    def forget(self, queue: str) -> None:
+        """A queue run here was closed: what it still has in the store is swept with the next look."""
+        self._closed.discard(queue)
+        self.is_complete = False
+
     async def _look(self) -> bool:
         """One look at every queue; whether none is left that may need us."""
         left = 0

@@ -10,7 +10,8 @@ Whatever a message waits for, it waits in exactly one place:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -20,7 +21,7 @@ from nightmail.journal.arrival import Arrival
 from nightmail.journal.compaction import Compactor
 from nightmail.journal.fetching import Fetcher
 from nightmail.journal.ownership import Ownership
-from nightmail.journal.records import AMBIGUOUS, Accepted, Claimed, Held, Moved, Settled, Settlement
+from nightmail.journal.records import AMBIGUOUS, FAILED, Accepted, Claimed, Held, Moved, Settled, Settlement
 from nightmail.journal.segment import Header
 from nightmail.journal.state import LiveMessage
 from nightmail.journal.writer import Journal
@@ -40,7 +41,6 @@ _LOAD_AT_ONCE = 8
 _ROUNDS_LIMIT = 2_000
 _DUE_STEP = 200
 _STORE_RETRY_S = 5.0
-_BLOCKED = Reply(451, "4.4.1", "the destination is not being tried at the moment: its last connections failed")
 _LEFT_OPEN = Reply(451, "4.4.2", "the attempt was under way when its switch ended; whether it was taken is not known")
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ def _stuck(each: Stuck) -> Outcome:
 class OwnedQueue:
     """Runs a queue for as long as it is ours.
 
-    `pump` is called when a send slot may have become free. `settle_drop` makes sure, durably, that a drop file is
+    `pump` is called when a send slot may have become free. `remove_drop` makes sure, durably, that a drop file is
     gone, before its message's first claim.
     """
 
@@ -65,7 +65,7 @@ class OwnedQueue:
         allowance: FreshAllowance,
         *,
         pump: Callable[[], None],
-        settle_drop: Callable[[str], asyncio.Future[None]],
+        remove_drop: Callable[[str], Awaitable[None]],
         on_fenced: Callable[[OwnedQueue, list[Arrival], str], None],
     ) -> None:
         self.name = owned.queue
@@ -78,20 +78,23 @@ class OwnedQueue:
         )  # fmt: skip
         self.journal.on_known = self._on_known
         self.fetcher = Fetcher(parts.store, owned.queue, owned.state)
-        self._teller = Teller(self.journal, reporter, parts.clock.wall)
+        self._teller = Teller(self.journal, reporter)
         self._parts = parts
         self._reporter = reporter
         self._allowance = allowance
         self._pump = pump
-        self._settle_drop = settle_drop
+        self._remove_drop = remove_drop
         self._compactor = Compactor(parts.store, parts.clock, self.journal, self.fetcher, owned.stale)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading = 0
         self.is_stopping = False
+        self.open_drops: set[str] = set()
 
     def start(self) -> asyncio.Task[None]:
         """Begin to write the log and to attempt what it holds; the task is the journal's writer."""
         for message in self.journal.state.messages.values():
+            if message.drop:
+                self.open_drops.add(message.id)
             if message.claimed or not message.held:
                 self.waiting.wait(message, 0.0 if message.claimed or message.drop else message.next_attempt)
         self._spawn(self._compactor.run())
@@ -139,7 +142,8 @@ class OwnedQueue:
                 self._enqueue(attempt, fresh if round_.envelope.sender else REPORT)
 
     def postpone(self, message: LiveMessage) -> None:
-        """Something is to be done for the message before its first attempt: take it up from the log."""
+        """The message's drop file is to go before its first attempt: take it up from the log."""
+        self.open_drops.add(message.id)
         self.waiting.wait(message, 0.0)
 
     def attempt_due(self, now: float) -> None:
@@ -171,7 +175,7 @@ class OwnedQueue:
             record = withdraw(round_.id, attempt.recipients, self._parts.clock.wall())
             self.journal.append(record, lambda: self._settled(round_))
             return
-        self._settle(round_, outcomes, attempt=attempt)
+        self._settle(round_, outcomes, attempt)
 
     def _settle(self, round_: Round, outcomes: list[Outcome], attempt: Attempt | None = None) -> None:
         parts = self._parts
@@ -215,14 +219,17 @@ class OwnedQueue:
             self._round_over(round_)
 
     def _round_over(self, round_: Round) -> None:
-        self.rounds.pop(round_.id, None)
+        if self.rounds.get(round_.id) is round_:
+            del self.rounds[round_.id]
+        if round_.on_over is not None:
+            round_.on_over()
         self._allowance.give_back(round_.fresh_bytes)
         round_.fresh_bytes = 0
         message = self.journal.state.messages.get(round_.id)
         if message is None:
             if round_.body_key:
                 self._compactor.condemn_body(round_.body_key)
-        elif not message.held:
+        elif not message.held and message.id not in self.rounds:
             self._wait(message)
 
     def _wait(self, message: LiveMessage) -> None:
@@ -238,16 +245,16 @@ class OwnedQueue:
         destinations = self._parts.destinations
         key = attempt.route.destination
         if destinations.blocked_until(key) is not None:
-            self._settle(round_, settle_all(attempt, "deferred", _BLOCKED))
+            self.defer(attempt, self._parts.health.reason(key))
             return
         if not round_.fresh_bytes and round_.body is not None and round_.body.in_memory is not None:
             round_.body = None
         destinations.enqueue(key, attempt, priority)
         self._pump()
 
-    def give_up_waiting(self, attempt: Attempt) -> None:
-        """The destination is being left alone: what waits for it is deferred."""
-        self._settle(attempt.round, settle_all(attempt, "deferred", _BLOCKED))
+    def defer(self, attempt: Attempt, reply: Reply) -> None:
+        """The destination of a waiting attempt is being left alone."""
+        self._settle(attempt.round, settle_all(attempt, "deferred", reply), attempt)
 
     def _claim(self, attempt: Attempt) -> None:
         round_ = attempt.round
@@ -317,8 +324,9 @@ class OwnedQueue:
         try:
             record = await self.fetcher.record(message)
             if message.drop:
-                await self._settle_drop(record.envelope.drop)
+                await self._remove_drop(record.envelope.drop)
                 message.drop = False
+                self.open_drops.discard(message.id)
         except Corrupt as error:
             self._hold_corrupt(message.id, error)
         except (StoreUnavailable, OSError) as error:
@@ -362,13 +370,43 @@ class OwnedQueue:
         now = self._parts.clock.wall()
         if message.next_attempt <= now or not self._reporter.is_delay_due(round_, now):
             return False
-        reply = message.reply or _BLOCKED
+        reply = message.reply or _LEFT_OPEN
         record = Settled(round_.id, (), message.next_attempt, message.attempts, delay_reported=True)
         outcomes = [Outcome(index, "deferred", reply) for index in message.pending]
         round_.outstanding = 1
         self.rounds[round_.id] = round_
         self._write_down(round_, self._reporter.verdict(round_, record, outcomes, None, now))
         return True
+
+    def bounce(self, message: LiveMessage, record: Accepted | Moved, reply: Reply) -> asyncio.Future[None]:
+        """An operator gives a message up: its sender is told; done once that is durable."""
+        round_ = Round(self, message.id, record.envelope, message.arrival, message.attempts + 1)
+        round_.message = message
+        round_.outstanding = 1
+        self.waiting.cancel(message)
+        outcomes = [Outcome(index, "failed", reply) for index in message.pending]
+        now = self._parts.clock.wall()
+        log_outcomes(self._parts.counters, round_, None, outcomes, now)
+        results = tuple(Settlement(index, FAILED, reply) for index in message.pending)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        round_.on_over = partial(done.set_result, None)
+        self._write_down(round_, self._reporter.verdict(round_, Settled(round_.id, results), outcomes, None, now))
+        return done
+
+    def resume(self, message: LiveMessage) -> None:
+        """A message is held no more: attempt it now."""
+        if message.id in self.journal.state.messages and message.id not in self.rounds:
+            self.waiting.wait(message, 0.0)
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether an attempt is with a transport or its outcome not yet durable."""
+        return any(attempt.has_slot for round_ in self.rounds.values() for attempt in round_.attempts)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is left to do or to write down."""
+        return not self.journal.state.messages and not self.rounds and self.journal.is_quiet
 
     def _is_busy(self) -> bool:
         """Whether a delivery is in flight or due, which sets the promise (J6)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from nightmail.delivery.job import Transport
@@ -18,6 +18,7 @@ from nightmail.world import Clock, Randomness
 
 if TYPE_CHECKING:
     from nightmail.switch.attempts import Attempt
+    from nightmail.switch.health import DestinationHealth
 
 
 class Routing:
@@ -42,6 +43,10 @@ class Counters:
     reports: int = 0
     segments: int = 0
 
+    def as_dict(self) -> dict[str, float]:
+        """The counters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -56,6 +61,7 @@ class Parts:
     queue_settings: QueueSettings
     destinations: Destinations[Attempt]
     backoff: Backoff
+    health: DestinationHealth
     transports: Mapping[str, Transport]
     routing: Routing
     counters: Counters = field(default_factory=Counters)

@@ -62,9 +62,6 @@ def _plan_one(envelope: Envelope, recipients: tuple[int, ...], snapshot: Routing
 
 def _route(envelope: Envelope, index: int, snapshot: RoutingSnapshot) -> Route | Stuck:
     try:
-        route = snapshot.route(envelope.recipients[index].address)
+        return snapshot.route(envelope.recipients[index].address)
     except DeliveryFailed as failure:
         return Stuck(index, failure.reply, isinstance(failure, PermanentFailure))
-    if route.kind == "reject":
-        return Stuck(index, Reply(550, "5.7.1", route.text), is_permanent=True)
-    return route

@@ -7,9 +7,10 @@ Whatever of one message is settled while its report is being made goes into that
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import google_crc32c
+import msgspec
 
 from nightmail.delivery.job import Body, Outcome
 from nightmail.errors import Corrupt, StoreUnavailable, SwitchError
@@ -20,8 +21,11 @@ from nightmail.queue.reports import due, success
 from nightmail.routing.route import Route
 from nightmail.switch.attempts import Round
 from nightmail.switch.fresh import FreshAllowance
-from nightmail.switch.incoming import Incoming
+from nightmail.switch.incoming import Incoming, Sender
 from nightmail.switch.parts import Parts
+
+if TYPE_CHECKING:
+    from nightmail.switch.owned import OwnedQueue
 
 _STORE_RETRY_S = 1.0
 
@@ -81,16 +85,23 @@ class Reporter:
         """The message that is reported on, as far as a report may return it."""
         return Original(round_.id, round_.envelope, round_.arrival, await _beginning(body), body.size_bytes)
 
-    def report(self, round_: Round, original: Original, fates: list[Fate], now: float) -> Incoming:
-        """The report that tells `fates`, ready to be accepted into the message's own queue."""
+    def report(
+        self, queue: OwnedQueue, original: Original, fates: list[Fate], sender: Sender | None = None, drop: str = ""
+    ) -> Incoming:
+        """The report that tells `fates`, ready to be accepted into `queue`.
+
+        `sender` waits for the answer, `drop` is the drop file that the report stands for, where there is one.
+        """
         parts = self._parts
+        now = parts.clock.wall()
         report_id = parts.ids.next()
         envelope, buffers = render(original, fates, hostname=parts.hostname, report_id=report_id, now=now)
         data = b"".join(buffers)
         parts.counters.reports += 1
         return Incoming(
-            report_id, envelope, data, BodyPlace(len(data), google_crc32c.value(data)),
-            arrival=now, waits_since=parts.clock.elapsed(), sender=Nobody(), queue=round_.queue,
+            report_id, msgspec.structs.replace(envelope, drop=drop), data,
+            BodyPlace(len(data), google_crc32c.value(data)),
+            arrival=now, waits_since=parts.clock.elapsed(), sender=sender or Nobody(), queue=queue,
             allowance=self._allowance,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import structlog
 
@@ -73,9 +73,8 @@ class SmtpSession(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the client, or turn it away."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a mail session needs a stream")
-        self._transport = transport
+        # uvloop's transports are asyncio's by behaviour, not by class.
+        self._transport = transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._client_ip = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
         self._client = f"unknown[{self._client_ip}]"

@@ -17,10 +17,9 @@ Done = Callable[[], None]
 class Teller:
     """Settles what needs a report, message by message, never two reports of one message in a segment."""
 
-    def __init__(self, journal: Journal, reporter: Reporter, now: Callable[[], float]) -> None:
+    def __init__(self, journal: Journal, reporter: Reporter) -> None:
         self._journal = journal
         self._reporter = reporter
-        self._now = now
         self._gathered: dict[str, list[tuple[Verdict, Done]]] = {}
 
     def gather(self, round_: Round, verdict: Verdict, done: Done) -> bool:
@@ -38,7 +37,7 @@ class Teller:
         while gathered := self._gathered[round_.id]:
             self._gathered[round_.id] = []
             verdict = merge([verdict for verdict, _ in gathered])
-            report = self._reporter.report(round_, original, verdict.fates, self._now())
+            report = self._reporter.report(round_.queue, original, verdict.fates)
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._journal.append(verdict.record, partial(written.set_result, None), report=report)
             await written

@@ -1,0 +1,214 @@
+"""The composition root: the only place that picks the real clock, store, network and transports, and wires them.
+
+`serve` runs a server: the supervisor and, by this module as a program, one process for each switch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import structlog
+import uvloop
+
+from nightmail import logs
+from nightmail.config.loading import load
+from nightmail.config.settings import Config
+from nightmail.delivery.discard import DiscardTransport, RejectTransport
+from nightmail.delivery.job import Transport
+from nightmail.delivery.maildir import MaildirTransport
+from nightmail.delivery.smtp import SmtpTransport
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+from nightmail.journal.ownership import Adopter, Identity
+from nightmail.mail.message_id import MessageIds
+from nightmail.net.addresses import parse_host_port
+from nightmail.net.dialing import SocketDialer
+from nightmail.net.dns import DnsResolver
+from nightmail.net.mail_hosts import MailHosts, OwnHosts
+from nightmail.queue.backoff import Backoff
+from nightmail.queue.destinations import Destinations
+from nightmail.queue.settings import QueueSettings
+from nightmail.routing.generations import open_newest
+from nightmail.routing.table_files import TableFiles
+from nightmail.store.opening import open_store
+from nightmail.submission import DropDirectory
+from nightmail.supervisor.parent import die_with_supervisor
+from nightmail.supervisor.supervising import supervise
+from nightmail.switch.admission import Admission
+from nightmail.switch.attempts import Attempt
+from nightmail.switch.generations import Assignment
+from nightmail.switch.health import DestinationHealth
+from nightmail.switch.liveness import LifeLock, Machine
+from nightmail.switch.parts import Parts, Routing
+from nightmail.switch.process import SwitchProcess
+from nightmail.switch.switch import Switch
+from nightmail.world import SystemClock, SystemRandomness
+
+EX_CONFIG = 78
+
+log = structlog.get_logger()
+
+
+def serve(config: Config) -> int:
+    """Run the server that `config` describes until it is told to stop; its exit code.
+
+    Raises:
+        ConfigInvalid: it can't run so.
+    """
+    clock = SystemClock()
+    logs.configure(config.server.log_format, clock)
+    _refuse_what_is_not_there_yet(config)
+    tables = TableFiles(config.tables.directory, _compiled_directory(config), config.base)
+
+    def command_for(number: int, control_fd: int, listener_fds: Sequence[int]) -> list[str]:
+        return [
+            sys.executable, "-m", "nightmail.server", "switch",
+            "--config", config.path, "--name", config.server.name, "--switch", str(number),
+            "--control-fd", str(control_fd), "--listener-fds", json.dumps(list(listener_fds)),
+        ]  # fmt: skip
+
+    owned = [_store_directory(config)]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(
+            supervise(config, command_for=command_for, tables=tables, clock=clock, owned_directories=owned)
+        )
+
+
+def _refuse_what_is_not_there_yet(config: Config) -> None:
+    """A setting that would be silently without effect is refused: an operator relies on it."""
+    for listener in config.listeners:
+        if listener.proxy_from:
+            raise ConfigInvalid(
+                f"{config.path}: [[listener]] {listener.address}",
+                "proxy_from is not supported by this release",
+                "leave it out and let clients connect directly",
+            )
+
+
+def _compiled_directory(config: Config) -> str:
+    return os.path.join(config.server.run_directory, "compiled")
+
+
+def _store_directory(config: Config) -> str:
+    return config.store.url.removeprefix("file://")
+
+
+def build_switch(config: Config, number: int) -> SwitchProcess:
+    """Everything of one switch process, wired but not started. Raises: ConfigInvalid, DirectoryUnavailable, OSError."""
+    clock, randomness = SystemClock(), SystemRandomness()
+    server = config.server
+    switches = server.workers or len(os.sched_getaffinity(0))
+    incarnation = randomness.token(8).hex()
+    life = LifeLock(os.path.join(server.run_directory, "alive", incarnation))
+    machine = Machine.this()
+    store = open_store(config.store.url, randomness)
+    identity = Identity(server.name, incarnation, machine.machine, machine.boot, life.path)
+    promise_ms = int(config.store.lease_s * 1000)
+    queue_settings = _share(config, switches)
+    destinations: Destinations[Attempt] = Destinations(queue_settings, randomness)
+    health = DestinationHealth(destinations, clock)
+    parts = Parts(
+        hostname=server.hostname,
+        store=store,
+        clock=clock,
+        randomness=randomness,
+        ids=MessageIds(clock, randomness),
+        store_settings=config.store,
+        queue_settings=queue_settings,
+        destinations=destinations,
+        backoff=Backoff(queue_settings, randomness),
+        health=health,
+        transports=_transports(config, health, clock, randomness),
+        routing=Routing(open_newest(_compiled_directory(config), server.hostname)),
+    )
+    adopter = Adopter(store, clock, randomness, identity, promise_ms=promise_ms)
+    admission = Admission(config.smtp)
+    switch = Switch(parts, adopter, machine, Assignment(server.name, number, switches), admission)
+    return SwitchProcess(
+        switch,
+        config.smtp,
+        [listener.service for listener in config.listeners],
+        open_routing=lambda: open_newest(_compiled_directory(config), server.hostname),
+        drops=DropDirectory(config.submission.drop_directory) if number == 0 else None,
+        life=life,
+    )
+
+
+def _share(config: Config, switches: int) -> QueueSettings:
+    """The limits of a server are shared out among its switches."""
+    queue = config.queue
+    return msgspec.structs.replace(
+        queue,
+        destination_connections=-(-queue.destination_connections // switches),
+        total_connections=-(-queue.total_connections // switches),
+    )
+
+
+def _transports(
+    config: Config, health: DestinationHealth, clock: SystemClock, randomness: SystemRandomness
+) -> Mapping[str, Transport]:
+    listeners = [parse_host_port(listener.address) for listener in config.listeners]
+    own = OwnHosts(config.server.hostname, listeners, config.server.own_addresses)
+    hosts = MailHosts(DnsResolver(config.dns, clock), randomness, own, config.dns.addresses_tried)
+    smtp = SmtpTransport(config.delivery, config.server.hostname, hosts, SocketDialer(), clock, health)
+    return {
+        "smtp": smtp,
+        "lmtp": smtp,
+        "maildir": MaildirTransport(randomness, config.delivery.maildir_threads),
+        "discard": DiscardTransport(),
+        "reject": RejectTransport(),
+    }
+
+
+def run_server(path: str, name: str | None) -> int:
+    """Load the configuration and serve; a fault of it is one clear line and EX_CONFIG."""
+    try:
+        return serve(load(path, name))
+    except ConfigInvalid as error:
+        sys.stderr.write(f"nightmail: {error}\n")
+        return EX_CONFIG
+
+
+def run_switch(given: argparse.Namespace) -> int:
+    """Be one switch, for the supervisor at the other end of the control channel."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=given.control_fd)
+    die_with_supervisor(control)
+    try:
+        config = load(given.config, given.name)
+        logs.configure(config.server.log_format, SystemClock(), switch=given.switch)
+        process = build_switch(config, given.switch)
+    except (ConfigInvalid, DirectoryUnavailable) as error:
+        log.critical("switch can't start", reason=str(error))
+        return EX_CONFIG
+    listeners = [socket.socket(fileno=fd) for fd in given.listener_fds]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(process.run(control, listeners))
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The programs of this module: the server, and one switch of it; the exit code."""
+    parser = argparse.ArgumentParser(prog="nightmail.server", description="What `nightmail serve` runs.")
+    programs = parser.add_subparsers(dest="program", required=True)
+    server = programs.add_parser("serve", help="the supervisor and its switches")
+    switch = programs.add_parser("switch", help="one switch, started by the supervisor")
+    for program in (server, switch):
+        program.add_argument("--config", required=True)
+        program.add_argument("--name")
+    switch.add_argument("--switch", type=int, required=True)
+    switch.add_argument("--control-fd", type=int, required=True)
+    switch.add_argument("--listener-fds", type=json.loads, required=True)
+    given = parser.parse_args(arguments)
+    return run_switch(given) if given.program == "switch" else run_server(given.config, given.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,137 @@
+"""The process around a switch: its listeners, its control channel, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from nightmail.errors import DirectoryUnavailable
+from nightmail.net.control import ControlServer
+from nightmail.net.control_messages import Metric, Sample
+from nightmail.routing.snapshot import RoutingSnapshot
+from nightmail.smtp.settings import SmtpSettings
+from nightmail.submission import DropDirectory
+from nightmail.switch.liveness import LifeLock
+from nightmail.switch.operations import Operations
+from nightmail.switch.pickup import Pickup
+from nightmail.switch.reception import Reception, Service, look_at_space
+from nightmail.switch.switch import Switch
+
+_SESSIONS_END_S = 5.0
+_OLD_ROUTING_S = 5.0
+
+log = structlog.get_logger()
+
+
+class SwitchProcess:
+    """A switch with everything that connects it to the world. `drops` is None where another switch picks up."""
+
+    def __init__(
+        self,
+        switch: Switch,
+        smtp: SmtpSettings,
+        services: Sequence[Service],
+        *,
+        open_routing: Callable[[], RoutingSnapshot],
+        drops: DropDirectory | None,
+        life: LifeLock,
+    ) -> None:
+        self._switch = switch
+        self._receptions = [Reception(switch.parts, smtp, service, switch.admission, switch) for service in services]
+        self._open_routing = open_routing
+        self._routing_fault = ""
+        self._pickup = Pickup(switch, drops) if drops is not None else None
+        self._life = life
+        self._stop = asyncio.Event()
+        self._control = ControlServer(self._methods(), on_lost=self._stop.set)
+
+    async def run(self, control: socket.socket, listeners: Sequence[socket.socket]) -> None:
+        """Take mail from `listeners` until told to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        await self._control.attach(control)
+        switch = self._switch
+        working = switch.spawn(switch.run())
+        switch.spawn(look_at_space(switch.parts, switch.admission))
+        if self._pickup is not None:
+            switch.remove_drop = self._pickup.remove
+            switch.spawn(self._pickup.run())
+        servers = []
+        for listener, reception in zip(listeners, self._receptions, strict=True):
+            servers.append(await loop.create_server(reception.session, sock=listener, backlog=1024))
+            switch.spawn(reception.look_after_sessions())
+        switch.spawn(self._tell_when_ready())
+        await self._stop.wait()
+        for server in servers:
+            server.close()
+        await self._end_sessions()
+        working.cancel()
+        await switch.stop()
+        for transport in set(switch.parts.transports.values()):
+            await transport.close()
+        await switch.parts.store.close()
+
+    async def _tell_when_ready(self) -> None:
+        await self._switch.is_ready.wait()
+        self._control.notify("ready")
+
+    async def _end_sessions(self) -> None:
+        """Let the messages under way get their answers, then drop whoever is left."""
+        for reception in self._receptions:
+            reception.shut_down()
+        deadline = self._switch.parts.clock.elapsed() + _SESSIONS_END_S
+        # Bounded, and asked of many sessions that end one by one: an event would need a count of its own.
+        while self._switch.admission.sessions and self._switch.parts.clock.elapsed() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        for reception in self._receptions:
+            reception.abort()
+
+    def _methods(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
+        operations = Operations(lambda: self._switch.queues, self._switch.parts.clock)
+        return {
+            "status": self._status,
+            "metrics": self._metrics,
+            "reload": self._reload,
+            "stop": self._asked_to_stop,
+            "queue_list": operations.queue_list,
+            "queue_count": operations.queue_count,
+            "queue_show": operations.queue_show,
+            "queue_act": operations.queue_act,
+        }
+
+    async def _status(self, _: dict[str, Any]) -> object:
+        status = self._switch.status()
+        return msgspec.structs.replace(status, routing=self._routing_fault or "ok")
+
+    async def _metrics(self, _: dict[str, Any]) -> list[Metric]:
+        counters = self._switch.parts.counters.as_dict()
+        labels = {"switch": str(self._switch.number)}
+        return [
+            Metric(
+                name=f"nightmail_{name}", kind="counter", help=f"Messages or recipients {name} since the start.",
+                samples=(Sample("_total", labels, value),),
+            )
+            for name, value in counters.items()
+        ]  # fmt: skip
+
+    async def _reload(self, _: dict[str, Any]) -> None:
+        """Swap the routing in one assignment; who began with the old one may finish with it."""
+        routing = self._switch.parts.routing
+        try:
+            fresh = self._open_routing()
+        except DirectoryUnavailable as error:
+            self._routing_fault = str(error)
+            raise
+        self._routing_fault = ""
+        old, routing.snapshot = routing.snapshot, fresh
+        asyncio.get_running_loop().call_later(_OLD_ROUTING_S, old.close)
+
+    async def _asked_to_stop(self, _: dict[str, Any]) -> None:
+        self._stop.set()

@@ -1,0 +1,272 @@
+"""A switch: opens its generation, takes mail, adopts what its server left behind, and keeps it all moving.
+
+The newest queue takes the mail that arrives; older ones, adopted, are only drained and then closed. All of them share
+the send slots, so that an adoption floods nobody. What comes to an end, by a fault of the store or because another
+process took a queue over, ends alone: the switch opens its next generation and goes on (J9, J11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from nightmail.errors import StoreUnavailable, SwitchError
+from nightmail.journal.arrival import Arrival
+from nightmail.journal.ownership import Adopter, Ownership
+from nightmail.journal.records import BodyPlace, Closed, Yielded
+from nightmail.mail.envelope import Envelope
+from nightmail.mail.fate import Fate, Original
+from nightmail.mail.reply import Reply
+from nightmail.net.control_messages import QueueStatus, SwitchStatus
+from nightmail.queue.reports import due
+from nightmail.switch.admission import STORE_AWAY, Admission
+from nightmail.switch.fresh import FreshAllowance
+from nightmail.switch.generations import Assignment, Generations
+from nightmail.switch.incoming import Incoming, Sender
+from nightmail.switch.liveness import Machine
+from nightmail.switch.owned import OwnedQueue
+from nightmail.switch.parts import Parts
+from nightmail.switch.reports import Reporter
+
+_LOOK_S = 0.25
+_OPEN_RETRY_S = 0.5
+_SETTLE_LIMIT_S = 5.0
+
+log = structlog.get_logger()
+
+
+class Switch:
+    """The queues of one switch process. `on_ready` is told when it takes mail, each time it begins to."""
+
+    def __init__(
+        self, parts: Parts, adopter: Adopter, machine: Machine, assignment: Assignment, admission: Admission
+    ) -> None:
+        self.parts = parts
+        self.admission = admission
+        self.generations = Generations(
+            parts.store, parts.clock, adopter, machine, assignment,
+            is_ours=lambda name: name in self._queues,
+            adopted=self._adopted,
+        )  # fmt: skip
+        self.is_ready = asyncio.Event()
+        self._adopter = adopter
+        self._assignment = assignment
+        self._queues: dict[str, OwnedQueue] = {}
+        self._newest: OwnedQueue | None = None
+        self._orphans: list[Arrival] = []
+        self._allowance = FreshAllowance(parts.fresh_limit_bytes)
+        self._reporter = Reporter(parts, self._allowance)
+        self._pump_planned = False
+        self._stopping = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.remove_drop = _no_drops
+
+    @property
+    def queues(self) -> list[OwnedQueue]:
+        """The queues that are run here, the newest generation among them."""
+        return list(self._queues.values())
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self.spawn(self._open_newest())
+        self.spawn(self.generations.run())
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now = self.parts.clock.wall()
+            for queue in self.queues:
+                queue.attempt_due(now)
+                if queue is not self._newest and queue.is_drained and not self._stopping:
+                    await self._close(queue)
+            self.pump()
+
+    async def stop(self) -> None:
+        """Settle what is under way, give every queue up, and stop writing (R11)."""
+        self._stopping = True
+        self.is_ready.clear()
+        for queue in self.queues:
+            queue.is_stopping = True
+        deadline = self.parts.clock.elapsed() + _SETTLE_LIMIT_S
+        # Bounded, and asked of transports that end one by one: an event would need a count of its own.
+        while self._is_delivering() and self.parts.clock.elapsed() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        for queue in self.queues:
+            await queue.stop()
+        await asyncio.gather(*(queue.journal.stop(Yielded()) for queue in self.queues))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _is_delivering(self) -> bool:
+        return any(queue.is_delivering for queue in self.queues)
+
+    def fault(self) -> Reply | None:
+        """The reply that refuses mail at the moment, or None."""
+        return STORE_AWAY if self._newest is None or self._newest.journal.is_stuck else None
+
+    def queue_name(self) -> str:
+        """The queue in which a message that begins now will lie."""
+        return self._newest.name if self._newest is not None else ""
+
+    def submit(self, message_id: str, envelope: Envelope, data: bytes, place: BodyPlace, sender: Sender) -> None:
+        """Take a message in; `sender` hears what became of it."""
+        queue = self._newest
+        if queue is None or self._stopping:
+            sender.refused(StoreUnavailable("no queue is open"))
+            return
+        parts = self.parts
+        incoming = Incoming(
+            message_id, envelope, data, place,
+            arrival=parts.clock.wall(), waits_since=parts.clock.elapsed(),
+            sender=sender, queue=queue, allowance=self._allowance,
+        )  # fmt: skip
+        queue.journal.accept(incoming)
+
+    def report(self, original: Original, fates: list[Fate], sender: Sender, *, drop: str) -> None:
+        """Tell a sender at once what became of `original`; `drop` is the drop file that the report stands for."""
+        queue = self._newest
+        fates = due(original.envelope, fates)
+        if queue is None:
+            sender.refused(StoreUnavailable("no queue is open"))
+        elif fates:
+            queue.journal.accept(self._reporter.report(queue, original, fates, sender, drop))
+
+    def is_newest(self, queue: OwnedQueue) -> bool:
+        """Whether a queue is the one that takes mail."""
+        return queue is self._newest
+
+    @property
+    def number(self) -> int:
+        """The switch's number in its server."""
+        return self._assignment.switch
+
+    def pump(self) -> None:
+        """Send slots may be free: serve them with the next turn of the loop."""
+        if not self._pump_planned:
+            self._pump_planned = True
+            asyncio.get_running_loop().call_soon(self._serve_slots)
+
+    def status(self) -> SwitchStatus:
+        """What the switch says of itself."""
+        newest = self._newest
+        state = "stopping" if self._stopping else "starting" if newest is None else "serving"
+        fault = newest.journal.fault if newest is not None else "no queue could be opened yet"
+        return SwitchStatus(
+            switch=self._assignment.switch,
+            state=state,
+            pid=os.getpid(),
+            queues=tuple(self._queue_status(queue) for queue in self.queues),
+            sessions=self.admission.sessions,
+            store=fault or (str(self.admission.fault) if self.admission.fault is not None else "ok"),
+            counters=self.parts.counters.as_dict(),
+        )
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something beside; a switch that meets an error nobody foresaw ends, to be started afresh."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("switch failed", exc_info=task.exception(), remedy="it is started afresh; report this")
+            os._exit(70)
+
+    def _queue_status(self, queue: OwnedQueue) -> QueueStatus:
+        journal = queue.journal
+        messages = journal.state.messages
+        return QueueStatus(
+            id=queue.name,
+            owner=self._assignment.server,
+            epoch=journal.epoch,
+            slot=journal.next_slot - 1,
+            messages=len(messages),
+            waiting=len(queue.waiting),
+            active=len(queue.rounds),
+            held=sum(message.held for message in messages.values()),
+        )
+
+    async def _open_newest(self) -> None:
+        """Open the next generation, however long the store takes; answer from there what waited (J3)."""
+        while True:
+            try:
+                owned = await self._adopter.open_generation(self._assignment.server, self._assignment.switch)
+            except StoreUnavailable as error:
+                log.warning("queue not opened", reason=str(error), remedy="the store is asked again")
+                self._refuse_orphans(error)
+                await asyncio.sleep(_OPEN_RETRY_S)
+            else:
+                break
+        self._newest = self._run(owned)
+        log.info("queue opened", queue=owned.queue)
+        orphans, self._orphans = self._orphans, []
+        for arrival in orphans:
+            if isinstance(arrival, Incoming):
+                arrival.queue = self._newest
+            self._newest.journal.accept(arrival)
+        self.is_ready.set()
+
+    def _adopted(self, owned: Ownership) -> None:
+        self._run(owned)
+
+    def _run(self, owned: Ownership) -> OwnedQueue:
+        queue = OwnedQueue(
+            self.parts, owned, self._reporter, self._allowance,
+            pump=self.pump, remove_drop=self.remove_drop, on_fenced=self._fenced,
+        )  # fmt: skip
+        self._queues[queue.name] = queue
+        task = queue.start()
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return queue
+
+    def _serve_slots(self) -> None:
+        self._pump_planned = False
+        now = self.parts.clock.elapsed()
+        while (taken := self.parts.destinations.take(now)) is not None:
+            attempt = taken[1]
+            attempt.round.queue.start_attempt(attempt)
+
+    def _fenced(self, queue: OwnedQueue, orphans: list[Arrival], why: str) -> None:
+        """A queue is not ours any more: stop at once; a switch that is otherwise well goes on (J9)."""
+        log.error("queue lost", queue=queue.name, reason=why, remedy="another process owns it now and delivers it")
+        self._queues.pop(queue.name, None)
+        self.spawn(queue.stop())
+        if queue is not self._newest:
+            return
+        self._newest = None
+        self.is_ready.clear()
+        for arrival in orphans:
+            if arrival.place.key:
+                arrival.refused(StoreUnavailable("the queue was lost while the message was kept beside it"))
+            else:
+                self._orphans.append(arrival)
+        self.spawn(self._open_newest())
+
+    def _refuse_orphans(self, error: SwitchError) -> None:
+        patience_s = self.parts.store_settings.commit_wait_s
+        now = self.parts.clock.elapsed()
+        waiting, self._orphans = self._orphans, []
+        for arrival in waiting:
+            if now - arrival.waits_since > patience_s:
+                arrival.refused(error)
+            else:
+                self._orphans.append(arrival)
+
+    async def _close(self, queue: OwnedQueue) -> None:
+        """An empty queue that takes no mail is closed for good (J5)."""
+        await queue.stop()
+        await queue.journal.stop(Closed())
+        self._queues.pop(queue.name, None)
+        if not queue.journal.is_fenced:
+            log.info("queue closed", queue=queue.name)
+            self.generations.forget(queue.name)
+
+
+async def _no_drops(name: str) -> None:
+    raise StoreUnavailable(f"drop file {name} is another server's")
