@@ -87,6 +87,10 @@ class Fetcher:
         """The body that `record` names, not yet read."""
         place = record.body
         if place.key:
-            return StoredBody(self._store, place.key, 0, place)
+            return self.aside(place)
         use = self._state.slots[message.slot]
         return StoredBody(self._store, slot_key(self._queue, message.slot), use.bodies_begin + place.offset, place)
+
+    def aside(self, place: BodyPlace) -> StoredBody:
+        """The body in an object of its own, not yet read."""
+        return StoredBody(self._store, place.key, 0, place)

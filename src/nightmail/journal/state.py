@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from nightmail.journal.records import (
     AMBIGUOUS,
@@ -240,7 +240,7 @@ class QueueState:
     def _ticked(self, _record: Record) -> None:
         """A tick says only what its slot says: the owner lives."""
 
-    _CHANGES: dict[type, Callable[..., None]] = {  # noqa: RUF012
+    _CHANGES: ClassVar[dict[type, Callable[..., None]]] = {
         Claimed: _claimed,
         Settled: _settled,
         Voided: _voided,

@@ -142,6 +142,7 @@ class Journal:
         self._started = owned.started
         self._promise_s = owned.promise_ms / 1000
         self._right_until = self._right_from(self._started, self._promise_s)
+        self._put_began = 0.0
         self._urgent = False
         self._linger: asyncio.TimerHandle | None = None
         self._waker: asyncio.Future[None] | None = None
@@ -189,6 +190,16 @@ class Journal:
     def waiting(self) -> int:
         """How many arrivals wait for their place, those of the segment in flight not counted."""
         return len(self._arrivals)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a put has been under way for longer than anybody behind it would be left waiting."""
+        return self._in_flight is not None and self._clock.elapsed() - self._put_began > self._settings.commit_wait_s
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing waits for a place in the log and nothing is on its way there."""
+        return not (self._entries or self._arrivals or self.moves or self._in_flight)
 
     async def stop(self, last: Record | None = None) -> None:
         """Write down what waits, then `last`, and stop. Ends also when the queue is lost to another owner."""
@@ -308,7 +319,7 @@ class Journal:
             floor=floor, promise_ms=int(promise_s * 1000), flags=batch.flags,
         )  # fmt: skip
         self._in_flight = batch
-        started = self._clock.elapsed()
+        started = self._put_began = self._clock.elapsed()
         try:
             await put_slot(self._store, slot_key(self.name, slot), data)
         except PutFailed:

@@ -89,6 +89,13 @@ class Incoming:
         self.queue.begin(round_, message)
         return True
 
+    def readdress(self, queue: OwnedQueue) -> None:
+        """The queue it was sealed for is lost and it is not there: it goes into another one (J3)."""
+        if self._round is not None:
+            self.queue.unreserve(self._round)
+            self._round = None
+        self.queue = queue
+
     def refused(self, error: SwitchError) -> None:
         """Give back what was reserved and pass the refusal on."""
         if self._round is not None:
@@ -103,6 +110,7 @@ class Incoming:
     def _keep_body(self, round_: Round) -> None:
         if self.place.key:
             round_.body_key = self.place.key
+            round_.body = self.queue.fetcher.aside(self.place)
         elif self._allowance.take(len(self._data)):
             round_.body = FreshBody(self._data)
             round_.fresh_bytes = len(self._data)

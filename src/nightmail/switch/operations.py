@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from heapq import nsmallest
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -90,7 +90,7 @@ class Operations:
         for queue in self._queues():
             count += len(queue.waiting)
             queue.waiting.hurry_all()
-            queue.attempt_due(self._clock.wall())
+            queue.readback.attempt_due(self._clock.wall())
         return count
 
     def _candidates(self, selection: Selection, after: str) -> list[tuple[OwnedQueue, LiveMessage]]:
@@ -153,7 +153,7 @@ class Operations:
         queue.waiting.cancel(message)
         return [_write(queue, Edited(message.id, message.pending, deleted=True))]
 
-    _ACTIONS = {  # noqa: RUF012
+    _ACTIONS: ClassVar[dict[str, Callable[..., Any]]] = {
         "retry": _retry,
         "hold": _hold,
         "release": _release,

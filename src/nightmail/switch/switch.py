@@ -78,7 +78,7 @@ class Switch:
             await asyncio.sleep(_LOOK_S)
             now = self.parts.clock.wall()
             for queue in self.queues:
-                queue.attempt_due(now)
+                queue.readback.attempt_due(now)
                 if queue is not self._newest and queue.is_drained and not self._stopping:
                     await self._close(queue)
             self.pump()
@@ -207,7 +207,7 @@ class Switch:
         orphans, self._orphans = self._orphans, []
         for arrival in orphans:
             if isinstance(arrival, Incoming):
-                arrival.queue = self._newest
+                arrival.readdress(self._newest)
             self._newest.journal.accept(arrival)
         self.is_ready.set()
 
@@ -217,7 +217,7 @@ class Switch:
     def _run(self, owned: Ownership) -> OwnedQueue:
         queue = OwnedQueue(
             self.parts, owned, self._reporter, self._allowance,
-            pump=self.pump, remove_drop=self.remove_drop, on_fenced=self._fenced,
+            pump=self.pump, spawn=self.spawn, remove_drop=self.remove_drop, on_fenced=self._fenced,
         )  # fmt: skip
         self._queues[queue.name] = queue
         task = queue.start()
@@ -227,6 +227,8 @@ class Switch:
 
     def _serve_slots(self) -> None:
         self._pump_planned = False
+        if self._stopping:
+            return
         now = self.parts.clock.elapsed()
         while (taken := self.parts.destinations.take(now)) is not None:
             attempt = taken[1]

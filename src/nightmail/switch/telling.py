@@ -22,6 +22,11 @@ class Teller:
         self._reporter = reporter
         self._gathered: dict[str, list[tuple[Verdict, Done]]] = {}
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a report is being made or on its way into the log."""
+        return bool(self._gathered)
+
     def gather(self, round_: Round, verdict: Verdict, done: Done) -> bool:
         """Take a verdict in; True: the caller is to run `tell` for this message, False: that is under way."""
         waiting = self._gathered.get(round_.id)

@@ -1,0 +1,154 @@
+"""Taking messages up again that waited in the log: their envelopes and bodies are read back when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from nightmail.delivery.job import Body, Outcome
+from nightmail.errors import Corrupt, StoreUnavailable
+from nightmail.journal.records import AMBIGUOUS, Accepted, Held, Moved, Settled, Settlement
+from nightmail.journal.state import LiveMessage
+from nightmail.mail.reply import Reply
+from nightmail.switch.attempts import Attempt, Round
+from nightmail.switch.fresh import FreshBody
+from nightmail.switch.maillog import log_outcomes
+from nightmail.switch.parts import Parts
+from nightmail.switch.reports import Reporter
+
+if TYPE_CHECKING:
+    from nightmail.switch.owned import OwnedQueue
+
+_LOAD_AT_ONCE = 8
+_ROUNDS_LIMIT = 2_000
+_STEP = 200
+_STORE_RETRY_S = 5.0
+_LEFT_OPEN = Reply(451, "4.4.2", "the attempt was under way when its switch ended; whether it was taken is not known")
+
+log = structlog.get_logger()
+
+
+class Readback:
+    """Begins rounds for the messages of a queue whose time has come.
+
+    `remove_drop` makes sure, durably, that a drop file is gone.
+    """
+
+    def __init__(
+        self, queue: OwnedQueue, parts: Parts, reporter: Reporter, remove_drop: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._queue = queue
+        self._parts = parts
+        self._reporter = reporter
+        self._remove_drop = remove_drop
+        self._loading = 0
+
+    def attempt_due(self, now: float) -> None:
+        """Take up messages whose time has come, as many as memory allows at once; `now` is wall-clock seconds."""
+        queue = self._queue
+        while not queue.is_stopping and self._loading < _LOAD_AT_ONCE and len(queue.rounds) < _ROUNDS_LIMIT:
+            due = queue.waiting.due(now, _STEP)
+            if not due:
+                return
+            self._loading += 1
+            queue.spawn(self._take_up(due))
+
+    async def load(self, attempt: Attempt, ready: Callable[[Attempt], None]) -> None:
+        """Read the body of an attempt back, then go on with `ready`."""
+        round_ = attempt.round
+        try:
+            record = await self._queue.fetcher.record(round_.message)
+            body = self._queue.fetcher.body(round_.message, record)
+            await body.load()
+        except Corrupt as error:
+            self._hold_corrupt(round_.id, error)
+            self._queue.withdraw(attempt)
+        except StoreUnavailable:
+            self._queue.withdraw(attempt, _STORE_RETRY_S)
+        else:
+            round_.body = body
+            ready(attempt)
+
+    async def body_for_report(self, message: LiveMessage) -> Body:
+        """The body of a message that is reported on; empty where it can't be read."""
+        try:
+            return self._queue.fetcher.body(message, await self._queue.fetcher.record(message))
+        except (Corrupt, StoreUnavailable) as error:
+            log.warning("message not returned with its report", id=message.id, reason=str(error))
+            return FreshBody(b"")
+
+    def _hold_corrupt(self, message_id: str, error: Corrupt) -> None:
+        """A message that can't be read is kept for a person to look at (J14)."""
+        log.error(
+            "message unreadable", id=message_id, queue=self._queue.name, reason=str(error),
+            remedy="it is held; restore the object from a copy and release the message, or delete it",
+        )  # fmt: skip
+        self._queue.journal.append(Held(message_id), urgent=True)
+
+    async def _take_up(self, due: list[LiveMessage]) -> None:
+        queue = self._queue
+        try:
+            for message in due:
+                if message.id not in queue.rounds and message.id in queue.journal.state.messages:
+                    await self._take_up_one(message)
+        finally:
+            self._loading -= 1
+
+    async def _take_up_one(self, message: LiveMessage) -> None:
+        queue = self._queue
+        try:
+            record = await queue.fetcher.record(message)
+            if message.drop:
+                await self._remove_drop(record.envelope.drop)
+                message.drop = False
+                queue.open_drops.discard(message.id)
+        except Corrupt as error:
+            self._hold_corrupt(message.id, error)
+        except (StoreUnavailable, OSError) as error:
+            log.warning("message not read", id=message.id, queue=queue.name, reason=str(error))
+            queue.waiting.wait(message, self._parts.clock.wall() + _STORE_RETRY_S)
+        else:
+            self._begin(message, record)
+
+    def _begin(self, message: LiveMessage, record: Accepted | Moved) -> None:
+        """Begin a round for a message that waited; an attempt left open by another is ambiguous first (J8)."""
+        queue = self._queue
+        if message.id in queue.rounds or message.id not in queue.journal.state.messages:
+            return
+        round_ = Round(queue, message.id, record.envelope, message.arrival, message.attempts + 1)
+        round_.message = message
+        if record.body.key:
+            round_.body_key = record.body.key
+            round_.body = queue.fetcher.body(message, record)
+        if message.claimed:
+            self._settle_open_claim(round_, message)
+        elif not message.held and not self._only_report_due(round_, message):
+            queue.prepare(round_, message.pending)
+            queue.begin(round_, message)
+
+    def _settle_open_claim(self, round_: Round, message: LiveMessage) -> None:
+        queue = self._queue
+        queue.prepare(round_, message.claimed)
+        now = self._parts.clock.wall()
+        outcomes = [Outcome(index, "ambiguous", _LEFT_OPEN) for index in message.claimed]
+        log_outcomes(self._parts.counters, round_, None, outcomes, now)
+        results = tuple(Settlement(index, AMBIGUOUS, _LEFT_OPEN) for index in message.claimed)
+        hold = any(attempt.route.on_ambiguous == "hold" for attempt in round_.attempts)
+        round_.outstanding = 1
+        queue.rounds[round_.id] = round_
+        record = Settled(round_.id, results, now, max(message.attempts, 1), hold=hold)
+        queue.journal.append(record, lambda: queue.settled(round_), urgent=True)
+
+    def _only_report_due(self, round_: Round, message: LiveMessage) -> bool:
+        """Between two attempts only the report of the delay may be due."""
+        now = self._parts.clock.wall()
+        if message.next_attempt <= now or not self._reporter.is_delay_due(round_, now):
+            return False
+        record = Settled(round_.id, (), message.next_attempt, message.attempts, delay_reported=True)
+        outcomes = [Outcome(index, "deferred", message.reply or _LEFT_OPEN) for index in message.pending]
+        round_.outstanding = 1
+        self._queue.rounds[round_.id] = round_
+        self._queue.write_down(round_, self._reporter.verdict(round_, record, outcomes, None, now))
+        return True
