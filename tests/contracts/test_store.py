@@ -1,4 +1,4 @@
-"""What every store promises, shown of the real one and of the simulated one.
+"""What every store promises, shown of the real ones and of the simulated one.
 
 `open_another` opens one more way to the same objects, as another process would.
 """
@@ -16,23 +16,23 @@ from tests.eventloop import on_a_loop
 from nightmail.errors import StoreUnavailable
 from nightmail.store.posix import PosixStore
 from nightmail.store.protocol import NotFound, Put, Store
+from nightmail.store.scribed import ScribedStore
 from nightmail.world import SystemRandomness
 
 Open = Callable[[], Store]
 WHOLE = 1 << 40
 
 
-@pytest.fixture(params=["posix", "simulated"])
+@pytest.fixture(params=["in threads", "by a scribe", "simulated"])
 def open_another(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     objects = Objects()
-
-    def open_posix() -> Store:
-        return PosixStore(str(tmp_path / "store"), SystemRandomness())
-
-    def open_simulated() -> Store:
-        return SimulatedStore(objects)
-
-    return open_posix if request.param == "posix" else open_simulated
+    root = str(tmp_path / "store")
+    openers: dict[str, Open] = {
+        "in threads": lambda: PosixStore(root, SystemRandomness()),
+        "by a scribe": lambda: ScribedStore(root, SystemRandomness()),
+        "simulated": lambda: SimulatedStore(objects),
+    }
+    return openers[request.param]
 
 
 async def keys_of(store: Store, prefix: str = "", after: str = "") -> list[str]:

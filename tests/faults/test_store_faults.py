@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,17 +16,25 @@ from tests.faults.power import LossyMount
 from nightmail.errors import StoreUnavailable
 from nightmail.store.posix import PosixStore
 from nightmail.store.protocol import NotFound, Put, PutBroken, PutFailed, PutUnknown
+from nightmail.store.scribed import ScribedStore
 from nightmail.world import SystemRandomness
 
 KEY = "queues/mx1.0.1/log/00000000000000000001"
 WHOLE = 1 << 40
 
 
-@asynccontextmanager
-async def store_on(disk: LossyMount) -> AsyncIterator[PosixStore]:
-    store = PosixStore(str(disk.path / "store"), SystemRandomness())
-    yield store
-    await store.close()
+StoreOn = Callable[[LossyMount], AbstractAsyncContextManager[PosixStore]]
+
+
+@pytest.fixture(params=[PosixStore, ScribedStore])
+def store_on(request: pytest.FixtureRequest) -> StoreOn:
+    @asynccontextmanager
+    async def store_on(disk: LossyMount) -> AsyncIterator[PosixStore]:
+        store: PosixStore = request.param(str(disk.path / "store"), SystemRandomness())
+        yield store
+        await store.close()
+
+    return store_on
 
 
 def files(disk: LossyMount) -> list[str]:
@@ -42,6 +50,7 @@ def link_without_sync_of_directory(path: Path, content: bytes) -> None:
 
 @on_a_loop
 async def test_a_full_disk_refuses_the_put_keeps_nothing_of_it_and_serves_again_once_there_is_room(
+    store_on: StoreOn,
     lossy_fs: LossyMount,
 ) -> None:
     async with store_on(lossy_fs) as store:
@@ -61,7 +70,7 @@ async def test_a_full_disk_refuses_the_put_keeps_nothing_of_it_and_serves_again_
 
 
 @on_a_loop
-async def test_a_file_that_does_not_sync_was_never_put(lossy_fs: LossyMount) -> None:
+async def test_a_file_that_does_not_sync_was_never_put(store_on: StoreOn, lossy_fs: LossyMount) -> None:
     async with store_on(lossy_fs) as store:
         lossy_fs.fail("fsync")
         with pytest.raises(PutFailed, match="Input/output error"):
@@ -73,7 +82,7 @@ async def test_a_file_that_does_not_sync_was_never_put(lossy_fs: LossyMount) -> 
 
 
 @on_a_loop
-async def test_a_directory_that_does_not_sync_leaves_the_put_in_doubt(lossy_fs: LossyMount) -> None:
+async def test_a_directory_that_does_not_sync_leaves_the_put_in_doubt(store_on: StoreOn, lossy_fs: LossyMount) -> None:
     async with store_on(lossy_fs) as store:
         await store.put_new("queues/mx1.0.1/log/0", [b"makes the directories"])
         lossy_fs.fail("fsyncdir")
@@ -88,7 +97,7 @@ async def test_a_directory_that_does_not_sync_leaves_the_put_in_doubt(lossy_fs: 
 
 
 @on_a_loop
-async def test_exists_is_not_said_of_what_can_not_be_made_durable(lossy_fs: LossyMount) -> None:
+async def test_exists_is_not_said_of_what_can_not_be_made_durable(store_on: StoreOn, lossy_fs: LossyMount) -> None:
     async with store_on(lossy_fs) as store:
         await store.put_new(KEY, [b"first"])
         lossy_fs.fail("fsyncdir")
@@ -97,7 +106,7 @@ async def test_exists_is_not_said_of_what_can_not_be_made_durable(lossy_fs: Loss
 
 
 @on_a_loop
-async def test_exists_is_said_only_of_what_is_durable(lossy_fs: LossyMount) -> None:
+async def test_exists_is_said_only_of_what_is_durable(store_on: StoreOn, lossy_fs: LossyMount) -> None:
     async with store_on(lossy_fs) as store:
         await store.put_new("queues/mx1.0.1/log/0", [b"makes the directories"])
         link_without_sync_of_directory(lossy_fs.path / "store" / KEY, b"whose")
@@ -107,7 +116,9 @@ async def test_exists_is_said_only_of_what_is_durable(lossy_fs: LossyMount) -> N
 
 
 @on_a_loop
-async def test_a_directory_that_another_process_made_is_durable_before_it_is_used(lossy_fs: LossyMount) -> None:
+async def test_a_directory_that_another_process_made_is_durable_before_it_is_used(
+    store_on: StoreOn, lossy_fs: LossyMount
+) -> None:
     os.makedirs(lossy_fs.path / "store/queues/mx1.0.1/log")  # and died before it synced any of them
     async with store_on(lossy_fs) as store:
         assert await store.put_new(KEY, [b"content"]) is Put.CREATED
@@ -120,7 +131,7 @@ async def test_a_directory_that_another_process_made_is_durable_before_it_is_use
 )
 @on_a_loop
 async def test_whatever_fails_before_the_link_was_never_put(
-    lossy_fs: LossyMount, operation: str, path_part: str
+    store_on: StoreOn, lossy_fs: LossyMount, operation: str, path_part: str
 ) -> None:
     async with store_on(lossy_fs) as store:
         lossy_fs.fail(operation, path_part=path_part)
@@ -131,7 +142,9 @@ async def test_whatever_fails_before_the_link_was_never_put(
 
 
 @on_a_loop
-async def test_a_link_that_fails_as_no_local_one_does_leaves_the_outcome_unknown(lossy_fs: LossyMount) -> None:
+async def test_a_link_that_fails_as_no_local_one_does_leaves_the_outcome_unknown(
+    store_on: StoreOn, lossy_fs: LossyMount
+) -> None:
     async with store_on(lossy_fs) as store:
         lossy_fs.fail("link", error=errno.ETIMEDOUT)
         with pytest.raises(PutUnknown):
@@ -143,7 +156,7 @@ async def test_a_link_that_fails_as_no_local_one_does_leaves_the_outcome_unknown
 
 
 @on_a_loop
-async def test_writes_that_take_only_a_part_are_continued(lossy_fs: LossyMount) -> None:
+async def test_writes_that_take_only_a_part_are_continued(store_on: StoreOn, lossy_fs: LossyMount) -> None:
     async with store_on(lossy_fs) as store:
         lossy_fs.limit_writes(97)
         pieces = [bytes([n]) * (n * 3) for n in range(50)]
@@ -152,7 +165,9 @@ async def test_writes_that_take_only_a_part_are_continued(lossy_fs: LossyMount) 
 
 
 @on_a_loop
-async def test_a_disk_that_hangs_holds_up_nobody_else_and_the_put_lands_once_it_returns(lossy_fs: LossyMount) -> None:
+async def test_a_disk_that_hangs_holds_up_nobody_else_and_the_put_lands_once_it_returns(
+    store_on: StoreOn, lossy_fs: LossyMount
+) -> None:
     async with store_on(lossy_fs) as store:
         lossy_fs.hang("fsync", path_part="/mx1.0.1/")
         hung = asyncio.ensure_future(store.put_new(KEY, [b"late"]))
@@ -167,7 +182,9 @@ async def test_a_disk_that_hangs_holds_up_nobody_else_and_the_put_lands_once_it_
 
 
 @on_a_loop
-async def test_a_put_whose_caller_went_away_still_lands_and_leaves_no_temporary(lossy_fs: LossyMount) -> None:
+async def test_a_put_whose_caller_went_away_still_lands_and_leaves_no_temporary(
+    store_on: StoreOn, lossy_fs: LossyMount
+) -> None:
     async with store_on(lossy_fs) as store:
         lossy_fs.hang("fsync")
         put = asyncio.ensure_future(store.put_new(KEY, [b"content"]))
@@ -179,7 +196,9 @@ async def test_a_put_whose_caller_went_away_still_lands_and_leaves_no_temporary(
 
 
 @on_a_loop
-async def test_a_body_that_is_aborted_in_the_middle_of_a_write_leaves_nothing(lossy_fs: LossyMount) -> None:
+async def test_a_body_that_is_aborted_in_the_middle_of_a_write_leaves_nothing(
+    store_on: StoreOn, lossy_fs: LossyMount
+) -> None:
     async with store_on(lossy_fs) as store:
         lossy_fs.hang("write")
         body = store.put_body("body/A1")
@@ -193,7 +212,9 @@ async def test_a_body_that_is_aborted_in_the_middle_of_a_write_leaves_nothing(lo
 
 
 @on_a_loop
-async def test_reading_a_disk_that_fails_is_not_the_same_as_finding_nothing(lossy_fs: LossyMount) -> None:
+async def test_reading_a_disk_that_fails_is_not_the_same_as_finding_nothing(
+    store_on: StoreOn, lossy_fs: LossyMount
+) -> None:
     async with store_on(lossy_fs) as store:
         await store.put_new(KEY, [b"content"])
         for operation in ("read", "open"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import unquote, urlsplit
 
 from nightmail.errors import ConfigInvalid
-from nightmail.store.posix import PosixStore
 from nightmail.store.protocol import Store
+from nightmail.store.scribed import ScribedStore
 from nightmail.world import Randomness
 
 _PLACE = "[store] url"
@@ -29,4 +29,4 @@ def open_store(url: str, randomness: Randomness) -> Store:
     root = unquote(parts.path)
     if not root.startswith("/") or "\0" in root:
         raise ConfigInvalid(_PLACE, f"{url!r} has no absolute path", _RIGHT)
-    return PosixStore(root, randomness)
+    return ScribedStore(root, randomness)

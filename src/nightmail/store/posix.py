@@ -15,7 +15,6 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import suppress
-from itertools import count
 from typing import TypeVar
 
 from nightmail.errors import StoreUnavailable
@@ -26,6 +25,7 @@ from nightmail.store.draft import TEMPORARY_PREFIX, Draft
 from nightmail.store.keys import split_key, split_prefix
 from nightmail.store.lanes import Lanes
 from nightmail.store.protocol import Buffer, NotFound, Put, PutFailed
+from nightmail.store.putting import Putter
 from nightmail.world import Randomness
 
 T = TypeVar("T")
@@ -46,9 +46,9 @@ class PosixStore:
     def __init__(self, root: str, randomness: Randomness, disk: Disk | None = None) -> None:
         self._root = os.path.normpath(root)
         self._token = randomness.token(_TOKEN_BYTES).hex()
-        self._drafts = count()
-        self._disk = disk or Disk()
-        self._directories = Directories(self._root, self._disk)
+        disk = disk or Disk()
+        self._directories = Directories(self._root, disk)
+        self._putter = Putter(self._directories, disk, self._token)
         self._puts = Lanes("store-put", _MAX_PUTS)
         self._others = Lanes("store", _MAX_OTHERS)
 
@@ -58,12 +58,12 @@ class PosixStore:
         Whoever is cancelled here knows nothing: the thread goes on, and with the buffers too.
         """
         directory, name = split_key(key)
-        return await self._puts.call_in_steps(self._put(directory, name, data))
+        return await self._puts.call_in_steps(self._putter.put(directory, name, data))
 
     def put_body(self, key: str) -> PosixBodyWriter:
         """Begin a large object."""
         directory, name = split_key(key)
-        return PosixBodyWriter(self._others, lambda: self._draft(directory), name)
+        return PosixBodyWriter(self._others, lambda: self._putter.draft(directory), name)
 
     async def get_range(self, key: str, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`. Raises: NotFound, StoreUnavailable."""
@@ -100,28 +100,6 @@ class PosixStore:
         """Wait for what is under way, then let go of threads and directories."""
         await asyncio.gather(self._puts.close(), self._others.close())
         self._directories.close()
-
-    def _draft(self, directory: str) -> Draft:
-        """A new temporary file. Raises: PutFailed."""
-        try:
-            return Draft(self._disk, self._directories.open(directory), f"{self._token}-{next(self._drafts)}")
-        except (OSError, StoreUnavailable) as error:
-            self._directories.forget(directory)
-            raise PutFailed(f"{directory}: {error}") from error
-
-    def _put(self, directory: str, name: str, data: Sequence[Buffer]) -> Generator[Put, None, None]:
-        draft = self._draft(directory)
-        try:
-            try:
-                draft.write(data)
-            except OSError as error:
-                raise PutFailed(f"{directory}/{name}: write: {error}") from error
-            yield draft.publish(name)
-        except StoreUnavailable:
-            self._directories.forget(directory)
-            raise
-        finally:
-            draft.discard()
 
     def _guard(self, function: Callable[..., T], *arguments: object) -> T:
         """Tell a store that can't be reached from one that lacks the object."""
@@ -173,7 +151,7 @@ class PosixStore:
         return removed
 
     def _file_time(self, directory: str) -> float:
-        draft = self._draft(directory)
+        draft = self._putter.draft(directory)
         try:
             return draft.modified_at_s()
         finally:
