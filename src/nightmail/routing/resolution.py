@@ -50,6 +50,7 @@ class Resolver:
         self._hostname = hostname
         self._accepted: dict[tuple[str, bool], Accepted | Reply] = {}
         self._routes: dict[str, Route] = {}
+        self._domain_routes: dict[str, Route | None] = {}
         self._rules: dict[str, ClientRule] = {}
 
     def client_rule(self, ip: str) -> ClientRule:
@@ -90,6 +91,7 @@ class Resolver:
         """Forget everything; the snapshot is asked no more."""
         self._accepted.clear()
         self._routes.clear()
+        self._domain_routes.clear()
         self._rules.clear()
 
     def _find_rule(self, ip: str) -> ClientRule:
@@ -121,16 +123,17 @@ class Resolver:
         entry = domain_of(self._maps, domain)
         if not may_relay and not _may_anyone_send(entry, local_part):
             return RELAY_DENIED
-        final = address
-        if entry and entry.kind == "alias":
-            domain, final = entry.target, f"{local_part}@{entry.target}"
-        recipients = self._recipients(final, f"{mailbox_key(local_part)}@{domain}", domain)
+        recipients = (address,) if entry is None else self._in_our_domain(address, domain, entry)
         if not recipients:
             return UNKNOWN_USER
         return self._refusal(recipients) or _accepted(recipients, address)
 
-    def _recipients(self, address: str, key: str, domain: str) -> tuple[str, ...]:
-        """The final recipients of an address, none if nobody has it."""
+    def _in_our_domain(self, address: str, domain: str, entry: Domain) -> tuple[str, ...]:
+        """The final recipients of an address in a domain that is ours, none if nobody has it."""
+        local_part = split(address)[0]
+        if entry.kind == "alias":
+            domain, address = entry.target, f"{local_part}@{entry.target}"
+        key = f"{mailbox_key(local_part)}@{domain}"
         targets = alias_of(self._maps, key, domain)
         if targets is not None:
             return expand(self._maps, key, targets)
@@ -185,13 +188,20 @@ class Resolver:
         if not domain:
             raise ValueError(f"{address!r} has no domain")
         domain = fold_domain(domain)
-        for key in (f"{mailbox_key(local_part)}@{domain}", domain, *parents(domain)):
-            route = self._maps.route(key)
-            if route is not None:
-                return route.for_domain(domain)
-        entry = domain_of(self._maps, domain)
-        # A local domain never goes by `*`: its mail would be sent out and come straight back.
-        route = None if entry and entry.kind == "local" else self._maps.route("*")
+        route = self._maps.route(f"{mailbox_key(local_part)}@{domain}")
+        if route is not None:
+            return route.for_domain(domain)
+        if domain not in self._domain_routes:
+            _remember(self._domain_routes, domain, self._find_domain_route(domain))
+        return self._domain_routes[domain]
+
+    def _find_domain_route(self, domain: str) -> Route | None:
+        keys = (domain, *parents(domain))
+        route = next(filter(None, map(self._maps.route, keys)), None)
+        if route is None:
+            entry = domain_of(self._maps, domain)
+            # A local domain never goes by `*`: its mail would be sent out and come straight back.
+            route = None if entry and entry.kind == "local" else self._maps.route("*")
         return route and route.for_domain(domain)
 
 
