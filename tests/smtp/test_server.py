@@ -396,6 +396,16 @@ class TestLmtp:
             wire = core.answer_each([replies.OK, Reply(452, "4.2.2", "Full")])
             assert wire == OK + b"452 4.2.2 Full\r\n"
 
+    def test_errors_are_wiped_only_if_somebody_took_the_message(self) -> None:
+        core = said_hello(SmtpSettings(error_limit=1), service="lmtp").core
+        core.receive(self.ENVELOPE + b"DATA\r\n")
+        for _ in range(4):
+            core.answer(replies.OK)
+            core.receive(b"")
+        core.receive(b"x\r\n.\r\n")
+        core.answer_each([Reply(550, "5.7.1", "No")] * 2)
+        assert core.receive(b"") == [CloseRequested(b"421 4.7.0 Too many errors\r\n")]
+
     def test_one_answer_goes_out_for_each_recipient(self) -> None:
         session = said_hello(service="lmtp")
         assert session.send(self.ENVELOPE + b"DATA\r\nx\r\n.\r\n") == OK * 3 + GO_ON + OK * 2

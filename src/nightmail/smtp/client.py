@@ -160,11 +160,11 @@ class ClientCore:
 
     def body(self, piece: Buffer) -> list[Buffer]:
         """What to send for the next piece of the message, in its CRLF form; nothing once the peer has refused it."""
-        return self._transaction.body(piece) if self._transaction is not None and self.wants_body else []
+        return self._transaction.body(piece) if self._transaction is not None and not self.is_closed else []
 
     def end_of_body(self) -> bytes:
         """The final dot or the last chunk; nothing once the peer has refused the message."""
-        return self._transaction.end_of_body() if self._transaction is not None and self.wants_body else b""
+        return self._transaction.end_of_body() if self._transaction is not None and not self.is_closed else b""
 
     def quit(self) -> bytes:
         """The end of a session that is in step.

@@ -90,8 +90,7 @@ class Dialogue:
             raise ProtocolViolation(f"{len(each)} answers for {self._recipients} recipients")
         self._answered = None
         self._forget_transaction()
-        if any(reply.is_positive for reply in each):
-            self._errors = 0
+        self._count_message(each)
         return b"".join([reply.encode() for reply in each])
 
     def part(self) -> None:
@@ -279,9 +278,15 @@ class Dialogue:
     def _message_answered(self, reply: Reply) -> bytes:
         wire = self._once_or_each(reply)
         self._forget_transaction()
-        if reply.is_positive:
-            self._errors = 0
+        self._count_message((reply,))
         return wire
+
+    def _count_message(self, each: Sequence[Reply]) -> None:
+        """Errors are forgiven to whoever gets a message through in between; a message refused by all is one more."""
+        if any(reply.is_positive for reply in each):
+            self._errors = 0
+        else:
+            self._count_error(each[0])
 
     def _once_or_each(self, reply: Reply) -> bytes:
         return reply.encode() * (max(1, self._recipients) if self._is_lmtp else 1)
