@@ -14,7 +14,7 @@ from collections import deque
 from nightmail.errors import Corrupt, StoreUnavailable
 from nightmail.journal.fetching import Fetcher
 from nightmail.journal.keys import body_prefix, slot_key
-from nightmail.journal.reading import read_header
+from nightmail.journal.reading import read_segment
 from nightmail.journal.state import LiveMessage, QueueState
 from nightmail.journal.writer import Journal, Move
 from nightmail.store.protocol import NotFound, Store
@@ -87,10 +87,11 @@ class Compactor:
         with contextlib.suppress(StoreUnavailable):
             for slot in self._stale:
                 try:
-                    header = await read_header(self._store, journal.name, slot)
+                    segment = await read_segment(self._store, journal.name, slot)
                 except (Corrupt, NotFound):
+                    # What can't be read is kept for a person to look at (J14).
                     continue
-                if not header.is_kept:
+                if not segment.header.is_kept:
                     keys.append(slot_key(journal.name, slot))
             prefix = body_prefix(journal.name)
             live = {prefix + message.id for message in journal.state.messages.values() if message.aside}
@@ -104,16 +105,21 @@ class Compactor:
         return self._journal.epoch > 1
 
     async def _carry_forward(self) -> None:
-        """Move the messages that hold the floor down, a bounded number of bytes at a time."""
+        """Move the messages that hold the floor down, a bounded number of bytes at a time.
+
+        One that can't be read holds the floor for good, to be kept for a person: moving others would only write.
+        """
         moved_bytes = 0
         journal = self._journal
+        if journal.moves:
+            return
         for message in list(itertools.islice(journal.state.oldest(), _STEP_MESSAGES)):
             if journal.state.messages.get(message.id) is not message:
                 continue
             try:
                 moved_bytes += await self._move(message)
             except Corrupt:
-                continue
+                return
             if moved_bytes >= _STEP_BYTES:
                 return
 

@@ -68,13 +68,18 @@ class Fetcher:
         self._state = state
 
     async def record(self, message: LiveMessage) -> Accepted | Moved:
-        """The record that brought `message` to where it lies. Raises: Corrupt, StoreUnavailable."""
-        key = slot_key(self._queue, message.slot)
-        offset = message.offset
+        """The record that brought `message` to where it lies now. Raises: Corrupt, StoreUnavailable."""
+        slot, offset = message.slot, message.offset
+        key = slot_key(self._queue, slot)
         try:
             data = await self._store.get_range(key, offset, message.size)
         except NotFound as error:
             raise StoreUnavailable(f"{key} is not there") from error
+        if slot not in self._state.slots:
+            raise StoreUnavailable(f"{key} was cut off while it was read")
+        if message.slot != slot:
+            # Carried forward meanwhile: only the newer record tells where its body lies now.
+            return await self.record(message)
         try:
             record = Codec.decode(data)
         except ValueError as error:
@@ -84,7 +89,7 @@ class Fetcher:
         return record
 
     def body(self, message: LiveMessage, record: Accepted | Moved) -> StoredBody:
-        """The body that `record` names, not yet read."""
+        """The body that `record` names, not yet read; to be asked in the step that got the record."""
         place = record.body
         if place.key:
             return self.aside(place)

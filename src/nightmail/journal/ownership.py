@@ -61,18 +61,24 @@ async def put_slot(store: Store, key: str, data: Sequence[Buffer]) -> None:
 
     Raises:
         Fenced: somebody else's segment is there, or ours was there and is gone (J2).
-        PutFailed: it is not there and never will be by this call.
+        PutFailed: it is not there and never will be. Never once an attempt's outcome was unknown: that one may still
+            land, and what is refused must not be delivered (J3).
         PutBroken: it is there, its durability in doubt; the writer counts as fenced (J3).
     """
     delay_s = _RETRY_FIRST_S
+    is_in_doubt = False
     while True:
         try:
             if await store.put_new(key, data) is Put.CREATED:
                 return
+            is_in_doubt = True
             await _recognise(store, key, data)
-        except (PutFailed, PutBroken):
+        except PutBroken:
             raise
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            if isinstance(error, PutFailed) and not is_in_doubt:
+                raise
+            is_in_doubt = True
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _RETRY_MAX_S)
         else:

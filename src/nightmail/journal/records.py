@@ -36,7 +36,7 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     """What has become of a message since it was accepted.
 
     `pending` are the indexes of the recipients still to be served; `claimed` those of them whose attempt may be under
-    way. `next_attempt` is wall-clock seconds, 0 for at once.
+    way. `next_attempt` is wall-clock seconds, 0 for at once. `drop`: its drop file may still be there.
     """
 
     pending: tuple[int, ...]
@@ -47,6 +47,7 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     delay_reported: bool = False
     ambiguous: bool = False
     reply: Reply | None = None
+    drop: bool = False
 
 
 class Adopted(msgspec.Struct, frozen=True, array_like=True, tag=1):

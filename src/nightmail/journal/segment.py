@@ -14,7 +14,6 @@ import struct
 from typing import NamedTuple
 
 import google_crc32c
-import msgspec
 
 from nightmail.errors import Corrupt
 from nightmail.journal.records import Adopted, Closed, Codec, Record, Yielded
@@ -156,7 +155,7 @@ def decode_records(key: str, header: Header, part: bytes) -> list[Placed]:
     lengths = struct.unpack_from(f">{header.record_count}I", part)
     try:
         records = Codec.decode_all(header.record_count, part[4 * header.record_count :])
-    except msgspec.DecodeError as error:
+    except ValueError as error:  # msgspec's own, and what is no UTF-8
         raise Corrupt(key, header.records_begin, f"records can't be read: {error}") from error
     placed = []
     offset = header.records_begin

@@ -76,7 +76,7 @@ class LiveMessage:
         """The message's progress as a value, to be carried forward."""
         return Progress(
             self.pending, self.claimed, self.attempts, self.next_attempt, self.held, self.delay_reported,
-            self.ambiguous, self.reply,
+            self.ambiguous, self.reply, self.drop,
         )  # fmt: skip
 
     def restore(self, progress: Progress) -> None:
@@ -84,7 +84,7 @@ class LiveMessage:
         self.pending, self.claimed = progress.pending, progress.claimed
         self.attempts, self.next_attempt = progress.attempts, progress.next_attempt
         self.held, self.delay_reported = progress.held, progress.delay_reported
-        self.ambiguous, self.reply = progress.ambiguous, progress.reply
+        self.ambiguous, self.reply, self.drop = progress.ambiguous, progress.reply, progress.drop
 
 
 class SlotUse(NamedTuple):

@@ -74,6 +74,7 @@ class _Batch:
         self.flags = 0
         self.entries: list[Entry] = []
         self.arrivals: list[Arrival] = []
+        self.unanswered: deque[Arrival] = deque()
         self.gives_right = False
 
     def add(self, record: Record) -> None:
@@ -231,7 +232,8 @@ class Journal:
 
     def _lingered(self) -> None:
         self._linger = None
-        self._hurry()
+        if self._entries:
+            self._hurry()
 
     async def _write(self) -> None:
         delay_s = _RETRY_FIRST_S
@@ -319,6 +321,7 @@ class Journal:
             floor=floor, promise_ms=int(promise_s * 1000), flags=batch.flags,
         )  # fmt: skip
         self._in_flight = batch
+        batch.unanswered.extend(batch.arrivals)
         started = self._put_began = self._clock.elapsed()
         try:
             await put_slot(self._store, slot_key(self.name, slot), data)
@@ -371,9 +374,9 @@ class Journal:
                 self.fault = "the store does not answer"
                 self._refuse_waiting(StoreUnavailable(self.fault), since=patience)
             patience = now - self._settings.answer_timeout_s
-            for arrival in self._in_flight.arrivals:
-                if arrival.waits_since < patience:
-                    arrival.left_unanswered()
+            waiting = self._in_flight.unanswered
+            while waiting and waiting[0].waits_since < patience:
+                waiting.popleft().left_unanswered()
         self._looker = asyncio.get_running_loop().call_later(_WAITERS_LOOK_S, self._look_at_waiters)
 
     def _fenced(self, error: Fenced | PutBroken) -> None:
@@ -385,7 +388,7 @@ class Journal:
             if isinstance(error, Fenced):
                 orphans += batch.arrivals
             else:
-                for arrival in batch.arrivals:
+                for arrival in batch.unanswered:
                     arrival.left_unanswered()
         orphans += self._arrivals
         self._arrivals.clear()
