@@ -36,7 +36,7 @@ class RecordedJob:
         *addresses: str | Recipient,
         body: bytes | StoredBody = MESSAGE,
         sender: str = "sender@example.org",
-        id: str = "0MESSAGE1",  # noqa: A002  the protocol's own name
+        id: str = "0MESSAGE1",
         repeated: bool = False,
         **envelope: object,
     ) -> None:
