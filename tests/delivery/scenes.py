@@ -21,20 +21,8 @@ from nightmail.world import SystemClock
 
 ROUTE = Route(kind="smtp", host="example.net", port=25, by_mx=True, destination="mx:example.net")
 LMTP = Route(kind="lmtp", host="example.net", port=24, destination="lmtp:[example.net]:24")
-_PATIENCE = "connect greeting hello envelope data_block final transaction quit".split()
+_PATIENCE = ["connect", "greeting", "hello", "envelope", "data_block", "final", "transaction", "quit"]
 QUICK: dict[str, Any] = {f"{wait}_timeout_s": 0.15 for wait in _PATIENCE}
-    (
-        "connect_timeout_s",
-        "greeting_timeout_s",
-        "hello_timeout_s",
-        "envelope_timeout_s",
-        "data_block_timeout_s",
-        "final_timeout_s",
-        "transaction_timeout_s",
-        "quit_timeout_s",
-    ),
-    0.15,
-)
 TICK_S = 0.01
 
 
