@@ -80,7 +80,7 @@ class _Operator:
             Route("/status", self._status),
             Route("/queue/list", self._list, methods=["POST"]),
             Route("/queue/count", self._count, methods=["POST"]),
-            Route("/queue/show/{id}", self._show),
+            Route("/queue/show/{id:path}", self._show),
             *(Route(f"/queue/{action}", self._acting(action), methods=["POST"]) for action in get_args(Action)),
             Route("/reload", self._reload, methods=["POST"]),
         ]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console, Group
-from rich.padding import Padding
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nightmail.cli.screen import columns, plain, state
+from nightmail.cli.screen import columns, plain, show, state
 from nightmail.cli.words import short_span, size, span
+from nightmail.mail.headers import printable
 from nightmail.net.control_messages import MessageRow, RecipientRow, Shown
 
 _WIDE = 120
+# What ID, AGE, SIZE, NEXT and the gaps between columns take of a narrow screen.
+_NARROW_OTHERS = 42
+_ARROW, _ARROW_BELOW = (" → ", "dim"), ("→ ", "dim")
 
 
 def show_messages(messages: Sequence[MessageRow], now: float, console: Console) -> None:
@@ -21,36 +24,36 @@ def show_messages(messages: Sequence[MessageRow], now: float, console: Console) 
     if not messages:
         console.print("No messages.", style="dim")
         return
-    console.print(_wide(messages, now) if console.width >= _WIDE else _narrow(messages, now, console.width))
+    show(console, _wide(messages, now) if console.width >= _WIDE else _narrow(messages, now, console.width))
 
 
 def _wide(messages: Sequence[MessageRow], now: float) -> Table:
-    table = columns("ID", "AGE", "SIZE", "FROM", "TO", "STATE", "NEXT", "LAST REPLY", right="AGE SIZE NEXT")
-    for name, ratio in (("FROM", 3), ("TO", 3), ("LAST REPLY", 5)):
-        column = next(column for column in table.columns if column.header == name)
-        column.ratio, column.overflow = ratio, "ellipsis"
+    table = columns(
+        "ID", "AGE", "SIZE", "STATE", "NEXT", "FROM", "TO", "LAST REPLY",
+        right="AGE SIZE NEXT", shrinking=("FROM", "TO", "LAST REPLY"),
+    )  # fmt: skip
     for message in messages:
         table.add_row(
             plain(message.id, "bold"),
             short_span(now - message.arrival),
             size(message.size_bytes),
-            plain(_sender(message)),
-            _recipients(message),
             state(message.state),
             _next(message, now),
+            plain(_sender(message)),
+            _recipients(message),
             plain(_reply(message), "dim"),
         )
     return table
 
 
 def _narrow(messages: Sequence[MessageRow], now: float, width: int) -> Table:
-    table = columns("ID", "AGE", "SIZE", "FROM · TO · LAST REPLY", "NEXT", right="AGE SIZE NEXT")
-    table.columns[3].overflow = "ellipsis"
-    table.columns[3].ratio = 1
-    table.width = width
+    what = "FROM → TO"
+    table = columns("ID", "AGE", "SIZE", what, "NEXT", right="AGE SIZE NEXT", shrinking=(what,))
     for message in messages:
-        reply = _reply(message)
-        lines = [plain(_sender(message)), Text("→ ", "dim") + _recipients(message)]
+        sender, recipients, reply = plain(_sender(message)), _recipients(message), _reply(message)
+        way = Text.assemble(sender, _ARROW, recipients, no_wrap=True, overflow="ellipsis")
+        fits = way.cell_len <= width - _NARROW_OTHERS
+        lines = [way] if fits else [sender, Text.assemble(_ARROW_BELOW, recipients, no_wrap=True, overflow="ellipsis")]
         lines += [plain(reply, "dim")] if reply else []
         table.add_row(
             plain(message.id, "bold"),
@@ -68,9 +71,10 @@ def _sender(message: MessageRow) -> str:
 
 def _recipients(message: MessageRow) -> Text:
     if not message.recipients:
-        return plain("–", "dim")
-    first, others = message.recipients[0].address, len(message.recipients) - 1
-    return plain(first) + Text(f" +{others:,}", "bold") if others else plain(first)
+        return Text("–", "dim")
+    others = len(message.recipients) - 1
+    more = f" +{others:,}" if others else ""
+    return Text.assemble(plain(message.recipients[0].address), (more, "bold"), no_wrap=True, overflow="ellipsis")
 
 
 def _reply(message: MessageRow) -> str:
@@ -94,12 +98,17 @@ def show_message(shown: Shown, now: float, console: Console) -> None:
     facts.add_column(overflow="fold")
     for name, value in _facts(shown, now):
         facts.add_row(name, value)
-    parts = [facts, _recipient_table(message.recipients)]
+    parts: list[RenderableType] = [facts, Text(), _recipient_table(message.recipients)]
     if shown.settled:
-        parts.append(_recipient_table(shown.settled, "DONE WITH"))
-    console.print(Group(*(Padding(part, (0, 0, 1, 0), expand=False) for part in parts)))
-    for line in shown.headers.splitlines():
-        console.print(plain(line, "dim") if line[:1].isspace() else plain(line), soft_wrap=True)
+        parts += [Text(), _recipient_table(shown.settled, "DONE WITH")]
+    parts += [Text(), Text("\n").join(map(_header_line, shown.headers.splitlines()))]
+    show(console, Group(*parts))
+
+
+def _header_line(line: str) -> Text:
+    is_continued = line[:1].isspace()
+    name, colon, value = ("    ", "", line) if is_continued else line.partition(":")
+    return Text.assemble((printable(name) if colon else name, "bold"), colon, " " * bool(colon), plain(value))
 
 
 def _facts(shown: Shown, now: float) -> list[tuple[str, Text]]:
@@ -121,8 +130,7 @@ def _facts(shown: Shown, now: float) -> list[tuple[str, Text]]:
 
 
 def _recipient_table(recipients: Sequence[RecipientRow], title: str = "TO") -> Table:
-    table = columns(title, "STATE", "LAST REPLY")
-    table.columns[2].no_wrap, table.columns[2].overflow = False, "fold"
+    table = columns(title, "STATE", "LAST REPLY", shrinking=("LAST REPLY",))
     for each in recipients:
         reply = plain(each.reply)
         reply.no_wrap, reply.overflow = False, "fold"

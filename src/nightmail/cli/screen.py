@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -43,11 +44,22 @@ def print_json(facts: object) -> None:
     sys.stdout.write(data.decode() + "\n")
 
 
-def columns(*names: str, right: str = "") -> Table:
-    """A table without lines, `right` naming the columns that are aligned to the right."""
+def show(console: Console, what: RenderableType) -> None:
+    """Print it, without the spaces that tables leave at the ends of lines where programs may read them."""
+    if console.is_terminal:
+        console.print(what)
+        return
+    with console.capture() as capture:
+        console.print(what)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+
+
+def columns(*names: str, right: str = "", shrinking: Sequence[str] = ()) -> Table:
+    """A table without lines; columns named in `right` are aligned there, those in `shrinking` give way."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for name in names:
-        table.add_column(name, justify="right" if name in right.split() else "left", no_wrap=True)
+        justify: JustifyMethod = "right" if name in right.split() else "left"
+        table.add_column(name, justify=justify, no_wrap=name not in shrinking, overflow="ellipsis")
     return table
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from nightmail.admin.answers import ServerPicture
-from nightmail.cli.screen import columns, plain, state
+from nightmail.cli.screen import columns, plain, show, state
 from nightmail.cli.words import count, span
+from nightmail.mail.headers import printable
 
 
 def show_status(picture: ServerPicture, console: Console) -> None:
     """Print the whole picture."""
-    parts = [_headline(picture), _switches(picture), _queues(picture)]
+    parts = [_headline(picture), Text(), _switches(picture), Text(), _queues(picture)]
     if picture.peers:
-        parts.append(_peers(picture))
+        parts += [Text(), _peers(picture)]
     if picture.tables != "ok":
-        fault = Text("The tables were refused; the last good ones are in force.\n", style="bold red")
-        parts.append(fault + Text(plain(picture.tables).plain))
-    console.print(Group(*(Padding(part, (0, 0, 1 if part is not parts[-1] else 0, 0), expand=False) for part in parts)))
+        fault = Text("The tables were refused; the last good ones are in force:", style="bold red")
+        parts += [Text(), fault, Text(printable(picture.tables))]
+    show(console, Group(*parts))
 
 
 def _headline(picture: ServerPicture) -> RenderableType:

@@ -1,0 +1,182 @@
+"""What the operator is told when the switches agree, differ, are silent or fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from nightmail.admin.answers import why_not_ready
+from nightmail.admin.exposition import render
+from nightmail.admin.operating import Admin
+from nightmail.net.control import RequestFailed, SwitchSilent
+from nightmail.net.control_messages import Listing, Selection
+
+
+class StoppedClock:
+    now = 100.0
+
+    def elapsed(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+
+class FakeSwitch:
+    """Answers from a table; an exception in it is raised."""
+
+    def __init__(self, number: int, answers: Mapping[str, Any], state: str = "serving") -> None:
+        self.number = number
+        self.state = state
+        self.pid = 100 + number
+        self.restarts = number
+        self.asked: list[tuple[str, Mapping[str, object]]] = []
+        self._answers = answers
+
+    async def request(self, method: str, params: Mapping[str, object] | None = None, timeout_s: float = 5.0) -> Any:
+        self.asked.append((method, params or {}))
+        answer = self._answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def status(number: int, state: str = "serving", **facts: object) -> dict[str, object]:
+    queue = {"id": f"mx1.{number}.1", "owner": "mx1", "epoch": 1, "slot": 7, "messages": 3}
+    return {"switch": number, "state": state, "pid": 1, "queues": [queue], "sessions": 2, **facts}
+
+
+def row(message_id: str) -> dict[str, object]:
+    return {"id": message_id, "queue": "mx1.0.1", "from": "a@example.org", "size_bytes": 1, "arrival": 1.0}
+
+
+def ask(ask_admin: Callable[[Admin], Awaitable[Any]], *switches: FakeSwitch, **more: Any) -> Any:
+    async def reload() -> None:
+        return
+
+    async def run() -> Any:
+        return await ask_admin(Admin("mx1", switches, StoppedClock(), reload=reload, **more))
+
+    return asyncio.run(run())
+
+
+def test_status_shows_every_switch_and_queue_and_peer() -> None:
+    picture = ask(
+        Admin.status, FakeSwitch(0, {"status": status(0)}), FakeSwitch(1, {"status": status(1)}), peers=["mx2"]
+    )
+    assert (picture.server, picture.state, picture.tables) == ("mx1", "serving", "ok")
+    assert [(switch.switch, switch.state, switch.sessions, switch.restarts) for switch in picture.switches] == [
+        (0, "serving", 2, 0),
+        (1, "serving", 2, 1),
+    ]
+    assert [queue.id for queue in picture.queues] == ["mx1.0.1", "mx1.1.1"]
+    assert [(peer.server, peer.state, peer.heartbeat_age_s) for peer in picture.peers] == [("mx2", "unknown", None)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"), [(SwitchSilent("no answer"), "silent"), (RequestFailed("odd"), "silent"), ({}, "silent")]
+)
+def test_a_switch_that_does_not_answer_is_shown_as_silent(fault: object, state: str) -> None:
+    picture = ask(Admin.status, FakeSwitch(0, {"status": status(0)}), FakeSwitch(1, {"status": fault}))
+    assert [switch.state for switch in picture.switches] == ["serving", state]
+    assert picture.state == "serving"
+
+
+def test_a_switch_that_has_not_started_is_not_asked() -> None:
+    starting = FakeSwitch(0, {}, state="starting")
+    assert ask(Admin.status, starting).switches[0].state == "starting"
+    assert not starting.asked
+
+
+def test_the_fault_of_the_tables_is_shown() -> None:
+    picture = ask(Admin.status, FakeSwitch(0, {"status": status(0)}), tables_fault=lambda: "domains:1: wrong")
+    assert picture.tables == "domains:1: wrong"
+
+
+@pytest.mark.parametrize(
+    ("states", "reason"),
+    [
+        (["serving"], ""),
+        (["serving", "restarting"], ""),
+        (["serving", "silent"], ""),
+        (["serving", "draining"], "switch 1 is draining"),
+        (["stopping"], "switch 0 is stopping"),
+        (["starting", "restarting"], "switch 0 is starting; switch 1 is restarting"),
+        ([], "no switch runs"),
+    ],
+)
+def test_ready_means_that_a_switch_serves_and_none_is_leaving(states: list[str], reason: str) -> None:
+    answering = {"serving", "draining"}
+    switches = [
+        FakeSwitch(
+            number,
+            {"status": status(number, state) if state in answering else SwitchSilent("no answer")},
+            state="serving" if state in {*answering, "silent"} else state,
+        )
+        for number, state in enumerate(states)
+    ]
+    assert ask(Admin.why_not_ready, *switches) == reason
+
+
+def test_ready_of_nothing() -> None:
+    assert why_not_ready([]) == "no switch runs"
+
+
+def test_lists_of_all_switches_become_one_in_order() -> None:
+    one = FakeSwitch(0, {"queue_list": {"messages": [row("A"), row("C")], "more": False}})
+    other = FakeSwitch(1, {"queue_list": {"messages": [row("B"), row("D")], "more": False}})
+    page = ask(lambda admin: admin.queue_list(Listing(limit=3)), one, other)
+    assert [message.id for message in page.messages] == ["A", "B", "C"]
+    assert page.more
+    assert one.asked[0][1]["limit"] == 3
+    page = ask(lambda admin: admin.queue_list(Listing(limit=99_999)), one, other)
+    assert (len(page.messages), page.more, one.asked[1][1]["limit"]) == (4, False, 1_000)
+
+
+def test_an_action_counts_what_it_reached_and_names_who_was_silent() -> None:
+    one = FakeSwitch(0, {"queue_act": {"count": 2}})
+    other = FakeSwitch(1, {"queue_act": SwitchSilent("no answer")})
+    done = ask(lambda admin: admin.queue_act("hold", Selection(sender="a@example.org")), one, other)
+    assert (done.count, done.faults) == (2, ("switch 1: no answer",))
+    action, selection = one.asked[0][1]["action"], one.asked[0][1]["selection"]
+    assert (action, selection["from"]) == ("hold", "a@example.org")  # type: ignore[index]
+
+
+def test_an_action_that_reached_nobody_is_no_success() -> None:
+    silent = FakeSwitch(0, {"queue_act": SwitchSilent("no answer")})
+    with pytest.raises(SwitchSilent, match="switch 0: no answer"):
+        ask(lambda admin: admin.queue_act("retry", Selection()), silent)
+
+
+def test_a_message_is_found_in_whichever_switch_has_it() -> None:
+    one, other = FakeSwitch(0, {"queue_show": None}), FakeSwitch(1, {"queue_show": {"message": row("A")}})
+    assert ask(lambda admin: admin.queue_show("A"), one, other).message.id == "A"
+    assert ask(lambda admin: admin.queue_show("B"), one) is None
+
+
+def test_a_message_is_not_called_missing_while_a_switch_is_silent() -> None:
+    one, other = FakeSwitch(0, {"queue_show": None}), FakeSwitch(1, {"queue_show": SwitchSilent("no answer")})
+    with pytest.raises(SwitchSilent):
+        ask(lambda admin: admin.queue_show("A"), one, other)
+
+
+def test_metrics_of_all_switches_are_one_family_each() -> None:
+    told = [
+        {"name": "nightmail_accepted_total", "kind": "counter", "help": "Messages.", "samples": [["", {}, 5]]},
+        {
+            "name": "nightmail_put_seconds",
+            "kind": "histogram",
+            "help": "Puts.",
+            "samples": [["_bucket", {"le": "0.1"}, 1], ["_sum", {}, 0.05], ["_count", {}, 1]],
+        },
+    ]
+    one, other = FakeSwitch(0, {"metrics": told}), FakeSwitch(1, {"metrics": told})
+    page = render(ask(Admin.metrics, one, other, FakeSwitch(2, {"metrics": SwitchSilent("no answer")}, "restarting")))
+    assert page.count("# TYPE nightmail_accepted_total counter\n") == 1
+    assert 'nightmail_accepted_total{switch="0"} 5\nnightmail_accepted_total{switch="1"} 5\n' in page
+    assert 'nightmail_put_seconds_bucket{switch="1",le="0.1"} 1\n' in page
+    assert 'nightmail_switch_up{switch="2"} 0\n' in page
+    assert 'nightmail_switch_restarts_total{switch="2"} 2\n' in page
