@@ -339,7 +339,6 @@ class Dialogue:
         if self.state is not State.FRESH:
             self.state = State.IDLE
         self._recipients = 0
-        self._smtputf8 = False
         self._incoming.forget()
 
 
