@@ -184,8 +184,8 @@ class Journal:
         self._hurry()
 
     def may_deliver(self) -> bool:
-        """Whether the right to deliver lasts at this instant (J6)."""
-        return not self.is_fenced and self._clock.elapsed() < self._right_until
+        """Whether the right to deliver lasts at this instant (J6). Who gives a queue up delivers no more of it."""
+        return not (self.is_fenced or self._stopping) and self._clock.elapsed() < self._right_until
 
     @property
     def waiting(self) -> int:

@@ -174,7 +174,7 @@ class OwnedQueue:
             self._fenced_outcomes(attempt, outcomes)
             return
         round_ = attempt.round
-        if attempt.lost_right:
+        if attempt.lost_right and all(outcome.kind == "deferred" for outcome in outcomes):
             self.withdraw(attempt)
         else:
             self._settle(round_, outcomes, attempt)
@@ -265,6 +265,9 @@ class OwnedQueue:
         self.journal.append(record, lambda: self._deliver(attempt), urgent=True)
 
     def _deliver(self, attempt: Attempt) -> None:
+        if self.is_stopping:
+            self.withdraw(attempt)
+            return
         attempt.started = self._parts.clock.wall()
         self._parts.transports[attempt.route.kind].deliver(attempt.route, attempt)
 
