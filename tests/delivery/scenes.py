@@ -10,6 +10,7 @@ import uvloop
 from tests.delivery.jobs import RecordedJob
 from tests.delivery.sink import Sink
 
+from nightmail.delivery.job import Outcome
 from nightmail.delivery.settings import DeliverySettings
 from nightmail.delivery.smtp import SmtpTransport
 from nightmail.errors import DeliveryFailed
@@ -119,3 +120,7 @@ def send_one(sinks: Sink | Sequence[Sink], *addresses: Any, **how: Any) -> list[
         return await at.send(*addresses, **how).end()
 
     return play(sinks, scene, **settings)
+
+
+def told(outcomes: list[Outcome]) -> list[str]:
+    return [f"{outcome.kind} {outcome.reply.code} {outcome.reply.enhanced}".strip() for outcome in outcomes]

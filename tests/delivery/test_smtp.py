@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 from tests.delivery.jobs import MESSAGE, StoredBody
-from tests.delivery.scenes import LMTP, QUICK, Scene, play, send_one
+from tests.delivery.scenes import LMTP, QUICK, Scene, play, send_one, told
 from tests.delivery.sink import EXTENSIONS, Act, Sink
 
-from nightmail.delivery.job import Outcome
 from nightmail.errors import Corrupt, PermanentFailure, StoreUnavailable, TemporaryFailure
 from nightmail.mail.envelope import NOTIFY_FAILURE, NOTIFY_SUCCESS, Recipient
 from nightmail.mail.reply import Reply
@@ -15,10 +14,6 @@ from nightmail.net.addresses import Target
 
 SIZES = [0, 1, 100, 65_536, 65_537, 262_144, 262_145, 1_000_000]
 PLAIN = ("SIZE 0",)
-
-
-def told(outcomes: list[Outcome]) -> list[str]:
-    return [f"{outcome.kind} {outcome.reply.code} {outcome.reply.enhanced}".strip() for outcome in outcomes]
 
 
 def lines_of(size: int) -> bytes:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from tests.delivery.scenes import QUICK, Scene, play, send_one
+from tests.delivery.scenes import LMTP, QUICK, Scene, play, send_one, told
 from tests.delivery.sink import EXTENSIONS, Act, Say, Sink, Step
-from tests.delivery.test_smtp import told
 
 from nightmail.net.addresses import Target
 
@@ -48,8 +49,6 @@ def test_j8_ambiguous_are_only_those_that_were_taken() -> None:
 
 
 def test_lmtp_answers_that_are_missing_are_ambiguous() -> None:
-    from tests.delivery.scenes import LMTP
-
     sink = Sink({"message": ["250 2.0.0 Ok", Act.CLOSE]}, lmtp=True)
     outcomes = send_one(sink, "a@example.net", "b@example.net", route=LMTP)
     assert told(outcomes) == ["delivered 250 2.0.0", "ambiguous 451 4.4.2"]
@@ -99,8 +98,6 @@ def test_a_peer_that_drips_answers_is_bounded_in_total() -> None:
         async def _count(self, step: str) -> None:
             await super()._count(step)
             if step == "RCPT":
-                import asyncio
-
                 await asyncio.sleep(0.1)
 
     sink = Slow(extensions=PLAIN)

@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 from tests.delivery.jobs import MESSAGE
-from tests.delivery.scenes import QUICK, Scene, play
+from tests.delivery.scenes import QUICK, Scene, play, told
 from tests.delivery.sink import Act, Say, Sink, Step
-from tests.delivery.test_smtp import told
 
 DELIVERED = ["delivered 250 2.0.0"]
 
