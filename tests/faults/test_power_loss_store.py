@@ -78,14 +78,17 @@ class PowerLoss:
             writer.cancel()
         await asyncio.gather(*writers, return_exceptions=True)
         await store.close()
-        await self._look(self.books.acknowledged[before:])
+        await self._look(self.books.acknowledged[before:], [self._queue(writer) for writer in range(WRITERS)])
 
     async def look_at_everything(self) -> None:
         """Compare all that was ever acknowledged, and all that is visible."""
-        await self._look(self.books.acknowledged)
+        await self._look(self.books.acknowledged, ["queues"])
+
+    def _queue(self, writer: int) -> str:
+        return f"queues/mx1.{writer}.{self._round}"
 
     async def _write(self, store: PosixStore, writer: int, goal: int, enough: asyncio.Event) -> None:
-        queue = f"queues/mx1.{writer}.{self._round}"
+        queue = self._queue(writer)
         for slot in range(1_000):
             key = f"{queue}/log/{slot:020}"
             with_body = slot % 5 == 4
@@ -107,7 +110,7 @@ class PowerLoss:
         await body.commit()
         self.books.acknowledged.append(key)
 
-    async def _look(self, acknowledged: list[str]) -> None:
+    async def _look(self, acknowledged: list[str], places: list[str]) -> None:
         store = PosixStore(str(self._disk.path / "store"), SystemRandomness())
         for key in acknowledged:
             try:
@@ -115,10 +118,11 @@ class PowerLoss:
                     self.books.torn.append(key)
             except NotFound:
                 self.books.lost.append(key)
-        async for page in store.list_after("queues/", ""):
-            for key in page:
-                if await store.get_range(key, 0, WHOLE) != content_of(key):
-                    self.books.torn.append(key)
+        for place in places:
+            async for page in store.list_after(place + "/", ""):
+                for key in page:
+                    if await store.get_range(key, 0, WHOLE) != content_of(key):
+                        self.books.torn.append(key)
         await store.close()
 
 

@@ -69,6 +69,8 @@ async def test_a_scribe_is_started_with_the_first_put_and_gone_after_the_last(tm
             assert await store.put_new(f"log/{n}", [b"x"]) is Put.CREATED
         scribe = the_scribe()
     assert not is_alive(scribe)
+    with pytest.raises(RuntimeError, match="closed"):
+        await store.put_new("log/10", [b"x"])
 
 
 @on_a_loop

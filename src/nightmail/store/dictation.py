@@ -33,15 +33,19 @@ class Dictation:
         self._numbers = count()
         self._scribes = count()
         self._line: _Line | None = None
+        self._closed = False
 
     def put(self, key: str, data: Sequence[Buffer]) -> asyncio.Future[Put]:
         """Ask for a put. The future raises PutUnknown if the scribe dies before it answers. Raises: PutFailed."""
+        if self._closed:
+            raise RuntimeError("the store is closed")
         if self._line is None or self._line.is_dead:
             self._line = self._start()
         return self._line.ask(next(self._numbers) & 0xFFFFFFFF, key.encode(), data)
 
     async def close(self) -> None:
         """Let the scribe finish what is under way, and go."""
+        self._closed = True
         if self._line is not None:
             await self._line.close()
 
