@@ -38,7 +38,8 @@ def test_a_line_that_is_too_long_is_told_before_its_end_and_passed_over() -> Non
 
 
 def test_a_line_without_end_is_given_up() -> None:
-    assert lines_of([b"x" * 100] * 30) == [LineFault.TOO_LONG, LineFault.ENDLESS]
+    for pieces in ([b"x" * 100] * 30, [b"x" * 3000 + b"\r\n"]):
+        assert lines_of(pieces) == [LineFault.TOO_LONG, LineFault.ENDLESS]
 
 
 def test_a_bare_newline_is_a_fault_wherever_it_stands() -> None:

@@ -79,6 +79,8 @@ class Incoming:
         return piece, End.CHUNK
 
     def _read_text(self, text: DotReader, intake: Intake) -> tuple[bytes, End | None]:
+        if not intake:
+            return b"", None
         piece = text.feed(intake.take())
         if text.rest is None:
             return piece, None
