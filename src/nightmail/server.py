@@ -157,7 +157,9 @@ def _transports(
     listeners = [parse_host_port(listener.address) for listener in config.listeners]
     own = OwnHosts(config.server.hostname, listeners, config.server.own_addresses)
     hosts = MailHosts(DnsResolver(config.dns, clock), randomness, own, config.dns.addresses_tried)
-    smtp = SmtpTransport(config.delivery, config.server.hostname, hosts, SocketDialer(), clock, health)
+    smtp = SmtpTransport(
+        config.delivery, config.server.hostname, hosts=hosts, dialer=SocketDialer(), health=health, clock=clock
+    )
     return {
         "smtp": smtp,
         "lmtp": smtp,
