@@ -143,7 +143,9 @@ class SmtpSession(asyncio.Protocol):
     def accepted(self, message_id: str) -> bool:
         """The journal has the message: answer 250, unless the client is gone (J1)."""
         if self._transport is None or self._transport.is_closing() or self._core is None:
+            self._reception.counters.voided += 1
             return False
+        self._reception.counters.accepted += 1
         self._reply_to_message(Reply(250, "2.0.0", f"Ok: queued as {message_id}"))
         return True
 
