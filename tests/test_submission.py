@@ -158,6 +158,13 @@ def test_what_sendmail_would_not_write_is_refused(drop: DropDirectory, content: 
         drop.open(placed(drop, content))
 
 
+def test_a_message_over_the_limit_is_refused(drop: DropDirectory) -> None:
+    name = stored(drop)
+    with pytest.raises(DropRefused, match="a message of 32 bytes; 31 are the most"):
+        DropDirectory(drop.path, size_limit_bytes=31).open(name)
+    DropDirectory(drop.path, size_limit_bytes=32).open(name).close()
+
+
 @pytest.mark.parametrize("body", [b"a\nb\r\n", b"a\rb\r\n", b"a\r\n.\n.\r\n", b"no end", b"a\r\n\r"])
 def test_a_line_that_does_not_end_in_crlf_is_refused(drop: DropDirectory, body: bytes) -> None:
     with drop.open(stored(drop, body)) as file, pytest.raises(DropRefused, match="CRLF"):

@@ -60,11 +60,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class DropFile:
     """One drop file, open: its envelope is checked, its message is checked while it is read."""
 
-    def __init__(self, fd: int, name: str) -> None:
+    def __init__(self, fd: int, name: str, size_limit_bytes: int) -> None:
         """Take over `fd`.
 
         Raises:
-            DropRefused: its beginning is not that of a drop file.
+            DropRefused: its beginning is not that of a drop file, or its message is too large.
         """
         self._fd = fd
         self.name = name
@@ -73,6 +73,8 @@ class DropFile:
             raise DropRefused("not a plain file with one name")
         self.owner_uid = facts.st_uid
         self.submission, self.body_offset, self.size_bytes = _read_head(fd, facts.st_size)
+        if self.size_bytes > size_limit_bytes:
+            raise DropRefused(f"a message of {self.size_bytes} bytes; {size_limit_bytes} are the most")
 
     @property
     def owner(self) -> str:
@@ -114,10 +116,14 @@ class DropFile:
 
 
 class DropDirectory:
-    """The directory at `path`, for those who store and for the switch that picks up."""
+    """The directory at `path`, for those who store and for the switch that picks up.
 
-    def __init__(self, path: str) -> None:
+    A message over `size_limit_bytes` is refused.
+    """
+
+    def __init__(self, path: str, size_limit_bytes: int = 1 << 62) -> None:
         self.path = path
+        self._size_limit_bytes = size_limit_bytes
         self._stuck: set[str] = set()
 
     def prepare(self, uid: int, gid: int) -> None:
@@ -184,7 +190,7 @@ class DropDirectory:
         except OSError as error:
             raise DropRefused(_reason(error)) from error
         try:
-            return DropFile(fd, name)
+            return DropFile(fd, name, self._size_limit_bytes)
         except BaseException:
             os.close(fd)
             raise

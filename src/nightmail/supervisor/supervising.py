@@ -212,4 +212,6 @@ async def supervise(
     Raises:
         ConfigInvalid: it can't start; one line for a person, and EX_CONFIG, is what is called for.
     """
-    return await Supervisor(config, Grounds(config, owned_directories), command_for, tables, clock).run()
+    grounds = Grounds(config, owned_directories)
+    DropDirectory(config.submission.drop_directory).remove_stale(clock)
+    return await Supervisor(config, grounds, command_for, tables, clock).run()
