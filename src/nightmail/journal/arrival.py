@@ -27,7 +27,11 @@ class Arrival(Protocol):
     waits_since: float
 
     def claim(self) -> tuple[int, ...]:
-        """The recipients for whom a send slot could be reserved now; called once, when the segment is sealed (J8)."""
+        """The recipients for whom a send slot could be reserved now; called when the segment is sealed (J8)."""
+        ...
+
+    def unclaim(self) -> None:
+        """Give back what `claim` reserved: the segment is not known to be ours. `claim` may be called again."""
         ...
 
     def committed(self, message: LiveMessage) -> bool:

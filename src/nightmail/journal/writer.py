@@ -94,6 +94,14 @@ class _Batch:
         self.size_bytes += place.size_bytes
         return placed
 
+    def unclaim(self) -> None:
+        """Give back what was reserved for the messages in it."""
+        for entry in self.entries:
+            if entry.report is not None:
+                entry.report.unclaim()
+        for arrival in self.arrivals:
+            arrival.unclaim()
+
     def placed(self, header: Header) -> list[Placed]:
         """The records with their places."""
         found = []
@@ -355,6 +363,7 @@ class Journal:
     def _take_back(self, batch: _Batch, error: PutFailed) -> None:
         """The segment is nowhere: refuse its arrivals, keep its records for the next attempt."""
         self.fault = str(error)
+        batch.unclaim()
         self._entries.extendleft(reversed(batch.entries))
         self._urgent = True
         for arrival in batch.arrivals:
@@ -385,6 +394,7 @@ class Journal:
         batch, self._in_flight = self._in_flight, None
         orphans: list[Arrival] = []
         if batch is not None:
+            batch.unclaim()
             if isinstance(error, Fenced):
                 orphans += batch.arrivals
             else:

@@ -89,22 +89,22 @@ class Incoming:
         self.queue.begin(round_, message)
         return True
 
+    def unclaim(self) -> None:
+        """Give back what was reserved."""
+        round_, self._round = self._round, None
+        if round_ is not None:
+            self.queue.unreserve(round_)
+
     def readdress(self, queue: OwnedQueue) -> None:
         """The queue it was sealed for is lost and it is not there: it goes into another one (J3)."""
-        if self._round is not None:
-            self.queue.unreserve(self._round)
-            self._round = None
         self.queue = queue
 
     def refused(self, error: SwitchError) -> None:
-        """Give back what was reserved and pass the refusal on."""
-        if self._round is not None:
-            self.queue.unreserve(self._round)
-            self._round = None
+        """Pass the refusal on."""
         self.sender.refused(error)
 
     def left_unanswered(self) -> None:
-        """Pass it on; what was reserved is given back once the fate of the message is known."""
+        """Pass it on; what was reserved stays so until the fate of the message is known."""
         self.sender.left_unanswered()
 
     def _keep_body(self, round_: Round) -> None:

@@ -16,6 +16,7 @@ import structlog
 
 from nightmail.errors import StoreUnavailable, SwitchError
 from nightmail.journal.arrival import Arrival
+from nightmail.journal.keys import queue_of
 from nightmail.journal.ownership import Adopter, Ownership
 from nightmail.journal.records import BodyPlace, Closed, Yielded
 from nightmail.mail.envelope import Envelope
@@ -116,6 +117,10 @@ class Switch:
         queue = self._newest
         if queue is None or self._stopping:
             sender.refused(StoreUnavailable("no queue is open"))
+            return
+        if place.key and queue_of(place.key) != queue.name:
+            # Who owns that queue now deletes every body that no record of it names.
+            sender.refused(StoreUnavailable("the queue was lost while the message was kept beside it"))
             return
         parts = self.parts
         incoming = Incoming(
