@@ -289,10 +289,11 @@ class TestChunking:
         assert session.send(b"MAIL FROM:<a@b>\r\n") == OK
 
     @pytest.mark.parametrize("before", [b"", b"EHLO c\r\n"])
-    def test_a_chunk_out_of_place_is_passed_over(self, before: bytes) -> None:
+    @pytest.mark.parametrize("last", [b"", b" LAST"])
+    def test_a_chunk_out_of_place_is_passed_over(self, before: bytes, last: bytes) -> None:
         session = talk()
         session.send(before)
-        assert session.send(b"BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n").startswith(b"503 5.5.1 ")
+        assert session.send(b"BDAT 6" + last + b"\r\nQUIT\r\nNOOP\r\n").startswith(b"503 5.5.1 ")
         assert not session.core.is_closed
 
     def test_a_chunk_that_breaks_a_rule_takes_its_transaction_with_it(self) -> None:
