@@ -85,7 +85,9 @@ class QueueOf:
         found = next((each for each in self.messages if each.id == params["id"]), None)
         settled = (RecipientRow(address="dave@example.org", state="delivered", reply="250 2.0.0 Ok"),)
         headers = "Received: from a\r\n\tby b\r\nSubject: \x1b[31mred\r\n"
-        return found and Shown(message=found, settled=settled, client="mail.example.net[192.0.2.7]", headers=headers)
+        if found is None:
+            return None
+        return Shown(message=found, settled=settled, client="mail.example.net[192.0.2.7]", headers=headers)
 
     def _queue_act(self, params: Mapping[str, object]) -> object:
         selection = msgspec.convert(params["selection"], Selection)

@@ -120,7 +120,7 @@ def test_line_ends_of_every_kind_become_those_of_mail(drop: DropDirectory, send:
         (b"x\n", ["--config", "absent.toml", "b@example.net"], (os.EX_CONFIG, "absent.toml")),
     ],
 )
-def test_what_can_not_be_sent_is_refused_and_not_kept(  # noqa: PLR0917 - fixtures and a table's columns
+def test_what_can_not_be_sent_is_refused_and_not_kept(
     server: FakeServer, drop: DropDirectory, send: Send, text: bytes, words: list[str], expected: tuple[int, str]
 ) -> None:
     with server.config_file.open("a") as file:

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 from tests.config.files import PAIR, SMALLEST, write
 
-from nightmail.config import loading
 from nightmail.config.loading import load, qualified_name
 from nightmail.queue.settings import QueueSettings
 
@@ -134,7 +133,7 @@ def test_ports_that_the_system_chooses_may_stand_twice(tmp_path: Path) -> None:
 def test_a_server_without_a_hostname_is_called_by_its_qualified_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, str], hostname: str
 ) -> None:
-    monkeypatch.setattr(loading.socket, "getfqdn", lambda name="": known.get(name, name))
+    monkeypatch.setattr("socket.getfqdn", lambda name="": known.get(name, name))
     assert qualified_name("mx1") == hostname
     text = SMALLEST.replace('hostname = "mx1.example.net"\n', "")
     assert load(write(tmp_path, text)).server.hostname == hostname

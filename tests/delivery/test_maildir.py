@@ -236,7 +236,7 @@ def test_what_the_file_system_refuses_is_temporary(
     def refuse(*_: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(maildir_files.os, call, refuse)
+    monkeypatch.setattr(os, call, refuse)
     (outcome,) = deliver(tmp_path, "alice@example.org")
     assert outcome.kind == "deferred"
     assert str(outcome.reply).startswith(status)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.delivery.jobs import MESSAGE
@@ -70,7 +71,8 @@ def test_a_session_takes_only_so_many_messages() -> None:
 @pytest.mark.parametrize("setting", ["idle_reuse_s", "idle_connections"])
 def test_reuse_can_be_turned_off(setting: str) -> None:
     sink = Sink()
-    play(sink, lambda at: send_in_turn(at, 3), **{setting: 0})
+    off: Any = {setting: 0}
+    play(sink, lambda at: send_in_turn(at, 3), **off)
     assert sink.connections == 3
 
 

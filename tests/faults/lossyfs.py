@@ -273,7 +273,7 @@ class _Conversation(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         for line in self.rfile:
             try:
-                answer = {"result": self.orders.obey(json.loads(line))}
+                answer: dict[str, Any] = {"result": self.orders.obey(json.loads(line))}
             except (OSError, TypeError, AttributeError) as error:
                 answer = {"error": repr(error)}
             self.wfile.write(json.dumps(answer).encode() + b"\n")

@@ -29,7 +29,7 @@ def dial(target: Target, dialer: SocketDialer | None = None, timeout_s: float = 
         try:
             return caller.peer()
         finally:
-            caller.transport.abort()
+            caller.transport.close()
             await asyncio.sleep(0)
 
     return asyncio.run(run())
