@@ -12,7 +12,7 @@ from nightmail.admin.answers import why_not_ready
 from nightmail.admin.exposition import render
 from nightmail.admin.operating import Admin
 from nightmail.net.control import RequestFailed, SwitchSilent
-from nightmail.net.control_messages import Listing, Selection
+from nightmail.net.control_messages import Listing, Metric, Sample, Selection
 
 
 class StoppedClock:
@@ -161,6 +161,14 @@ def test_a_message_is_not_called_missing_while_a_switch_is_silent() -> None:
     one, other = FakeSwitch(0, {"queue_show": None}), FakeSwitch(1, {"queue_show": SwitchSilent("no answer")})
     with pytest.raises(SwitchSilent):
         ask(lambda admin: admin.queue_show("A"), one, other)
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("nightmail_seen_total", ""), ("nightmail_seen", "_total")])
+def test_a_counter_and_its_samples_have_one_name(name: str, suffix: str) -> None:
+    page = render([Metric(name=name, kind="counter", help="Seen.", samples=(Sample(suffix, {"a": 'x"\n'}, 5),))])
+    assert page == (
+        '# HELP nightmail_seen_total Seen.\n# TYPE nightmail_seen_total counter\nnightmail_seen_total{a="x\\"\\n"} 5\n'
+    )
 
 
 def test_metrics_of_all_switches_are_one_family_each() -> None:

@@ -16,11 +16,15 @@ def render(metrics: Iterable[Metric]) -> str:
 
 
 def _family(metric: Metric) -> str:
-    lines = [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
-    lines += [_sample(metric.name, sample) for sample in metric.samples]
+    name, ending = metric.name, ""
+    if metric.kind == "counter":
+        # In this format a counter's family is named as its samples are, with the ending that OpenMetrics leaves off.
+        name, ending = metric.name.removesuffix("_total") + "_total", "_total"
+    lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.kind}"]
+    lines += [_sample(name + sample.suffix.removeprefix(ending), sample) for sample in metric.samples]
     return "\n".join(lines) + "\n"
 
 
 def _sample(name: str, sample: Sample) -> str:
     labels = ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in sample.labels.items())
-    return f"{name}{sample.suffix}{{{labels}}} {float(sample.value):.15g}"
+    return f"{name}{{{labels}}} {float(sample.value):.15g}"

@@ -117,7 +117,7 @@ def _facts(shown: Shown, now: float) -> list[tuple[str, Text]]:
         ("Message", plain(message.id)),
         ("Queue", plain(message.queue)),
         ("From", plain(_sender(message))),
-        ("Size", plain(f"{size(message.size_bytes)} ({message.size_bytes:,} bytes)")),
+        ("Size", plain(f"{message.size_bytes:,} bytes")),
         ("Arrived", plain(f"{span(now - message.arrival)} ago" + (f" from {shown.client}" if shown.client else ""))),
         ("State", state(message.state)),
         ("Attempts", plain(f"{message.attempts:,}")),
