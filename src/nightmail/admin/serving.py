@@ -11,6 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 _SHUTDOWN_S = 2
+_CONNECTIONS_MAX = 200
 
 
 class _Guest(uvicorn.Server):
@@ -31,6 +32,7 @@ class HttpServer:
             access_log=False,
             lifespan="off",
             server_header=False,
+            limit_concurrency=_CONNECTIONS_MAX,
             timeout_graceful_shutdown=_SHUTDOWN_S,
         )
         self._server = _Guest(config)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from nightmail.store.directories import Directory
 from nightmail.store.disk import Disk
-from nightmail.store.protocol import Buffer, Put, PutBroken, PutFailed, PutUnknown
+from nightmail.store.protocol import Buffer, Put, PutBroken, PutFailed, PutUnknown, StoreFull
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -17,6 +17,15 @@ _NEVER_LINKED = frozenset(
     {errno.EACCES, errno.EDQUOT, errno.EMLINK, errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 )
 """What link() answers only if it did nothing; an EIO or a timeout on NFS may come from a link that landed."""
+
+
+_NO_ROOM = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
+
+
+def not_created(what: str, error: Exception) -> PutFailed:
+    """The fault to raise where `error` kept an object from being created."""
+    full = isinstance(error, StoreFull) or (isinstance(error, OSError) and error.errno in _NO_ROOM)
+    return (StoreFull if full else PutFailed)(f"{what}: {error}")
 
 
 class Draft:
@@ -47,7 +56,7 @@ class Draft:
         try:
             self._disk.sync_file(self._descriptor)
         except OSError as error:
-            raise PutFailed(f"{name}: fsync: {error}") from error
+            raise not_created(f"{name}: fsync", error) from error
         outcome = self._link(name)
         try:
             self._disk.sync_directory(self._directory.descriptor)
@@ -76,7 +85,7 @@ class Draft:
             return Put.CREATED if self._is_ours(name) else Put.EXISTS
         except OSError as error:
             if error.errno in _NEVER_LINKED:
-                raise PutFailed(f"{name}: link: {error}") from error
+                raise not_created(f"{name}: link", error) from error
             raise PutUnknown(f"{name}: link: {error}") from error
         return Put.CREATED
 

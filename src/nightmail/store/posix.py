@@ -21,7 +21,7 @@ from nightmail.errors import StoreUnavailable
 from nightmail.store import listing
 from nightmail.store.directories import Directories
 from nightmail.store.disk import Disk
-from nightmail.store.draft import TEMPORARY_PREFIX, Draft
+from nightmail.store.draft import TEMPORARY_PREFIX, Draft, not_created
 from nightmail.store.keys import split_key, split_prefix
 from nightmail.store.lanes import Lanes
 from nightmail.store.protocol import Buffer, NotFound, Put, PutFailed
@@ -187,7 +187,7 @@ class PosixBodyWriter:
                 self._opened().write(data)
             except OSError as error:
                 self._close()  # so that no commit can publish what is only a part
-                raise PutFailed(f"{self._name}: write: {error}") from error
+                raise not_created(f"{self._name}: write", error) from error
 
     def _commit(self) -> Generator[None, None, None]:
         with self._lock:

@@ -26,6 +26,10 @@ class PutFailed(StoreUnavailable):
     """The object was not created and never will be by this call: nothing of it was ever visible."""
 
 
+class StoreFull(PutFailed):
+    """The object was not created because there is no room for it."""
+
+
 class PutUnknown(StoreUnavailable):
     """The object may or may not be there, now or later: the same bytes may be put again until it is known (J3)."""
 

@@ -8,8 +8,8 @@ from itertools import count
 from nightmail.errors import StoreUnavailable
 from nightmail.store.directories import Directories
 from nightmail.store.disk import Disk
-from nightmail.store.draft import Draft
-from nightmail.store.protocol import Buffer, Put, PutFailed
+from nightmail.store.draft import Draft, not_created
+from nightmail.store.protocol import Buffer, Put
 
 
 class Putter:
@@ -30,7 +30,7 @@ class Putter:
             return Draft(self._disk, self._directories.open(directory), f"{self._token}-{next(self._drafts)}")
         except (OSError, StoreUnavailable) as error:
             self._directories.forget(directory)
-            raise PutFailed(f"{directory}: {error}") from error
+            raise not_created(directory, error) from error
 
     def put(self, directory: str, name: str, data: Sequence[Buffer]) -> Generator[Put, None, None]:
         """Yield the outcome as soon as it is known; what comes after that is tidying up, and must be let run.
@@ -42,7 +42,7 @@ class Putter:
             try:
                 draft.write(data)
             except OSError as error:
-                raise PutFailed(f"{directory}/{name}: write: {error}") from error
+                raise not_created(f"{directory}/{name}: write", error) from error
             yield draft.publish(name)
         except StoreUnavailable:
             self._directories.forget(directory)

@@ -30,12 +30,14 @@ from nightmail.errors import StoreUnavailable
 from nightmail.store.directories import Directories
 from nightmail.store.disk import Disk
 from nightmail.store.keys import split_key
-from nightmail.store.protocol import Put, PutBroken, PutFailed, PutUnknown
+from nightmail.store.protocol import Put, PutBroken, PutFailed, PutUnknown, StoreFull
 from nightmail.store.putting import Putter
 
 REQUEST = struct.Struct("!IHI")
 ANSWER = struct.Struct("!IBH")
-OUTCOMES: tuple[Put | type[StoreUnavailable], ...] = (Put.CREATED, Put.EXISTS, PutFailed, PutUnknown, PutBroken)
+OUTCOMES: tuple[Put | type[StoreUnavailable], ...] = (
+    Put.CREATED, Put.EXISTS, PutFailed, PutUnknown, PutBroken, StoreFull,
+)  # fmt: skip
 MAX_PUTS = 32
 """So many puts may hang before one more has to wait."""
 

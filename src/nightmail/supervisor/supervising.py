@@ -55,7 +55,15 @@ class Grounds:
         self.http: socket.socket | None = bind_listeners([http], 1)[0][0] if http else None
         self._prepare_directories(config, identity, owned_directories)
         identity.assume()
-        self.admin = bind_admin_socket(self.run_directory.path)
+        self.admin = self._bind_admin()
+
+    def _bind_admin(self) -> socket.socket:
+        path = self.run_directory.path
+        try:
+            return bind_admin_socket(path)
+        except OSError as error:
+            remedy = "let the server's user enter and write it"
+            raise ConfigInvalid("[server] run_directory", f"{path}: {os.strerror(error.errno or 0)}", remedy) from error
 
     def _prepare_directories(self, config: Config, identity: Identity, owned: Iterable[str]) -> None:
         drop, group = config.submission.drop_directory, config.submission.group
@@ -169,10 +177,10 @@ class Supervisor:
 
     async def _stop_if_one_gives_up(self, runs: Sequence[asyncio.Task[int]]) -> None:
         """A switch that can't work with its configuration ends the server: the others would limp on unnoticed."""
-        for run in asyncio.as_completed(runs):
-            if await run == os.EX_CONFIG:
-                log.error("server gives up: a switch refused its configuration")
-                self._stop_wanted.set()
+        await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
+        if not self._stop_wanted.is_set():
+            log.error("server gives up: a switch can't work as it is configured")
+            self._stop_wanted.set()
 
     async def _reload_on_request(self) -> None:
         with contextlib.suppress(ConfigInvalid):  # it has been logged

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 
 from nightmail.errors import StoreUnavailable, SwitchError
 from nightmail.mail.reply import Reply
 from nightmail.smtp.settings import SmtpSettings
+from nightmail.store.protocol import StoreFull
 
 NO_SPACE = Reply(452, "4.3.1", "Insufficient system storage")
 STORE_AWAY = Reply(451, "4.3.0", "The mail store is not available; try again later")
 CLOSING = Reply(421, "4.3.2", "Service is shutting down; try again")
 _TOO_MANY = Reply(421, "4.3.2", "Too many sessions; try again later")
 _TOO_MANY_OF_YOU = Reply(421, "4.7.0", "Too many sessions from your address")
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def refusal(error: SwitchError) -> Reply:
     """What to answer a client whose message could not be kept."""
-    cause = error.__cause__
-    return NO_SPACE if isinstance(cause, OSError) and cause.errno in _FULL else STORE_AWAY
+    return NO_SPACE if isinstance(error, StoreFull) else STORE_AWAY
 
 
 class Admission:

@@ -170,7 +170,7 @@ class SmtpSession(asyncio.Protocol):
             if not events or core.is_waiting or core.is_closed:
                 break
             data = b""
-        if events:
+        if events or not data:
             self._progress_at = self._reception.elapsed()
         self._flush()
 
@@ -184,11 +184,7 @@ class SmtpSession(asyncio.Protocol):
             self._flush()
             self._end(CLOSING)
             return
-        if core.buffered_bytes:
-            self._advance(core, b"")
-        else:
-            self._progress_at = self._reception.elapsed()
-            self._flush()
+        self._advance(core, b"")
         self._resume()
 
     def _flush(self) -> None:

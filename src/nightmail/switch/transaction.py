@@ -64,5 +64,10 @@ class Transaction:
         """The envelope, once the message is complete."""
         mail = self._mail
         recipients = tuple(self.recipients.values())
-        utf8 = ended.utf8_headers or not mail.sender.isascii() or not all(map(str.isascii, self.recipients))
+        # Headers with 8-bit bytes from a client that does not speak SMTPUTF8 ask nothing of the next hop either.
+        utf8 = (
+            (mail.smtputf8 and ended.utf8_headers)
+            or not mail.sender.isascii()
+            or not all(map(str.isascii, self.recipients))
+        )
         return Envelope(mail.sender, recipients, mail.ret, mail.envid, ended.eight_bit, utf8, client)
