@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from nightmail.cli.screen import columns, plain, show, state
+from nightmail.cli.screen import columns, plain, show, state, whole
 from nightmail.cli.words import short_span, size, span
 from nightmail.mail.headers import printable
 from nightmail.net.control_messages import MessageRow, RecipientRow, Shown
@@ -72,9 +73,10 @@ def _sender(message: MessageRow) -> str:
 def _recipients(message: MessageRow) -> Text:
     if not message.recipients:
         return Text("–", "dim")
-    others = len(message.recipients) - 1
-    more = f" +{others:,}" if others else ""
-    return Text.assemble(plain(message.recipients[0].address), (more, "bold"), no_wrap=True, overflow="ellipsis")
+    number = len(message.recipients)
+    # The number goes first: the end of a long address is what a narrow column cuts off.
+    how_many = f"({number:,}) " if number > 1 else ""
+    return Text.assemble((how_many, "bold"), plain(message.recipients[0].address), no_wrap=True, overflow="ellipsis")
 
 
 def _reply(message: MessageRow) -> str:
@@ -98,41 +100,42 @@ def show_message(shown: Shown, now: float, console: Console) -> None:
     facts.add_column(overflow="fold")
     for name, value in _facts(shown, now):
         facts.add_row(name, value)
-    parts: list[RenderableType] = [facts, Text(), _recipient_table(message.recipients)]
+    parts: list[RenderableType] = [facts, Text(), *_recipient_lines("TO", message.recipients)]
     if shown.settled:
-        parts += [Text(), _recipient_table(shown.settled, "DONE WITH")]
-    parts += [Text(), Text("\n").join(map(_header_line, shown.headers.splitlines()))]
+        parts += [Text(), *_recipient_lines("DONE WITH", shown.settled)]
+    if shown.headers:
+        parts += [Text(), Text("\n").join(map(_header_line, shown.headers.splitlines()))]
     show(console, Group(*parts))
 
 
 def _header_line(line: str) -> Text:
     is_continued = line[:1].isspace()
     name, colon, value = ("    ", "", line) if is_continued else line.partition(":")
-    return Text.assemble((printable(name) if colon else name, "bold"), colon, " " * bool(colon), plain(value))
+    return Text.assemble((printable(name) if colon else name, "bold"), colon, " " * bool(colon), whole(value))
 
 
 def _facts(shown: Shown, now: float) -> list[tuple[str, Text]]:
     message = shown.message
     facts = [
-        ("Message", plain(message.id)),
-        ("Queue", plain(message.queue)),
-        ("From", plain(_sender(message))),
-        ("Size", plain(f"{message.size_bytes:,} bytes")),
-        ("Arrived", plain(f"{span(now - message.arrival)} ago" + (f" from {shown.client}" if shown.client else ""))),
+        ("Message", whole(message.id)),
+        ("Queue", whole(message.queue)),
+        ("From", whole(_sender(message))),
+        ("Size", whole(f"{message.size_bytes:,} bytes")),
+        ("Arrived", whole(f"{span(now - message.arrival)} ago" + (f" from {shown.client}" if shown.client else ""))),
         ("State", state(message.state)),
-        ("Attempts", plain(f"{message.attempts:,}")),
+        ("Attempts", whole(f"{message.attempts:,}")),
     ]
     if message.state == "waiting":
         due_s = message.next_attempt - now
-        facts.append(("Next attempt", plain(f"in {span(due_s)}" if due_s > 0 else "due")))
-    facts += [(name, plain(value)) for name, value in (("ENVID", shown.envid), ("RET", shown.ret)) if value]
+        facts.append(("Next attempt", whole(f"in {span(due_s)}" if due_s > 0 else "due")))
+    facts += [(name, whole(value)) for name, value in (("ENVID", shown.envid), ("RET", shown.ret)) if value]
     return facts
 
 
-def _recipient_table(recipients: Sequence[RecipientRow], title: str = "TO") -> Table:
-    table = columns(title, "STATE", "LAST REPLY", shrinking=("LAST REPLY",))
+def _recipient_lines(title: str, recipients: Sequence[RecipientRow]) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(title, "bold")]
     for each in recipients:
-        reply = plain(each.reply)
-        reply.no_wrap, reply.overflow = False, "fold"
-        table.add_row(plain(each.address), state(each.state), reply)
-    return table
+        lines.append(Text.assemble("  ", whole(each.address), "  ", state(each.state)))
+        if each.reply:
+            lines.append(Padding(whole(each.reply, "dim"), (0, 0, 0, 4), expand=False))
+    return lines

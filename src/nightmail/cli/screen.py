@@ -68,6 +68,11 @@ def plain(text: str, style: str = "") -> Text:
     return Text(printable(text), style=style, overflow="ellipsis", no_wrap=True)
 
 
+def whole(text: str, style: str = "") -> Text:
+    """Text that came from elsewhere, on as many lines as it takes."""
+    return Text(printable(text), style=style, overflow="fold")
+
+
 def state(word: str) -> Text:
     """A state in its colour; one that is no state but a reason is a fault."""
     return plain(word, _SHADES.get(word, "bold red"))
