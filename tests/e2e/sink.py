@@ -60,7 +60,7 @@ class _Session:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     number: int
-    sender: str = ""
+    sender: str | None = None
     recipients: list[str] = field(default_factory=list)
 
 
@@ -118,8 +118,8 @@ class Sink:
         try:
             if await self._answer(session, "connect", "220 sink.test ESMTP"):
                 await self._converse(session)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has left, or the test is over
         finally:
             with contextlib.suppress(ConnectionError):
                 writer.close()
@@ -136,7 +136,7 @@ class Sink:
         if verb in ("EHLO", "HELO", "LHLO"):
             return await self._answer(session, "EHLO", "\n".join(("250 sink.test", *self._extensions)))
         if verb == "MAIL":
-            session.sender, session.recipients = _path(command), []
+            return await self._sender(session, _path(command))
         if verb == "RCPT":
             return await self._recipient(session, _path(command))
         if verb == "DATA":
@@ -146,9 +146,17 @@ class Sink:
             return False
         return await self._answer(session, verb, "250 2.0.0 Ok")
 
+    async def _sender(self, session: _Session, address: str) -> bool:
+        answer = self.on.get("MAIL", Answer())
+        session.sender = address if _accepts(answer) else None
+        session.recipients = []
+        return await self._perform(session, answer, "250 2.1.0 Ok")
+
     async def _recipient(self, session: _Session, address: str) -> bool:
         answer = self.on.get(f"RCPT {address}") or self.on.get("RCPT", Answer())
-        if answer.words == "" or answer.words.startswith("2"):
+        if session.sender is None:
+            answer = Answer(words="503 5.5.1 MAIL first")
+        elif _accepts(answer):
             session.recipients.append(address)
         return await self._perform(session, answer, "250 2.1.5 Ok")
 
@@ -157,12 +165,12 @@ class Sink:
             return await self._perform(session, Answer(), "503 5.5.1 No valid recipients")
         if not await self._answer(session, "DATA", "354 Go on"):
             return False
-        if self.on.get("DATA", Answer()).words[:1] in ("4", "5"):
+        if not _accepts(self.on.get("DATA", Answer())):
             return True
-        data = await session.reader.readuntil(b"\r\n.\r\n")
+        data = await _text(session.reader)
         answer = self.on.get(".", Answer())
-        if answer.words == "" or answer.words.startswith("2"):
-            self._keep(session, data[:-3], answered=answer.act is Act.REPLY)
+        if _accepts(answer):
+            self._keep(session, data, answered=answer.act in (Act.REPLY, Act.DRIP))
         return await self._perform(session, answer, "250 2.0.0 Ok: kept")
 
     def _keep(self, session: _Session, data: bytes, *, answered: bool) -> None:
@@ -197,6 +205,18 @@ class Sink:
                 session.writer.write(words)
                 await session.writer.drain()
         return answer.act in (Act.REPLY, Act.DRIP, Act.NONSENSE)
+
+
+async def _text(reader: asyncio.StreamReader) -> bytes:
+    """What stands before the final dot, as it came over the wire."""
+    lines = []
+    while (line := await reader.readuntil(b"\r\n")) != b".\r\n":
+        lines.append(line)
+    return b"".join(lines)
+
+
+def _accepts(answer: Answer) -> bool:
+    return answer.words == "" or answer.words[0] in "23"
 
 
 def _path(command: str) -> str:

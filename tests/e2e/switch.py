@@ -135,8 +135,9 @@ class Switch:
             return self.is_ready()
 
         try:
-            until(ready, f"ready for mail\n{self.log()[-3000:]}", timeout_s)
-        except AssertionError:
+            until(ready, "ready for mail", timeout_s)
+        except AssertionError as error:
+            error.add_note(f"/ready: {self.http('/ready')}\n{self.log()[-3000:]}")
             self.kill()
             raise
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
 from typing import Any
 
 import pytest
 from tests.e2e.dialogue import MESSAGE, Dialogue, deliver
 from tests.e2e.sink import Answer, Sink
-from tests.e2e.switch import Switch
+from tests.e2e.switch import NIGHTMAIL, Switch
 from tests.e2e.waiting import until
 
 
@@ -108,12 +111,30 @@ def test_bounced_mail_goes_back_to_its_sender(switch: Switch, sink: Sink) -> Non
     until(lambda: switch.queued() == 0, "an empty queue")
 
 
+def answered(switch: Switch, answer: bytes, *words: str) -> int:
+    """The exit status of a command that asks on a terminal and is given `answer`."""
+    ours, theirs = pty.openpty()
+    command = [NIGHTMAIL, *words, "--config", str(switch.config_file)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        os.write(ours, answer)
+        status = process.wait(30)
+    os.close(ours)
+    return status
+
+
 def test_what_ends_messages_asks_first(switch: Switch, stuck: str) -> None:
-    refused = switch.nightmail("queue", "delete", "--all", stdin=b"n\n")
+    assert answered(switch, b"n\n", "queue", "delete", "--all") != 0
     assert find(switch, stuck) is not None
-    assert refused.returncode != 0
-    assert switch.nightmail("queue", "delete", "--all", stdin=b"y\n").returncode == 0
+    assert answered(switch, b"y\n", "queue", "delete", "--all") == 0
     assert find(switch, stuck) is None
+
+
+def test_what_ends_messages_does_nothing_where_nobody_can_be_asked(switch: Switch, stuck: str) -> None:
+    done = switch.nightmail("queue", "delete", "--all")
+    assert done.returncode == 64
+    assert "--yes" in done.stderr
+    assert find(switch, stuck) is not None
 
 
 def test_an_unknown_id_is_an_error(switch: Switch) -> None:
