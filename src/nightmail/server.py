@@ -136,7 +136,9 @@ def build_switch(config: Config, number: int) -> SwitchProcess:
         config.smtp,
         [listener.service for listener in config.listeners],
         open_routing=lambda: open_newest(_compiled_directory(config), server.hostname),
-        drops=DropDirectory(config.submission.drop_directory) if number == 0 else None,
+        drops=DropDirectory(config.submission.drop_directory, config.smtp.message_size_limit_bytes)
+        if number == 0
+        else None,
         life=life,
     )
 

@@ -13,7 +13,7 @@ from collections import deque
 
 from nightmail.errors import Corrupt, StoreUnavailable
 from nightmail.journal.fetching import Fetcher
-from nightmail.journal.keys import body_prefix, slot_key
+from nightmail.journal.keys import body_prefix, log_prefix, slot_key
 from nightmail.journal.reading import read_segment
 from nightmail.journal.state import LiveMessage, QueueState
 from nightmail.journal.writer import Journal, Move
@@ -22,6 +22,7 @@ from nightmail.world import Clock
 
 KEEP_BELOW_FLOOR_S = 60.0
 _PERIOD_S = 1.0
+_SWEEP_S = 3600.0
 _MIB = 1 << 20
 _SPARE_BYTES = 64 * _MIB
 _SPARE_SLOTS = 4096
@@ -59,14 +60,24 @@ class Compactor:
     async def run(self) -> None:
         """Work once a second until cancelled or fenced."""
         await self._condemn_stale()
+        sweep_at = 0.0
         while not self._journal.is_fenced:
             await asyncio.sleep(_PERIOD_S)
+            if self._clock.elapsed() >= sweep_at:
+                sweep_at = self._clock.elapsed() + _SWEEP_S
+                await self._sweep()
             with contextlib.suppress(StoreUnavailable):
                 self._cut()
                 await self._delete_due()
                 journal = self._journal
                 if wants_compaction(journal.state, journal.floor, journal.next_slot):
                     await self._carry_forward()
+
+    async def _sweep(self) -> None:
+        """Remove what writers that died left half-written."""
+        with contextlib.suppress(StoreUnavailable):
+            for prefix in (log_prefix(self._journal.name), body_prefix(self._journal.name)):
+                await self._store.sweep(prefix, _SWEEP_S)
 
     def _cut(self) -> None:
         slots = self._journal.state.cut(self._journal.floor)

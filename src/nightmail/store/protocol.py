@@ -100,6 +100,13 @@ class Store(Protocol):
         """Remove the objects; one that is not there is no error. Raises: StoreUnavailable."""
         ...
 
+    async def sweep(self, prefix: str, older_than_s: float) -> int:
+        """Remove what writers that died left half-written under `prefix`; how many there were.
+
+        Raises: StoreUnavailable.
+        """
+        ...
+
     async def free_bytes(self) -> int | None:
         """Room that is left, or None where the store has no such notion. Raises: StoreUnavailable."""
         ...

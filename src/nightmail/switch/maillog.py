@@ -48,7 +48,7 @@ def _delays(round_: Round, attempt: Attempt | None, outcome: Outcome, now: float
         outcome.connect_s,
         now - started - outcome.connect_s,
     )
-    return "/".join(f"{max(part, 0.0):.2g}" for part in parts)
+    return "/".join(f"{max(part, 0.0):.3f}".rstrip("0").rstrip(".") for part in parts)
 
 
 def _dsn(outcome: Outcome) -> str:
