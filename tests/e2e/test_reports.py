@@ -108,7 +108,7 @@ def test_a_delay_and_later_the_expiry_are_reported(tmp_path: Path) -> None:
         assert "Action: delayed" in report(switch)[1]
         both = switch.wait_for_mail("alice", 2, 20)
         (last,) = [data for data in both if b"Action: failed" in data]
-        assert b"Status: 5.4.7" in last
+        assert b"Status: 4.4.7" in last
         until(lambda: switch.queued() == 0, "an empty queue")
         assert len(switch.maildir("alice")) == 2
 

@@ -57,8 +57,8 @@ def _settlement(outcome: Outcome) -> Settlement:
 
 
 def _expired(outcome: Outcome) -> Outcome:
-    """A recipient whose time is over has failed, with the last reply as the reason (RFC 3463 §3.5, X.4.7)."""
+    """A recipient whose time is over has failed, with the last reply as the reason (RFC 3463 §3.5: 4.4.7)."""
     if outcome.kind not in ("deferred", "ambiguous"):
         return outcome
-    reply = Reply(outcome.reply.code, "5.4.7", f"delivery time expired; last reply: {outcome.reply}")
+    reply = Reply(outcome.reply.code, "4.4.7", f"delivery time expired; last reply: {outcome.reply}")
     return Outcome(outcome.index, "failed", reply, False, outcome.relay)
