@@ -56,11 +56,15 @@ class Dialogue:
 
     def envelope(self, sender: str, *recipients: str) -> Self:
         """MAIL, RCPT and DATA, all of which must be answered as wished."""
-        assert self.say(f"MAIL FROM:<{sender}>").startswith("250 ")
+        self._must("250", f"MAIL FROM:<{sender}>")
         for recipient in recipients:
-            assert self.say(f"RCPT TO:<{recipient}>").startswith("250 ")
-        assert self.say("DATA").startswith("354 ")
+            self._must("250", f"RCPT TO:<{recipient}>")
+        self._must("354", "DATA")
         return self
+
+    def _must(self, code: str, command: str) -> None:
+        reply = self.say(command)
+        assert reply.startswith(code), f"{command}: {reply}"
 
     def body(self, data: bytes = MESSAGE) -> str:
         """Send a message's text and the final dot; the reply."""

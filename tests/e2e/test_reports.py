@@ -22,7 +22,8 @@ def report(switch: Switch, user: str = "alice") -> tuple[EmailMessage, str]:
     assert message.get_content_type() == "multipart/report"
     assert message["Return-Path"] == "<>"
     assert message["Auto-Submitted"] == "auto-replied" or message["Auto-Submitted"] == "auto-generated"
-    (status,) = [part for part in message.walk() if part.get_content_type() == "message/delivery-status"]
+    kinds = ("message/delivery-status", "message/global-delivery-status")
+    (status,) = [part for part in message.walk() if part.get_content_type() in kinds]
     fields = "\n".join(str(part) for part in status.iter_parts()) if status.is_multipart() else status.get_content()
     return message, fields
 
