@@ -41,6 +41,8 @@ _WAITERS_LOOK_S = 0.5
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
 _BACKLOG_LIMIT = 10_000
+# From here on another message might not fit.
+_FULL_BYTES = SEGMENT_LIMIT_BYTES - INLINE_BODY_BYTES
 
 Done = Callable[[], None]
 
@@ -284,9 +286,9 @@ class Journal:
         records: they must come after it.
         """
         batch = _Batch()
-        while self.moves and batch.size_bytes < SEGMENT_LIMIT_BYTES:
+        while self.moves and batch.size_bytes < _FULL_BYTES:
             self._seal_move(batch, self.moves.popleft())
-        while self._entries and batch.size_bytes < SEGMENT_LIMIT_BYTES:
+        while self._entries and batch.size_bytes < _FULL_BYTES:
             entry = self._entries.popleft()
             batch.entries.append(entry)
             batch.add(entry.record)
@@ -294,8 +296,7 @@ class Journal:
             batch.gives_right = batch.gives_right or type(entry.record) is Claimed
             if entry.report is not None:
                 self._seal_arrival(batch, entry.report)
-        limit = SEGMENT_LIMIT_BYTES - INLINE_BODY_BYTES
-        while self._arrivals and batch.size_bytes < limit:
+        while self._arrivals and batch.size_bytes < _FULL_BYTES:
             arrival = self._arrivals.popleft()
             batch.arrivals.append(arrival)
             self._seal_arrival(batch, arrival)

@@ -1,0 +1,543 @@
+"""The writer: one segment in flight, an answer only when it is known, and the end when it is not ours any more."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from sim.checkers import NOTHING, audit
+from sim.letters import Letter
+from sim.loop import in_virtual_time, until
+from sim.store_faults import Fate
+from tests.journal.rig import HELLO, QUEUE, SETTINGS, Desk, header_in, lay, records_in, settle_down, slots_of
+
+from nightmail.journal.keys import slot_key
+from nightmail.journal.reading import replay
+from nightmail.journal.records import (
+    DELIVERED,
+    Accepted,
+    Adopted,
+    Claimed,
+    Closed,
+    Held,
+    Moved,
+    Settled,
+    Settlement,
+    Tick,
+    Voided,
+    Yielded,
+)
+from nightmail.journal.segment import INLINE_BODY_BYTES, SEGMENT_LIMIT_BYTES
+from nightmail.journal.writer import Move
+
+MS = 0.001
+
+
+def delivered(message_id: str) -> Settled:
+    return Settled(message_id, (Settlement(0, DELIVERED),))
+
+
+def names(records: list[object]) -> list[str]:
+    return [type(record).__name__ for record in records]
+
+
+@in_virtual_time
+async def test_a_lone_message_costs_exactly_one_put_before_its_250() -> None:
+    desk = Desk()
+    await desk.open()
+    before = desk.puts()
+    letter = desk.letter("M1")
+    await settle_down()
+    assert letter.answers == ["250"]
+    assert desk.puts() - before == 1
+    assert desk.clock.elapsed() == pytest.approx(1_000.0), "it waited for nobody"
+    assert names(list(await records_in(desk.store, 1))) == ["Accepted"]
+
+
+@in_virtual_time
+async def test_one_segment_is_in_flight_and_all_that_arrives_meanwhile_shares_the_next() -> None:
+    desk = Desk()
+    await desk.open()
+    held = desk.store.hold_next("put_new")
+    first = desk.letter("M0")
+    await held.reached()
+    others = [desk.letter(f"M{n}") for n in range(1, 50)]
+    await asyncio.sleep(0.4)
+    assert desk.puts() == 1
+    assert first.answers == []
+    held.answer()
+    await settle_down()
+    assert all(letter.answers == ["250"] for letter in [first, *others])
+    assert slots_of(desk.store) == [0, 1, 2]
+    assert len(await records_in(desk.store, 2)) == 49
+
+
+@in_virtual_time
+async def test_results_ride_with_the_next_segment() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    desk.letter("M1")
+    await settle_down()
+    durable: list[float] = []
+    journal.append(delivered("M1"), lambda: durable.append(desk.clock.elapsed()))
+    await asyncio.sleep(2 * MS)
+    desk.letter("M2")
+    await asyncio.sleep(20 * MS)
+    assert names(list(await records_in(desk.store, 2))) == ["Settled", "Accepted"]
+    assert durable == [pytest.approx(1_000.002)]
+    assert slots_of(desk.store) == [0, 1, 2], "what rode along needs no segment of its own"
+
+
+@in_virtual_time
+async def test_results_with_nothing_to_ride_on_are_written_within_5_ms() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    desk.letter("M1")
+    await settle_down()
+    durable: list[float] = []
+    journal.append(delivered("M1"), lambda: durable.append(desk.clock.elapsed()))
+    await asyncio.sleep(4 * MS)
+    journal.append(Held("M1"))
+    await asyncio.sleep(2 * MS)
+    assert durable == [pytest.approx(1_000.005)]
+    assert names(list(await records_in(desk.store, 2))) == ["Settled", "Held"]
+
+
+@in_virtual_time
+async def test_results_behind_a_slow_put_are_written_as_soon_as_it_ends() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    held = desk.store.hold_next("put_new")
+    desk.letter("M1")
+    await held.reached()
+    durable: list[float] = []
+    journal.append(Held("M1"), lambda: durable.append(desk.clock.elapsed()))
+    await asyncio.sleep(49 * MS)
+    held.answer()
+    await settle_down()
+    assert durable == [pytest.approx(1_000.049)]
+
+
+@in_virtual_time
+async def test_an_urgent_record_waits_for_nobody() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    desk.letter("M1")
+    await settle_down()
+    durable: list[float] = []
+    journal.append(Claimed("M1", (0,)), lambda: durable.append(desk.clock.elapsed()), urgent=True)
+    await settle_down()
+    assert durable == [1_000.0]
+
+
+@in_virtual_time
+async def test_an_idle_journal_ticks_before_its_promise_is_over_and_a_busy_one_three_times_a_lease() -> None:
+    desk = Desk()
+    await desk.open()
+    await asyncio.sleep(1.1)
+    assert slots_of(desk.store) == [0, 1], "what it was opened with promised a lease"
+    assert header_in(desk.store, 1).promise_ms == 10_000
+    assert await records_in(desk.store, 1) == [Tick()]
+    await asyncio.sleep(20)
+    assert len(slots_of(desk.store)) == 6
+    desk.is_busy = True
+    await asyncio.sleep(5)
+    busy_from = len(slots_of(desk.store))
+    await asyncio.sleep(10)
+    assert 9 <= len(slots_of(desk.store)) - busy_from <= 11
+    assert header_in(desk.store, slots_of(desk.store)[-1]).promise_ms == 3_000
+
+
+@in_virtual_time
+async def test_the_right_to_deliver_begins_with_the_first_attempt_of_the_put() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    desk.is_busy = True
+    held = desk.store.hold_next("put_new")
+    desk.letter("M1", claims=(0,))
+    await held.reached()
+    await asyncio.sleep(2)
+    held.lose()
+    again, tick = desk.store.hold_next("put_new"), desk.store.hold_next("put_new")
+    await again.reached()
+    again.answer()
+    await tick.reached()
+    assert journal.may_deliver()
+    await asyncio.sleep(0.6)
+    assert journal.may_deliver()
+    await asyncio.sleep(0.1)
+    assert not journal.may_deliver(), "2.7 s after the put was begun, though 0.7 after it was known"
+
+
+@in_virtual_time
+async def test_a_put_that_took_longer_than_its_promise_gives_no_right_until_a_later_one_succeeds() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    desk.is_busy = True
+    held = desk.store.hold_next("put_new")
+    letter = desk.letter("M1", claims=(0,))
+    await held.reached()
+    await asyncio.sleep(4)
+    next_one = desk.store.hold_next("put_new")
+    held.answer()
+    await until(lambda: letter.answers == ["250"])
+    assert not journal.may_deliver()
+    await next_one.reached()
+    next_one.answer()
+    await settle_down()
+    assert journal.may_deliver()
+
+
+@in_virtual_time
+async def test_a_claim_is_promised_for_a_lease_only() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    await asyncio.sleep(2)
+    journal.append(Claimed("M1", (0,)), urgent=True)
+    await settle_down()
+    assert header_in(desk.store, journal.next_slot - 1).promise_ms == 3_000
+    desk.letter("M2", claims=(0,))
+    await settle_down()
+    assert header_in(desk.store, journal.next_slot - 1).promise_ms == 3_000
+    desk.letter("M3")
+    await settle_down()
+    assert header_in(desk.store, journal.next_slot - 1).promise_ms == 10_000
+
+
+@in_virtual_time
+async def test_a_put_that_failed_refuses_its_messages_and_keeps_its_records() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    held = desk.store.hold_next("put_new")
+    durable: list[str] = []
+    letter = desk.letter("M1")
+    journal.append(Held("M0"), lambda: durable.append("held"))
+    await held.reached()
+    behind = desk.letter("M2")
+    held.fail()
+    await settle_down()
+    assert (letter.answers, behind.answers, durable) == (["451"], ["451"], [])
+    assert journal.fault
+    await asyncio.sleep(0.2)
+    assert durable == ["held"]
+    assert journal.fault == ""
+    assert await records_in(desk.store, 1) == [Held("M0")]
+    again = desk.letter("M1")
+    await settle_down()
+    assert again.answers == ["250"]
+
+
+@in_virtual_time
+async def test_an_unknown_outcome_is_put_again_with_the_same_bytes_until_it_is_known() -> None:
+    desk = Desk()
+    await desk.open()
+    held = desk.store.hold_next("put_new")
+    letter = desk.letter("M1")
+    await held.reached()
+    desk.store.cut()
+    held.lose()
+    await asyncio.sleep(30)
+    assert letter.answers == []
+    desk.store.restore()
+    await until(lambda: bool(letter.answers))
+    assert letter.answers == ["250"]
+    landed = desk.archive.contents[slot_key(QUEUE, 1)]
+    held.land()
+    assert desk.archive.contents[slot_key(QUEUE, 1)] == landed
+
+
+@in_virtual_time
+async def test_who_waits_behind_a_put_that_hangs_is_refused_after_the_commit_wait() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    held = desk.store.hold_next("put_new")
+    first = desk.letter("M1")
+    await held.reached()
+    await asyncio.sleep(2)
+    early = desk.letter("M2")
+    await asyncio.sleep(3)
+    late = desk.letter("M3")
+    await asyncio.sleep(2.6)
+    assert (first.answers, early.answers, late.answers) == ([], ["451"], [])
+    assert journal.is_stuck
+    await asyncio.sleep(3)
+    assert late.answers == ["451"]
+    held.answer()
+    await settle_down()
+    assert first.answers == ["250"]
+    assert not journal.is_stuck
+
+
+@in_virtual_time
+async def test_who_waits_in_a_put_that_hangs_is_left_unanswered_once_and_voided_when_it_lands() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    held = desk.store.hold_next("put_new")
+    letter = desk.letter("M1")
+    await held.reached()
+    await asyncio.sleep(59)
+    assert letter.answers == []
+    await asyncio.sleep(20)
+    assert letter.answers == ["unanswered"]
+    held.answer()
+    await asyncio.sleep(1)
+    assert letter.answers == ["unanswered", "gone"]
+    assert not journal.state.messages
+    assert Voided("M1") in list(desk.archive.records())
+
+
+@in_virtual_time
+async def test_a_session_that_is_gone_has_its_message_voided() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    held = desk.store.hold_next("put_new")
+    letter = desk.letter("M1")
+    await held.reached()
+    letter.is_gone = True
+    held.answer()
+    await asyncio.sleep(0.1)
+    assert letter.answers == ["gone"]
+    assert not journal.state.messages
+    assert names(list(await records_in(desk.store, 2))) == ["Voided"]
+
+
+@in_virtual_time
+async def test_a_report_lies_in_the_segment_of_what_it_reports_also_after_a_failed_put() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    desk.letter("M1")
+    await settle_down()
+    desk.store.decide_next("put_new", Fate.FAILED)
+    report = Letter("R1", desk.ledger)
+    durable: list[str] = []
+    journal.append(delivered("M1"), lambda: durable.append("settled"), report=report)
+    await asyncio.sleep(1)
+    assert durable == ["settled"]
+    assert report.answers == ["250"]
+    together = [records for records in desk.archive.segments() if delivered("M1") in records]
+    assert [names(list(records)) for records in together] == [["Settled", "Accepted"]]
+
+
+@in_virtual_time
+async def test_a_full_backlog_goes_into_several_segments_none_above_its_limit() -> None:
+    desk = Desk()
+    await desk.open()
+    body = b"x" * INLINE_BODY_BYTES
+    held = desk.store.hold_next("put_new")
+    letters = [desk.letter("M0", body=body)]
+    await held.reached()
+    letters += [desk.letter(f"M{n}", body=body) for n in range(1, 21)]
+    held.answer()
+    await until(lambda: all(letter.answers == ["250"] for letter in letters))
+    sizes = [len(data) for _, data in desk.archive.landed]
+    assert max(sizes) <= SEGMENT_LIMIT_BYTES
+    assert 4 <= len(sizes) <= 6
+    found = await replay(desk.store, QUEUE)
+    assert list(found.state.messages) == [letter.id for letter in letters]
+
+
+@in_virtual_time
+async def test_a_backlog_without_end_is_refused() -> None:
+    desk = Desk()
+    await desk.open()
+    held = desk.store.hold_next("put_new")
+    desk.letter("FIRST")
+    await held.reached()
+    letters = [desk.letter(f"M{n}", body=b"") for n in range(10_001)]
+    assert letters[-1].answers == ["451"]
+    assert letters[-2].answers == []
+    held.answer()
+    await until(lambda: letters[-2].answers == ["250"])
+
+
+@in_virtual_time
+async def test_another_owner_in_the_slot_ends_it_at_once_and_hands_over_what_never_landed() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    lay(desk.store, 1, Adopted(2, "mx2", "life", "", "", ""), epoch=2)
+    in_flight = desk.store.hold_next("put_new")
+    first = desk.letter("M1", claims=(0,))
+    await in_flight.reached()
+    behind = desk.letter("M2")
+    durable: list[str] = []
+    journal.append(Held("M0"), lambda: durable.append("never"))
+    in_flight.answer()
+    await settle_down()
+    assert desk.orphans == [first, behind]
+    assert (first.answers, behind.answers, durable) == ([], [], [])
+    assert len(desk.fenced) == 1
+    assert journal.is_fenced
+    assert not journal.may_deliver()
+    late = desk.letter("M3")
+    assert late.answers == ["451"]
+    await asyncio.sleep(100)
+    assert slots_of(desk.store) == [0, 1], "it touches the queue no more"
+
+
+@in_virtual_time
+async def test_doubtful_durability_counts_as_fenced_and_leaves_the_put_unanswered() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    held = desk.store.hold_next("put_new")
+    first = desk.letter("M1")
+    await held.reached()
+    behind = desk.letter("M2")
+    held.spoil()
+    await settle_down()
+    assert journal.is_fenced
+    assert first.answers == ["unanswered"]
+    assert desk.orphans == [behind]
+    await asyncio.sleep(100)
+    assert slots_of(desk.store) == [0, 1]
+
+
+@in_virtual_time
+async def test_what_was_left_unanswered_before_is_not_left_twice() -> None:
+    desk = Desk()
+    await desk.open()
+    held = desk.store.hold_next("put_new")
+    first = desk.letter("M1")
+    await held.reached()
+    await asyncio.sleep(61)
+    held.spoil()
+    await settle_down()
+    assert first.answers == ["unanswered"]
+
+
+@in_virtual_time
+async def test_stopping_writes_down_what_waits_and_then_the_last_record() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    letter = desk.letter("M1")
+    journal.append(Held("M1"))
+    await journal.stop(Yielded())
+    assert letter.answers == ["250"]
+    found = await replay(desk.store, QUEUE)
+    assert found.state.is_yielded
+    assert list(found.state.messages) == ["M1"]
+    assert not journal.may_deliver(), "who gave a queue up delivers nothing more of it"
+    assert desk.letter("M2").answers == ["451"]
+    before = desk.puts()
+    await asyncio.sleep(100)
+    assert desk.puts() == before
+
+
+@in_virtual_time
+async def test_stopping_ends_also_when_the_queue_was_lost() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    lay(desk.store, 1, Adopted(2, "mx2", "life", "", "", ""), epoch=2)
+    await journal.stop(Closed())
+    assert journal.is_fenced
+    assert slots_of(desk.store) == [0, 1]
+
+
+@in_virtual_time
+async def test_a_journal_that_is_abandoned_writes_no_more() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    letter = desk.letter("M1")
+    journal.abandon()
+    await asyncio.sleep(100)
+    assert letter.answers == []
+    assert slots_of(desk.store) == [0]
+    assert desk.fenced == []
+
+
+@in_virtual_time
+async def test_a_header_names_the_floor_that_was_known_before_it() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    desk.letter("M1")
+    await settle_down()
+    desk.letter("M2")
+    await settle_down()
+    journal.append(Voided("M1"), urgent=True)
+    await settle_down()
+    assert header_in(desk.store, 3).floor == 1
+    journal.append(Voided("M2"), urgent=True)
+    await settle_down()
+    assert header_in(desk.store, 4).floor == 2
+    await asyncio.sleep(11)
+    assert header_in(desk.store, journal.next_slot - 1).floor == journal.next_slot - 1
+
+
+@in_virtual_time
+async def test_a_moved_message_stands_before_the_records_of_its_segment() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    letter = desk.letter("M1")
+    await settle_down()
+    message = journal.state.messages["M1"]
+    record = (await records_in(desk.store, 1))[0]
+    assert isinstance(record, Accepted)
+    journal.append(Claimed("M1", (0,)))
+    journal.move(Move(message, message.slot, record, HELLO))
+    await settle_down()
+    assert names(list(await records_in(desk.store, 2))) == ["Moved", "Claimed"]
+    assert message.claimed == (0,)
+    assert (letter.message, message.slot) == (message, 2)
+    journal.append(Voided("M1"), urgent=True)
+    journal.move(Move(message, 2, record, HELLO))
+    await settle_down()
+    journal.move(Move(message, 2, record, HELLO))
+    await settle_down()
+    assert not any(isinstance(found, Moved) for found in await records_in(desk.store, journal.next_slot - 1))
+    assert not (await replay(desk.store, QUEUE)).state.messages
+
+
+@in_virtual_time
+async def test_what_was_moved_since_is_not_moved_again() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    desk.letter("M1")
+    await settle_down()
+    message = journal.state.messages["M1"]
+    record = (await records_in(desk.store, 1))[0]
+    assert isinstance(record, Accepted)
+    held = desk.store.hold_next("put_new")
+    journal.move(Move(message, 1, record, HELLO))
+    await held.reached()
+    journal.move(Move(message, 1, record, HELLO))
+    held.answer()
+    await settle_down()
+    assert message.slot == 2
+    assert await records_in(desk.store, 3) == [Tick()]
+
+
+@in_virtual_time
+async def test_what_is_live_is_what_a_replay_finds() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    for n in range(30):
+        desk.letter(f"M{n}", claims=(0,) if n % 2 else ())
+        if n % 3:
+            journal.append(delivered(f"M{n - 2}"))
+        await asyncio.sleep(3 * MS)
+    await asyncio.sleep(0.1)
+    found = await replay(desk.store, QUEUE)
+    assert found.tail == journal.next_slot - 1
+    assert [(m.id, m.slot, m.offset, m.progress()) for m in found.state.oldest()] == [
+        (m.id, m.slot, m.offset, m.progress()) for m in journal.state.oldest()
+    ]
+
+
+@in_virtual_time
+async def test_nothing_is_lost_or_contradicted_while_the_store_goes_and_comes() -> None:
+    desk = Desk(msgspec.structs.replace(SETTINGS, commit_wait_s=1.0, answer_timeout_s=5.0))
+    await desk.open()
+    for n in range(200):
+        desk.letter(f"M{n}")
+        if n % 40 == 10:
+            desk.store.cut(hang=n % 80 == 10)
+        if n % 40 == 30:
+            desk.store.restore()
+        await asyncio.sleep(0.4)
+    desk.store.restore()
+    await asyncio.sleep(30)
+    assert await audit(desk.ledger, desk.archive) == NOTHING
+    assert {*desk.ledger.acknowledged, *desk.ledger.refused, *desk.ledger.unanswered} == {f"M{n}" for n in range(200)}
+    assert len(desk.ledger.acknowledged) > 100
+    assert desk.ledger.refused
+    assert desk.ledger.unanswered
