@@ -178,7 +178,13 @@ class Sink:
         queue_id = found[1].decode() if found else ""
         self.received.append(
             Received(
-                queue_id, session.sender, tuple(session.recipients), data, time.monotonic(), answered, session.number
+                queue_id,
+                session.sender or "",
+                tuple(session.recipients),
+                data,
+                time.monotonic(),
+                answered,
+                session.number,
             )
         )
 

@@ -9,7 +9,7 @@ from nightmail.errors import ProtocolViolation
 from nightmail.mail.reply import Reply
 from nightmail.smtp import replies
 from nightmail.smtp.events import MailReceived, QuitReceived, RcptReceived
-from nightmail.smtp.server import INPUT_LIMIT_BYTES
+from nightmail.smtp.server import INPUT_LIMIT_BYTES, Service
 from nightmail.smtp.settings import SmtpSettings
 
 OK = b"250 2.0.0 Ok\r\n"
@@ -74,7 +74,7 @@ sessions = st.lists(st.sampled_from(COMMANDS + SMUGGLED + [b"\r\n.\r\n"] * 3), m
 @pytest.mark.parametrize("allowed", [False, True])
 @given(stream=sessions, places=cuts)
 def test_any_split_of_a_session_gives_the_same_events(
-    service: str, allowed: bool, stream: bytes, places: list[int]
+    service: Service, allowed: bool, stream: bytes, places: list[int]
 ) -> None:
     def run(pieces: list[bytes]) -> ServerTalk:
         session = said_hello(SMALL, service, bare_newlines_allowed=allowed)
