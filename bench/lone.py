@@ -33,8 +33,10 @@ def run(place: Path, options: argparse.Namespace, console: Console) -> tuple[lis
                 begin = CLOCK.elapsed()
                 client.sendmail("bench@source.test", ["someone@sink.test"], _TEXT)
                 waits_ms.append((CLOCK.elapsed() - begin) * 1000)
-                puts.append(len(_slots(server) - before))
+                answered_at = CLOCK.wall()
                 target.wait_for(number + 1, 10)
+                # By their dates: listing takes long enough for the outcome of the delivery to be written meanwhile.
+                puts.append(sum(slot.stat().st_mtime <= answered_at for slot in _slots(server) - before))
     rows = [["slots written until the 250, median", f"{statistics.median(puts):.0f}"], ["at most", str(max(puts))]]
     rows += [["whole transaction, median", f"{statistics.median(waits_ms):.1f} ms"]]
     goal = Goal(

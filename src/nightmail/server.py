@@ -37,6 +37,7 @@ from nightmail.queue.destinations import Destinations
 from nightmail.queue.settings import QueueSettings
 from nightmail.routing.generations import open_newest
 from nightmail.routing.table_files import TableFiles
+from nightmail.store.location import directory_of
 from nightmail.store.opening import open_store
 from nightmail.submission import DropDirectory
 from nightmail.supervisor.parent import die_with_supervisor
@@ -74,7 +75,7 @@ def serve(config: Config) -> int:
             "--control-fd", str(control_fd), "--listener-fds", json.dumps(list(listener_fds)),
         ]  # fmt: skip
 
-    owned = [_store_directory(config)]
+    owned = [directory_of(config.store.url)]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(
             supervise(config, command_for=command_for, tables=tables, clock=clock, owned_directories=owned)
@@ -94,10 +95,6 @@ def _refuse_what_is_not_there_yet(config: Config) -> None:
 
 def _compiled_directory(config: Config) -> str:
     return os.path.join(config.server.run_directory, "compiled")
-
-
-def _store_directory(config: Config) -> str:
-    return config.store.url.removeprefix("file://")
 
 
 def build_switch(config: Config, number: int) -> SwitchProcess:

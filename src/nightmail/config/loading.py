@@ -8,6 +8,7 @@ import re
 import socket
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -17,6 +18,7 @@ from nightmail.config.settings import Config, HeartbeatSettings, ServerSettings,
 from nightmail.errors import ConfigInvalid
 from nightmail.net.addresses import is_ip, parse_host_port
 from nightmail.routing.settings import TablesSettings
+from nightmail.store.location import directory_of
 from nightmail.store.settings import StoreSettings
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,63}")
@@ -37,7 +39,9 @@ def load(path: str, name: str | None = None) -> Config:
     config = msgspec.structs.replace(config, server=_identify(config, parser, name))
     _check_listeners(config, parser)
     _check_addresses(config, parser)
-    return _complete(config, os.path.abspath(path))
+    config = _complete(config, os.path.abspath(path))
+    parser.check(partial(directory_of, config.store.url), ("store", "url"))
+    return config
 
 
 def _read_text(path: str) -> str:
@@ -179,4 +183,5 @@ def _absolute_url(store: StoreSettings, base: str) -> StoreSettings:
     relative = _FILE_URL.fullmatch(store.url)
     if not relative:
         return store
-    return msgspec.structs.replace(store, url="file://" + os.path.normpath(os.path.join(base, relative[1])))
+    root = os.path.normpath(os.path.join(base, unquote(relative[1])))
+    return msgspec.structs.replace(store, url=f"file://{quote(root)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from nightmail.switch.pickup import Pickup
 from nightmail.switch.reception import Reception, Service, look_at_space
 from nightmail.switch.switch import Switch
 
+_OPENING_S = 1.0
 _SESSIONS_END_S = 5.0
 _OLD_ROUTING_S = 5.0
 
@@ -63,6 +65,7 @@ class SwitchProcess:
         if self._pickup is not None:
             switch.remove_drop = self._pickup.remove
             switch.spawn(self._pickup.run())
+        await self._until_worth_listening()
         servers = []
         for listener, reception in zip(listeners, self._receptions, strict=True):
             servers.append(await loop.create_server(reception.session, sock=listener, backlog=1024))
@@ -77,6 +80,11 @@ class SwitchProcess:
         for transport in set(switch.parts.transports.values()):
             await transport.close()
         await switch.parts.store.close()
+
+    async def _until_worth_listening(self) -> None:
+        """Clients may wait in the backlog while a queue is opened, not for a store out of reach."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._switch.is_ready.wait(), _OPENING_S)
 
     async def _tell_when_ready(self) -> None:
         await self._switch.is_ready.wait()
