@@ -7,7 +7,9 @@ import pytest
 from tests.config.files import PAIR, SMALLEST, write
 
 from nightmail.config.loading import load, qualified_name
+from nightmail.errors import ConfigInvalid
 from nightmail.queue.settings import QueueSettings
+from nightmail.store.location import directory_of
 
 CONTRACT = """\
 [server]
@@ -104,9 +106,21 @@ def test_a_store_may_be_beside_the_file(tmp_path: Path, url: str) -> None:
     assert load(write(tmp_path, text)).store.url == f"file://{tmp_path}/store"
 
 
-def test_other_stores_are_left_as_they_are(tmp_path: Path) -> None:
+def test_a_store_of_another_kind_is_refused_with_its_line(tmp_path: Path) -> None:
     text = SMALLEST.replace("file:///srv/nightmail", "s3://bucket/prefix")
-    assert load(write(tmp_path, text)).store.url == "s3://bucket/prefix"
+    line = text.split("s3://")[0].count("\n") + 1
+    with pytest.raises(ConfigInvalid) as caught:
+        load(write(tmp_path, text))
+    assert caught.value.place.endswith(f"nightmail.toml:{line}")
+    assert "has the scheme 's3'" in caught.value.wrong
+    assert caught.value.right == "the one scheme supported is file:///DIRECTORY, with an absolute path"
+
+
+def test_a_relative_store_survives_characters_that_urls_quote(tmp_path: Path) -> None:
+    base = tmp_path / "50% #1?"
+    base.mkdir()
+    config = load(write(base, SMALLEST.replace("file:///srv/nightmail", "file:store")))
+    assert directory_of(config.store.url) == f"{base}/store"
 
 
 def test_paths_are_relative_to_the_file_wherever_it_is_read_from(
