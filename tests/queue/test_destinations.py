@@ -182,6 +182,25 @@ def test_a_failed_probe_blocks_for_twice_the_time() -> None:
     assert take_all(destinations, now=91) == ["2"]
 
 
+def test_once_its_time_is_over_a_destination_is_blocked_no_more_and_mail_for_it_becomes_the_probe() -> None:
+    destinations = opened(A)
+    until = destinations.blocked_until(A)
+    assert until is not None
+    assert destinations.is_blocked(A, until - 1)
+    assert not destinations.is_blocked(A, until)
+    destinations.enqueue(A, "probe")
+    assert destinations.take(until) == (A, "probe")
+
+
+def test_forgiven_destinations_are_tried_at_once() -> None:
+    destinations = opened(A)
+    destinations.enqueue(A, "waiting")
+    assert destinations.take(0) is None
+    destinations.forgive()
+    assert not destinations.is_blocked(A, 0)
+    assert destinations.take(0) == (A, "waiting")
+
+
 def test_a_probe_that_ends_without_a_verdict_makes_way_for_the_next() -> None:
     destinations = opened(A)
     destinations.enqueue(A, "1")

@@ -169,6 +169,16 @@ class Destinations(Generic[Job]):
         if self._breakers and self._breakers.pop(key, None) is not None:
             self._revive(key)
 
+    def forgive(self) -> None:
+        """An operator wants everything attempted now: the failures of all destinations are forgotten."""
+        for key in list(self._breakers):
+            self.session_opened(key)
+
+    def is_blocked(self, key: str, now: float) -> bool:
+        """Whether the destination is left alone now; once its time is over a probe may go there."""
+        breaker = self._breakers.get(key) if self._breakers else None
+        return breaker is not None and breaker.is_open and breaker.until > now
+
     def blocked_until(self, key: str) -> float | None:
         """When a destination that is left alone will be probed, or None where it is not left alone."""
         breaker = self._breakers.get(key)

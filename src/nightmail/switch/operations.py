@@ -37,8 +37,10 @@ Found = tuple[OwnedQueue, LiveMessage, Accepted | Moved | None]
 class Operations:
     """The operator's methods over the queues that a switch runs."""
 
-    def __init__(self, queues: Callable[[], Sequence[OwnedQueue]], clock: Clock) -> None:
+    def __init__(self, queues: Callable[[], Sequence[OwnedQueue]], clock: Clock, forgive: Callable[[], None]) -> None:
+        """`forgive` has destinations tried again that are being left alone."""
         self._queues = queues
+        self._forgive = forgive
         self._clock = clock
 
     async def queue_list(self, params: dict[str, Any]) -> Page:
@@ -71,6 +73,8 @@ class Operations:
         """Do `action` to every message of `selection`; how many there were. Returns once it is durable."""
         action = msgspec.convert(params["action"], Action)
         selection = msgspec.convert(params.get("selection", {}), Selection)
+        if action == "retry":
+            self._forgive()
         if action == "retry" and selection == Selection():
             return {"count": self._retry_all()}
         perform = self._ACTIONS[action]

@@ -245,7 +245,7 @@ class OwnedQueue:
         """Let an attempt wait for a slot, unless its destination is being left alone."""
         destinations = self._parts.destinations
         key = attempt.route.destination
-        if destinations.blocked_until(key) is not None:
+        if destinations.is_blocked(key, self._parts.clock.elapsed()):
             self.defer(attempt, self._parts.health.reason(key))
             return
         destinations.enqueue(key, attempt, priority)

@@ -102,7 +102,8 @@ class SwitchProcess:
             reception.abort()
 
     def _methods(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
-        operations = Operations(lambda: self._switch.queues, self._switch.parts.clock)
+        parts = self._switch.parts
+        operations = Operations(lambda: self._switch.queues, parts.clock, parts.destinations.forgive)
         return {
             "status": self._status,
             "metrics": self._metrics,
