@@ -13,7 +13,7 @@ from collections import deque
 
 from nightmail.errors import Corrupt, StoreUnavailable
 from nightmail.journal.fetching import Fetcher
-from nightmail.journal.keys import body_prefix, log_prefix, slot_key
+from nightmail.journal.keys import body_key, body_prefix, log_prefix, slot_key
 from nightmail.journal.reading import read_segment
 from nightmail.journal.state import LiveMessage, QueueState
 from nightmail.journal.writer import Journal, Move
@@ -51,11 +51,6 @@ class Compactor:
         self._fetcher = fetcher
         self._stale = stale
         self._condemned: deque[tuple[float, list[str]]] = deque()
-        self._finished_bodies: list[str] = []
-
-    def condemn_body(self, key: str) -> None:
-        """A message is durably finished: nobody needs its body of this key any more."""
-        self._finished_bodies.append(key)
 
     async def run(self) -> None:
         """Work once a second until cancelled or fenced."""
@@ -80,9 +75,10 @@ class Compactor:
                 await self._store.sweep(prefix, _SWEEP_S)
 
     def _cut(self) -> None:
-        slots = self._journal.state.cut(self._journal.floor)
-        keys = [slot_key(self._journal.name, slot) for slot in slots] + self._finished_bodies
-        self._finished_bodies = []
+        journal = self._journal
+        finished, journal.state.finished_aside = journal.state.finished_aside, []
+        keys = [slot_key(journal.name, slot) for slot in journal.state.cut(journal.floor)]
+        keys += [body_key(journal.name, message_id) for message_id in finished]
         if keys:
             self._condemned.append((self._clock.elapsed() + KEEP_BELOW_FLOOR_S, keys))
 

@@ -99,6 +99,7 @@ class QueueState:
     """The sum of a journal's records from the floor on.
 
     `messages` is in the order of the slots that hold their envelopes, so that its first is the oldest in the log.
+    `finished_aside` are the ids of messages that are done with and whose bodies are objects of their own.
     """
 
     def __init__(self) -> None:
@@ -107,6 +108,7 @@ class QueueState:
         self.live_in: dict[int, int] = {}
         self.log_bytes = 0
         self.live_bytes = 0
+        self.finished_aside: list[str] = []
         self.epoch = 0
         self.owner: Adopted | None = None
         self.is_yielded = False
@@ -172,6 +174,8 @@ class QueueState:
         message = self.messages.pop(message_id, None)
         if message is not None:
             self._leave_slot(message)
+            if message.aside:
+                self.finished_aside.append(message.id)
 
     def _claimed(self, record: Claimed) -> None:
         message = self.messages.get(record.id)

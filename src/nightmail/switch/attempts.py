@@ -30,7 +30,7 @@ class Round:
     """
 
     __slots__ = (
-        "_message", "arrival", "attempts", "began", "body", "body_key", "envelope", "fresh_bytes", "id", "number",
+        "_message", "arrival", "attempts", "began", "body", "envelope", "fresh_bytes", "id", "number",
         "on_over", "outstanding", "queue", "stuck",
     )  # fmt: skip
 
@@ -39,7 +39,6 @@ class Round:
         self.id = message_id
         self.envelope = envelope
         self.body: Body | None = None
-        self.body_key = ""
         self.arrival = arrival
         self.number = number
         self.began = 0.0

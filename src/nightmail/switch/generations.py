@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 
 from nightmail.errors import Corrupt, StoreUnavailable
-from nightmail.journal.keys import QueueName, slot_key
+from nightmail.journal.keys import QueueName, body_prefix, slot_key
 from nightmail.journal.ownership import Adopter, Ownership
 from nightmail.journal.reading import Replayed, find_owner, list_queues, read_header, replay
 from nightmail.store.protocol import NotFound, Store
@@ -148,6 +148,8 @@ class Generations:
                 continue
             if not header.is_kept:
                 doomed.append(slot_key(queue, slot))
+        async for page in self._store.list_after(body_prefix(queue), ""):
+            doomed += page
         if doomed:
             await self._store.delete(doomed)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from nightmail.errors import SwitchError
 from nightmail.journal.records import BodyPlace
 from nightmail.journal.state import LiveMessage, every
@@ -15,6 +17,8 @@ from nightmail.switch.fresh import FreshAllowance, FreshBody
 
 if TYPE_CHECKING:
     from nightmail.switch.owned import OwnedQueue
+
+log = structlog.get_logger()
 
 
 class Sender(Protocol):
@@ -82,6 +86,7 @@ class Incoming:
         if not self.sender.accepted(self.id):
             self.queue.unreserve(round_)
             return False
+        self._log()
         if message.drop:
             self.queue.postpone(message)
             return True
@@ -94,6 +99,17 @@ class Incoming:
         round_, self._round = self._round, None
         if round_ is not None:
             self.queue.unreserve(round_)
+
+    def _log(self) -> None:
+        envelope = self.envelope
+        log.info(
+            "accepted",
+            id=self.id,
+            **{"from": f"<{envelope.sender}>"},
+            client=envelope.client,
+            size_bytes=self.place.size_bytes,
+            recipients=len(envelope.recipients),
+        )
 
     def readdress(self, queue: OwnedQueue) -> None:
         """The queue it was sealed for is lost and it is not there: it goes into another one (J3)."""
@@ -109,7 +125,6 @@ class Incoming:
 
     def _keep_body(self, round_: Round) -> None:
         if self.place.key:
-            round_.body_key = self.place.key
             round_.body = self.queue.fetcher.aside(self.place)
         elif self._allowance.take(len(self._data)):
             round_.body = FreshBody(self._data)

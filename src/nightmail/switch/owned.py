@@ -223,10 +223,7 @@ class OwnedQueue:
             round_.on_over()
         self._let_go_of_body(round_)
         message = self.journal.state.messages.get(round_.id)
-        if message is None:
-            if round_.body_key:
-                self._compactor.condemn_body(round_.body_key)
-        elif not message.held and message.id not in self.rounds:
+        if message is not None and not message.held and message.id not in self.rounds:
             self._wait(message)
 
     def _let_go_of_body(self, round_: Round) -> None:

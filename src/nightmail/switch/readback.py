@@ -120,7 +120,6 @@ class Readback:
         round_ = Round(queue, message.id, record.envelope, message.arrival, message.attempts + 1)
         round_.message = message
         if record.body.key:
-            round_.body_key = record.body.key
             round_.body = queue.fetcher.body(message, record)
         if message.claimed:
             self._settle_open_claim(round_, message)

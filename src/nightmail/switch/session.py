@@ -159,8 +159,9 @@ class SmtpSession(asyncio.Protocol):
 
     def left_unanswered(self) -> None:
         """The message may yet land: the client is to repeat it, and gets no answer that could be wrong (J3)."""
-        self._reception.counters.unanswered += 1
-        self.abort()
+        if self._transport is not None and not self._transport.is_closing():
+            self._reception.counters.unanswered += 1
+            self.abort()
 
     def _advance(self, core: ServerCore, data: bytes) -> None:
         while True:
