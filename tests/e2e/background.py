@@ -34,4 +34,5 @@ class Background:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.01)  # transports that were closed need a turn of the loop to let go of their sockets
         await self.loop.shutdown_asyncgens()

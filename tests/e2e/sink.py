@@ -78,6 +78,7 @@ class Sink:
         self._extensions = extensions
         self._background = Background()
         self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None] | None] = set()
 
     def __enter__(self) -> Self:
         self.open()
@@ -114,13 +115,17 @@ class Sink:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.sessions += 1
+        self._tasks.add(asyncio.current_task())  # a task that hangs is kept alive by nobody else
         session = _Session(reader, writer, self.sessions)
         try:
             if await self._answer(session, "connect", "220 sink.test ESMTP"):
                 await self._converse(session)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client has left, or the test is over
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client has left
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
+            self._tasks.discard(asyncio.current_task())
             with contextlib.suppress(ConnectionError):
                 writer.close()
 

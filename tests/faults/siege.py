@@ -67,10 +67,19 @@ class Siege:
             strike()
 
     def settle(self, title: str, timeout_s: float = 90.0) -> Ledger:
-        """End the load, wait until the queues are empty, and audit."""
+        """End the load, wait until the queues are empty, and audit.
+
+        A queue that was lost is in nobody's list until it is adopted again: what is missing may still come until the
+        time is over, and only then counts as lost.
+        """
         self.load.finish()
-        until(lambda: self.switch.queued() == 0, "the queues are empty", timeout_s, 0.2)
-        return self.audit(title)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            until(lambda: self.switch.queued() == 0, "the queues are empty", timeout_s, 0.2)
+            ledger = self.audit(title)
+            if not ledger.lost or time.monotonic() > deadline:
+                return ledger
+            time.sleep(0.5)
 
     def audit(self, title: str) -> Ledger:
         """Hold the load's book against what arrived and what is queued."""

@@ -16,6 +16,7 @@ from tests.e2e.waiting import until
 IMPATIENT: dict[str, dict[str, Any]] = {
     "queue": {"retry_first_s": 0.5, "retry_max_s": 1},
     "delivery": {
+        "idle_reuse_s": 0,
         "connect_timeout_s": 1,
         "greeting_timeout_s": 0.5,
         "hello_timeout_s": 0.5,

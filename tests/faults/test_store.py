@@ -83,12 +83,13 @@ def test_who_waits_for_the_put_that_hangs_gets_no_answer_and_who_comes_later_get
     settings = {**QUICK_RETRIES, "store": {"commit_wait_s": 1.0, "answer_timeout_s": 5.0}}
     with Switch(tmp_path, tables(sink.port), settings, disk.path) as switch:
         disk.hang("fsync")
-        first, second = Dialogue(switch.port), Dialogue(switch.port)
-        first.greet().envelope("carol@example.net", "first@sink.test").send(MESSAGE + b".\r\n")
-        disk.wait_until_hanging()
-        assert second.greet().envelope("carol@example.net", "second@sink.test").body().startswith("451 4.3")
-        assert first.is_closed()
+        with Dialogue(switch.port) as first, Dialogue(switch.port) as second:
+            first.greet().envelope("carol@example.net", "first@sink.test").send(MESSAGE + b".\r\n")
+            disk.wait_until_hanging()
+            assert second.greet().envelope("carol@example.net", "second@sink.test").body().startswith("451 4.3")
+            assert first.is_closed()
         disk.release()
+        until(lambda: mail_reply(switch) == "250 2.1.0 Ok", "service again", 10)
         deliver(switch.port, "carol@example.net", "third@sink.test")
         until(lambda: switch.queued() == 0, "an empty queue")
         assert [message.recipients for message in sink.received] == [("third@sink.test",)]
