@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
+import select
 from collections.abc import Iterator
 
 import pytest
@@ -33,9 +35,10 @@ class Log:
 
 
 @pytest.fixture
-def log() -> Iterator[Log]:
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
+    monkeypatch.setattr(logs, "mail_log", logs.MailLog())
     pipe = Log()
     yield pipe
     os.close(pipe.read_fd)
@@ -119,3 +122,29 @@ def test_a_reader_that_is_slow_is_waited_for_only_so_long(log: Log, monkeypatch:
     os.read(log.read_fd, 1 << 20)
     structlog.get_logger().info("again")
     assert log.lines()[-1].endswith("event=again")
+
+
+def test_what_happens_often_is_written_in_bundles_of_whole_lines(log: Log) -> None:
+    async def deliver() -> None:
+        for number in range(40):
+            logs.mail_log.info("delivery", {"id": f"ID{number}", "reply": "250 2.0.0 " + 150 * "x"})
+
+    # A pipe in packet mode: each read returns what one write brought.
+    read_fd, write_fd = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+    logs.configure("logfmt", NoonOf2030(), fd=write_fd, switch=0)
+    asyncio.run(deliver())
+    os.close(write_fd)
+    writes = []
+    while written := os.read(read_fd, select.PIPE_BUF).decode():
+        writes.append(written)
+    os.close(read_fd)
+    lines = "".join(writes).splitlines()
+    assert [line.split(" id=")[1].split()[0] for line in lines] == [f"ID{number}" for number in range(40)]
+    assert lines[0].startswith("time=2030-01-01T12:00:00.250Z level=info event=delivery switch=0 id=ID0 ")
+    assert all(write.endswith("\n") for write in writes)
+
+
+def test_what_happens_often_is_structlogs_as_long_as_nothing_is_configured() -> None:
+    with structlog.testing.capture_logs() as events:
+        logs.mail_log.info("delivery", {"id": "ID1"})
+    assert events == [{"event": "delivery", "id": "ID1", "log_level": "info"}]

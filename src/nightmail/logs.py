@@ -5,6 +5,7 @@ A log that can't be written never stops the mail: what standard error refuses is
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -37,6 +38,7 @@ _json = msgspec.json.Encoder(enc_hook=str)
 def configure(log_format: LogFormat, clock: Clock, *, fd: int = _STANDARD_ERROR, **always: object) -> None:
     """Send every event of structlog and of the standard library's logging to `fd`, with `always` on each line."""
     render = _render_json if log_format == "json" else render_logfmt
+    mail_log.configure(_Stamp(clock, always), render, _Lines(fd))
     structlog.configure(
         processors=[_Stamp(clock, always), _expand_exception, _as_line(render)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -145,6 +147,48 @@ class _Lines:
                 return
 
     debug = info = warning = error = critical = exception = msg = _write
+
+
+class MailLog:
+    """The same lines, for what happens by the thousand in a second: a bundle of them is written by one call.
+
+    Those of one turn of the event loop go together, in writes that a pipe takes whole (PIPE_BUF), so that lines of
+    several processes never mix.
+    """
+
+    def __init__(self) -> None:
+        self._stamp: _Stamp | None = None
+        self._render: Callable[[EventDict], str] = render_logfmt
+        self._lines: _Lines | None = None
+        self._bundle: list[bytes] = []
+        self._bundle_bytes = 0
+
+    def configure(self, stamp: _Stamp, render: Callable[[EventDict], str], lines: _Lines) -> None:
+        """Write to `lines` what `render` makes of events."""
+        self._stamp, self._render, self._lines = stamp, render, lines
+
+    def info(self, event: str, facts: EventDict) -> None:
+        """Write an event down; unconfigured, as structlog does."""
+        if self._stamp is None:
+            structlog.get_logger().info(event, **facts)
+            return
+        facts = {"event": event, **facts}
+        line = f"{self._render(self._stamp(None, 'info', facts))}\n".encode("utf-8", "backslashreplace")
+        if self._bundle_bytes + len(line) > select.PIPE_BUF:
+            self.flush()
+        if not self._bundle:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._bundle.append(line)
+        self._bundle_bytes += len(line)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        bundle, self._bundle, self._bundle_bytes = self._bundle, [], 0
+        if bundle and self._lines is not None:
+            self._lines.info(b"".join(bundle))
+
+
+mail_log = MailLog()
 
 
 class _FromStandardLibrary(logging.Handler):

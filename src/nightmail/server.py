@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -53,6 +54,7 @@ from nightmail.switch.switch import Switch
 from nightmail.world import SystemClock, SystemRandomness
 
 EX_CONFIG = 78
+_GARBAGE_THRESHOLDS = (50_000, 20, 50)
 
 log = structlog.get_logger()
 
@@ -190,8 +192,13 @@ def run_switch(given: argparse.Namespace) -> int:
         log.critical("switch can't start", reason=str(error))
         return EX_CONFIG
     listeners = [socket.socket(fileno=fd) for fd in given.listener_fds]
+    # What is here stays; a queue of a million messages must not be walked for garbage that reference counts free.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(process.run(control, listeners))
+    logs.mail_log.flush()
     return 0
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
-
 from nightmail.errors import SwitchError
 from nightmail.journal.records import BodyPlace
 from nightmail.journal.state import LiveMessage, every
@@ -14,11 +12,10 @@ from nightmail.mail.envelope import Envelope
 from nightmail.store.protocol import Buffer
 from nightmail.switch.attempts import Round
 from nightmail.switch.fresh import FreshAllowance, FreshBody
+from nightmail.switch.maillog import log_acceptance
 
 if TYPE_CHECKING:
     from nightmail.switch.owned import OwnedQueue
-
-log = structlog.get_logger()
 
 
 class Sender(Protocol):
@@ -86,7 +83,7 @@ class Incoming:
         if not self.sender.accepted(self.id):
             self.queue.unreserve(round_)
             return False
-        self._log()
+        log_acceptance(self.id, self.envelope, self.place.size_bytes)
         if message.drop:
             self.queue.postpone(message)
             return True
@@ -99,17 +96,6 @@ class Incoming:
         round_, self._round = self._round, None
         if round_ is not None:
             self.queue.unreserve(round_)
-
-    def _log(self) -> None:
-        envelope = self.envelope
-        log.info(
-            "accepted",
-            id=self.id,
-            **{"from": f"<{envelope.sender}>"},
-            client=envelope.client,
-            size_bytes=self.place.size_bytes,
-            recipients=len(envelope.recipients),
-        )
 
     def readdress(self, queue: OwnedQueue) -> None:
         """The queue it was sealed for is lost and it is not there: it goes into another one (J3)."""

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import structlog
-
 from nightmail.delivery.job import Outcome
+from nightmail.logs import mail_log
+from nightmail.mail.envelope import Envelope
 from nightmail.switch.attempts import Attempt, Round
 from nightmail.switch.parts import Counters
 
-log = structlog.get_logger()
-
 _STATUS = {"delivered": "sent", "failed": "bounced", "deferred": "deferred", "ambiguous": "ambiguous"}
+# Below this a wait is not worth its digits.
+_SHORT_S = 0.0005
+
+
+def log_acceptance(message_id: str, envelope: Envelope, size_bytes: int) -> None:
+    """Say that a message is ours from now on."""
+    mail_log.info(
+        "accepted",
+        {
+            "id": message_id,
+            "from": f"<{envelope.sender}>",
+            "client": envelope.client,
+            "size_bytes": size_bytes,
+            "recipients": len(envelope.recipients),
+        },
+    )
 
 
 def log_outcomes(
@@ -25,30 +39,28 @@ def log_outcomes(
     for outcome in outcomes:
         setattr(counters, outcome.kind, getattr(counters, outcome.kind) + 1)
         recipient = envelope.recipients[outcome.index]
-        log.info(
+        mail_log.info(
             "delivery",
-            id=round_.id,
-            **{"from": f"<{envelope.sender}>"},
-            to=f"<{recipient.address}>",
-            orig_to=f"<{recipient.orig_to}>" if recipient.orig_to else "",
-            relay=outcome.relay or "none",
-            delay_s=round(max(now - round_.arrival, 0.0), 3),
-            delays=_delays(round_, attempt, outcome, now),
-            dsn=outcome.reply.enhanced or _dsn(outcome),
-            status=_STATUS[outcome.kind],
-            reply=str(outcome.reply),
+            {
+                "id": round_.id,
+                "from": f"<{envelope.sender}>",
+                "to": f"<{recipient.address}>",
+                "orig_to": f"<{recipient.orig_to}>" if recipient.orig_to else "",
+                "relay": outcome.relay or "none",
+                "delay_s": max(now - round_.arrival, 0.0),
+                "delays": _delays(round_, attempt, outcome, now),
+                "dsn": outcome.reply.enhanced or _dsn(outcome),
+                "status": _STATUS[outcome.kind],
+                "reply": str(outcome.reply),
+            },
         )
 
 
 def _delays(round_: Round, attempt: Attempt | None, outcome: Outcome, now: float) -> str:
     started = attempt.started if attempt is not None and attempt.started else now
-    parts = (
-        round_.began - round_.arrival,
-        started - round_.began,
-        outcome.connect_s,
-        now - started - outcome.connect_s,
-    )
-    return "/".join(f"{max(part, 0.0):.3f}".rstrip("0").rstrip(".") for part in parts)
+    began, connect_s = round_.began, outcome.connect_s
+    waits = (began - round_.arrival, started - began, connect_s, now - started - connect_s)
+    return "/".join([f"{wait:.3g}" if wait > _SHORT_S else "0" for wait in waits])
 
 
 def _dsn(outcome: Outcome) -> str:

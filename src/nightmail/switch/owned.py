@@ -222,6 +222,8 @@ class OwnedQueue:
         if round_.on_over is not None:
             round_.on_over()
         self._let_go_of_body(round_)
+        # Rounds and attempts name each other: apart, they are freed at once and not by the collector.
+        round_.attempts = []
         message = self.journal.state.messages.get(round_.id)
         if message is not None and not message.held and message.id not in self.rounds:
             self._wait(message)
