@@ -122,10 +122,10 @@ def ended(archive: Archive) -> Iterator[Share]:
 
 
 def contradicted(ledger: Ledger, archive: Archive, queued: set[Share]) -> set[str]:
-    """Messages that their client was told to repeat, or that were voided, and that are delivered all the same."""
+    """Messages that were refused or voided, or whose client was known to be gone, and that live all the same."""
     voided = {record.id for record in archive.records() if isinstance(record, Voided)}
-    alive = {message_id for message_id, _ in [*ledger.delivered, *queued]}
-    return (ledger.refused & (alive | set(ledger.acknowledged))) | (voided & (alive | set(ledger.acknowledged)))
+    alive = {message_id for message_id, _ in [*ledger.delivered, *queued]} | set(ledger.acknowledged)
+    return (ledger.refused | voided | ledger.gone) & alive
 
 
 def doubled(ledger: Ledger, archive: Archive) -> set[Share]:

@@ -80,6 +80,10 @@ class MortalStore:
             await self._store.delete(keys[: len(keys) // 2])
         await _never()
 
+    async def sweep(self, prefix: str, older_than_s: float) -> int:
+        """See `Store.sweep`."""
+        return await self._store.sweep(prefix, older_than_s)
+
     async def free_bytes(self) -> int | None:
         """See `Store.free_bytes`."""
         return await self._store.free_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ import structlog
 from nightmail.errors import Corrupt, StoreUnavailable
 from nightmail.journal.keys import QueueName, body_prefix, slot_key
 from nightmail.journal.ownership import Adopter, Ownership
-from nightmail.journal.reading import Replayed, find_owner, list_queues, read_header, replay
+from nightmail.journal.reading import Replayed, find_owner, list_queues, list_slots, read_header, replay
+from nightmail.journal.records import Adopted
 from nightmail.store.protocol import NotFound, Store
 from nightmail.switch.liveness import Machine
 from nightmail.world import Clock
@@ -39,10 +41,11 @@ class Assignment(NamedTuple):
         )
 
 
-class _Seen(NamedTuple):
-    """A queue that may be alive: its tail, and since when (elapsed seconds) it has been that."""
+class Seen(NamedTuple):
+    """A queue that may be alive: how it was found, whose it is, and since when (elapsed seconds) it stands still."""
 
-    tail: int
+    found: Replayed
+    owner: Adopted | None
     since: float
 
 
@@ -50,7 +53,7 @@ class Generations:
     """Watches the queues of `assignment` that nobody here runs, and adopts them.
 
     `is_ours` tells whether a queue is run here already; `adopted` takes one over that was just adopted.
-    `is_complete` holds once every queue that was there is run here or closed.
+    `is_complete` holds once every queue that was there is run here or closed; `waiting` has those that may be alive.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Generations:
         adopted: Callable[[Ownership], None],
     ) -> None:
         self.is_complete = False
+        self.waiting: dict[str, Seen] = {}
         self._store = store
         self._clock = clock
         self._adopter = adopter
@@ -73,22 +77,24 @@ class Generations:
         self._is_ours = is_ours
         self._adopted = adopted
         self._closed: set[str] = set()
-        self._seen: dict[str, _Seen] = {}
+        self._wanted = asyncio.Event()
         self._alarmed: set[str] = set()
 
     async def run(self) -> None:
         """Look for queues until cancelled."""
         while True:
+            self._wanted.clear()
             try:
                 self.is_complete = await self._look()
             except StoreUnavailable as error:
                 log.warning("queues not listed", reason=str(error))
-            await asyncio.sleep(_LOOK_RARELY_S if self.is_complete else _LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), _LOOK_RARELY_S if self.is_complete else _LOOK_S)
 
-    def forget(self, queue: str) -> None:
-        """A queue run here was closed: what it still has in the store is swept with the next look."""
-        self._closed.discard(queue)
+    def look_again(self) -> None:
+        """A queue that was run here is so no more: look for it at once, to adopt it again or to sweep what it left."""
         self.is_complete = False
+        self._wanted.set()
 
     async def _look(self) -> bool:
         """One look at every queue; whether none is left that may need us."""
@@ -102,20 +108,19 @@ class Generations:
 
     async def _consider(self, queue: str) -> bool:
         """Adopt a queue if that is allowed now; True: it is run here, or closed."""
-        seen = self._seen.get(queue)
-        if seen is not None and self._clock.elapsed() - seen.since < _LOOK_S:
+        if await self._stands_waiting(queue):
             return False
         found = await replay(self._store, queue)
         if found.state.is_closed:
             self._closed.add(queue)
-            self._seen.pop(queue, None)
+            self.waiting.pop(queue, None)
             await self._sweep_closed(queue, found)
             return True
         self._alarm(found.damage)
         if found.tail < 0 or not await self._may_adopt(queue, found):
             return False
         owned = await self._adopter.adopt(queue, found)
-        self._seen.pop(queue, None)
+        self.waiting.pop(queue, None)
         if owned is None:
             return False
         log.info(
@@ -124,29 +129,36 @@ class Generations:
         self._adopted(owned)
         return True
 
+    async def _stands_waiting(self, queue: str) -> bool:
+        """Whether the queue is as it was seen last, and its promise still runs: nothing is to be read again."""
+        seen = self.waiting.get(queue)
+        if seen is None or self._is_dead(seen) or await list_slots(self._store, queue, after=seen.found.tail):
+            return False
+        return self._clock.elapsed() - seen.since <= seen.found.promise_s * (1 + _DRIFT)
+
     async def _may_adopt(self, queue: str, found: Replayed) -> bool:
         """Whether J7 allows it: yielded, its owner proven dead, or stood still for its promise and the drift."""
         if found.state.is_yielded:
             return True
-        owner = await find_owner(self._store, queue, found)
-        if owner is not None and self._machine.is_proven_dead(owner):
-            return True
-        now = self._clock.elapsed()
-        seen = self._seen.get(queue)
-        if seen is None or seen.tail != found.tail:
-            self._seen[queue] = _Seen(found.tail, now)
-            return False
-        return now - seen.since > found.promise_s * (1 + _DRIFT)
+        seen = self.waiting.get(queue)
+        if seen is None or seen.found.tail != found.tail:
+            owner = await find_owner(self._store, queue, found)
+            seen = self.waiting[queue] = Seen(found, owner, self._clock.elapsed())
+        return self._is_dead(seen) or self._clock.elapsed() - seen.since > found.promise_s * (1 + _DRIFT)
+
+    def _is_dead(self, seen: Seen) -> bool:
+        return seen.owner is not None and self._machine.is_proven_dead(seen.owner)
 
     async def _sweep_closed(self, queue: str, found: Replayed) -> None:
         """Delete what a closed queue still has beside what is kept for good (J5)."""
         doomed = []
         for slot in [*found.stale, *found.state.slots]:
             try:
-                header = await read_header(self._store, queue, slot)
+                segment = await read_segment(self._store, queue, slot)
             except (Corrupt, NotFound):
+                # What can't be read is kept for a person to look at (J14).
                 continue
-            if not header.is_kept:
+            if not segment.header.is_kept:
                 doomed.append(slot_key(queue, slot))
         async for page in self._store.list_after(body_prefix(queue), ""):
             doomed += page

@@ -1,0 +1,90 @@
+"""J5: `adopted` and `closed` stay for good: a deposed owner's put finds its slot taken however late it comes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sim.checkers import NOTHING
+from sim.loop import run
+from sim.store import SimulatedStore
+from tests.ablations.scenes import QUEUE, Scene, calm
+
+from nightmail.journal.compaction import Compactor
+from nightmail.journal.fetching import Fetcher
+from nightmail.journal.reading import replay
+from nightmail.journal.records import Closed
+from nightmail.journal.segment import Header
+from nightmail.journal.state import QueueState
+
+
+async def a_put_comes_minutes_late() -> Scene:
+    """An owner's put hangs; it is deposed, the log goes on and is cut; minutes later the put arrives."""
+    scene = Scene()
+    owner, other = scene.writer(), scene.writer()
+    await owner.open()
+    held = owner.store.hold_next("put_new")
+    owner.letter("M1")
+    await held.reached()
+    journal = await other.adopt()
+    if journal is None:
+        raise RuntimeError("the adoption failed")
+    compactor = Compactor(other.store, other.clock, journal, Fetcher(other.store, QUEUE, journal.state), [])
+    working = asyncio.ensure_future(compactor.run())
+    await asyncio.sleep(300)
+    held.answer()
+    await calm()
+    working.cancel()
+    return scene
+
+
+def test_minutes_late_is_too_late() -> None:
+    async def story() -> None:
+        scene = await a_put_comes_minutes_late()
+        assert await scene.findings() == NOTHING
+        assert scene.owners == 1
+
+    run(story())
+
+
+def test_where_adopted_is_deleted_like_the_rest_the_late_put_lands_and_its_message_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Header, "is_kept", property(lambda self: False))
+
+    async def story() -> None:
+        scene = await a_put_comes_minutes_late()
+        assert (await scene.findings()).lost == {("M1", 0)}
+        assert scene.owners == 2
+
+    run(story())
+
+
+async def a_closed_queue_is_found() -> Scene:
+    """A queue was closed; somebody who finds what is left of it wants to adopt it."""
+    scene = Scene()
+    owner, other = scene.writer(), scene.writer()
+    journal = await owner.open()
+    await journal.stop(Closed())
+    journal.is_fenced = True
+    store = SimulatedStore(scene.archive)
+    found = await replay(store, QUEUE)
+    if not found.state.is_closed or await other.adopter.adopt(QUEUE, found) is not None:
+        await other.adopt()
+    return scene
+
+
+def test_nobody_adopts_past_a_close() -> None:
+    async def story() -> None:
+        assert (await a_closed_queue_is_found()).owners == 0
+
+    run(story())
+
+
+def test_a_close_that_is_not_heeded_is_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(QueueState._CHANGES, Closed, lambda state, record: None)
+
+    async def story() -> None:
+        assert (await a_closed_queue_is_found()).owners == 1
+
+    run(story())

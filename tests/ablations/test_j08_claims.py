@@ -1,0 +1,91 @@
+"""J8: nothing is sent without a durable claim, so that every second delivery is known for what it may be."""
+
+from __future__ import annotations
+
+import pytest
+from sim.checkers import NOTHING, Findings, Ledger
+from sim.life import Life
+from sim.loop import run, until
+from sim.store import SimulatedStore
+from tests.ablations.scenes import Scene, calm
+
+from nightmail.journal.records import AMBIGUOUS, Claimed, Record, Settled
+from nightmail.journal.writer import Done, Journal
+from nightmail.queue.settings import QueueSettings
+from nightmail.switch.attempts import Round
+from nightmail.switch.owned import OwnedQueue
+
+
+async def die_between_dot_and_settlement() -> tuple[Findings, Ledger, int]:
+    """The destination has taken a message when the switch dies; the next one finds it in the log."""
+    scene = Scene()
+    life = await scene.life(1)
+    life.sink.holds = True
+    life.submit("M1")
+    await until(lambda: bool(life.sink.held))
+    life.sink.send_dot(life.sink.held[0])
+    await life.crash()
+    await scene.finish()
+    doubts = sum(
+        result.outcome == AMBIGUOUS
+        for record in scene.archive.records()
+        if isinstance(record, Settled)
+        for result in record.results
+    )
+    return await scene.findings(), scene.ledger, doubts
+
+
+def test_a_second_delivery_is_recorded_as_ambiguous_before_it_is_made() -> None:
+    findings, ledger, doubts = run(die_between_dot_and_settlement())
+    assert findings == NOTHING
+    assert ledger.delivered["M1", 0] == 2
+    assert doubts == 1
+
+
+def test_without_the_claim_at_acceptance_the_second_delivery_is_not_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve = OwnedQueue.reserve
+
+    def reserve_and_say_nothing(self: OwnedQueue, round_: Round) -> tuple[int, ...]:
+        reserve(self, round_)
+        return ()
+
+    monkeypatch.setattr(OwnedQueue, "reserve", reserve_and_say_nothing)
+    assert run(die_between_dot_and_settlement())[0].doubled == {("M1", 0)}
+
+
+async def die_in_a_later_attempt() -> Findings:
+    """The same with a message that waited for a slot, and was claimed when it got one."""
+    scene = Scene()
+    store = SimulatedStore(scene.archive)
+    life = await Life(store, scene.ledger, queue_settings=QueueSettings(destination_connections=1)).start()
+    life.sink.holds = True
+    life.submit("M1")
+    await until(lambda: len(life.sink.held) == 1)
+    life.submit("M2")
+    await calm()
+    life.sink.transmit(life.sink.held[0])
+    await until(lambda: len(life.sink.held) == 2)
+    life.sink.send_dot(life.sink.held[1])
+    await until(lambda: "M1" not in life.switch.queues[0].journal.state.messages)
+    await life.crash()
+    await scene.finish()
+    return await scene.findings()
+
+
+def test_an_attempt_that_waited_for_its_slot_is_claimed_too() -> None:
+    assert run(die_in_a_later_attempt()) == NOTHING
+
+
+def test_without_the_claim_before_a_later_attempt_the_second_delivery_is_not_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    append = Journal.append
+
+    def go_ahead(self: Journal, record: Record, done: Done | None = None, **named: object) -> None:
+        if isinstance(record, Claimed) and done is not None:
+            done()
+        else:
+            append(self, record, done, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Journal, "append", go_ahead)
+    assert run(die_in_a_later_attempt()).doubled == {("M2", 0)}

@@ -1,0 +1,82 @@
+"""J13: what belongs together is in one segment: a failure and its report, a delay report and its mark."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sim.checkers import NOTHING, Findings
+from sim.crashing import CrashPoint, Mortality
+from sim.loop import run
+from tests.ablations.scenes import Scene
+
+from nightmail.journal.arrival import Arrival
+from nightmail.journal.records import Accepted, Record, Settled
+from nightmail.journal.writer import Done, Journal
+from nightmail.queue.settings import QueueSettings
+
+
+async def a_message_fails(point: CrashPoint | None) -> tuple[Findings, int]:
+    """A destination refuses a message for good, and the switch may die at any step of that."""
+    scene = Scene()
+    mortality = Mortality(point)
+    life = await scene.life(1, mortality=mortality)
+    if not mortality.crashed.is_set():
+        life.sink.answers["r0@example.net"] = "failed"
+        life.submit("M1")
+        await asyncio.sleep(0.5)
+    await life.crash()
+    return await scene.findings(), mortality.steps
+
+
+def found_anywhere() -> set[str]:
+    """What is untold after a crash at any step."""
+    steps = run(a_message_fails(None))[1]
+    points = [CrashPoint(step, after) for step in range(1, steps + 1) for after in (False, True)]
+    return {message_id for point in points for message_id in run(a_message_fails(point))[0].untold}
+
+
+def test_a_failure_is_never_written_down_without_its_report() -> None:
+    assert run(a_message_fails(None))[0] == NOTHING
+    assert found_anywhere() == set()
+
+
+def apart(self: Journal, record: Record, done: Done | None = None, *, report: Arrival | None, urgent: bool) -> None:
+    """Settle first, and accept the report after that."""
+    PLAIN(self, record, done, urgent=True)
+    if report is not None:
+        asyncio.get_running_loop().call_later(0.01, self.accept, report)
+
+
+PLAIN = Journal.append
+
+
+def test_a_report_in_another_segment_is_missing_after_a_crash_between_the_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Journal, "append",
+        lambda self, record, done=None, *, report=None, urgent=False: apart(
+            self, record, done, report=report, urgent=urgent
+        ),
+    )  # fmt: skip
+    assert found_anywhere() == {"M1"}
+
+
+async def a_message_waits_long(point: CrashPoint | None) -> tuple[list[list[Record]], int]:
+    """A message is deferred until its delay is reported, and the switch may die at any step."""
+    scene = Scene()
+    mortality = Mortality(point)
+    life = await scene.life(1, mortality=mortality, queue_settings=QueueSettings(delay_report_s=100.0))
+    if not mortality.crashed.is_set():
+        life.sink.answers["r0@example.net"] = "deferred"
+        life.submit("M1")
+        await asyncio.sleep(400)
+    await life.crash()
+    return list(scene.archive.segments()), mortality.steps
+
+
+def test_a_delay_report_and_its_mark_are_in_one_segment() -> None:
+    segments, _ = run(a_message_waits_long(None))
+    marked = [records for records in segments if any(isinstance(r, Settled) and r.delay_reported for r in records)]
+    told = [records for records in segments if any(isinstance(r, Accepted) and not r.envelope.sender for r in records)]
+    assert marked == told
+    assert len(marked) == 1
