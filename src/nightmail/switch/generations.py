@@ -12,7 +12,7 @@ import structlog
 from nightmail.errors import Corrupt, StoreUnavailable
 from nightmail.journal.keys import QueueName, body_prefix, slot_key
 from nightmail.journal.ownership import Adopter, Ownership
-from nightmail.journal.reading import Replayed, find_owner, list_queues, list_slots, read_header, replay
+from nightmail.journal.reading import Replayed, find_owner, list_queues, list_slots, read_segment, replay
 from nightmail.journal.records import Adopted
 from nightmail.store.protocol import NotFound, Store
 from nightmail.switch.liveness import Machine
