@@ -14,19 +14,20 @@ from bench.tools import Load, send, sink
 
 _LARGE = Load(100_000_000, reuse=False)
 _SMALL = Load(4096, reuse=True)
+_WARM_UP = 100
 
 
 def run(place: Path, options: argparse.Namespace, console: Console) -> tuple[list[Figures], list[Goal]]:
     """Send one large message after a little ordinary mail, and watch the memory."""
     del options
     with sink(place) as target, Server(place, target.port).serving() as contender:
-        send(contender.port, _SMALL, 2000, 60)
-        target.wait_for(2000, 60)
+        send(contender.port, _SMALL, _WARM_UP, 60)
+        target.wait_for(_WARM_UP, 60)
         before = of_tree(contender.pid)
         console.print("one message of 100 MB", style="dim")
         with Peak(contender.pid, every_s=0.02) as peak:
             accepted_s = send(contender.port, _LARGE, 1, 120)
-            target.wait_for(2001, 120)
+            target.wait_for(_WARM_UP + 1, 120)
     grown = peak.memory.rss_bytes - before.rss_bytes
     rows = [
         ["RSS before", f"{before.rss_bytes / 1e6:.1f} MB"],
