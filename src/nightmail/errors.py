@@ -53,7 +53,14 @@ class PermanentFailure(DeliveryFailed):
 
 
 class Fenced(SwitchError):
-    """Another process owns the queue: stop at once and touch it no more (J9)."""
+    """Another process owns the queue: stop at once and touch it no more (J9).
+
+    `in_doubt`: what was being written may have been in the log, read by the new owner, and cut off again.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
 
 
 class Corrupt(SwitchError):

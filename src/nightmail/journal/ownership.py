@@ -91,7 +91,7 @@ async def _recognise(store: Store, key: str, data: Sequence[Buffer]) -> None:
     try:
         theirs = await store.get_range(key, 0, len(ours) + 1)
     except NotFound as error:
-        raise Fenced(f"{key} was taken and is gone: the queue was adopted and went on") from error
+        raise Fenced(f"{key} was taken and is gone: the queue was adopted and went on", in_doubt=True) from error
     except StoreUnavailable as error:
         raise PutUnknown(f"{key} is taken and can't be read: {error}") from error
     if theirs != ours:

@@ -396,7 +396,7 @@ class Journal:
         orphans: list[Arrival] = []
         if batch is not None:
             batch.unclaim()
-            if isinstance(error, Fenced):
+            if isinstance(error, Fenced) and not error.in_doubt:
                 orphans += batch.arrivals
             else:
                 for arrival in batch.unanswered:

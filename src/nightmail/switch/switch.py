@@ -163,7 +163,7 @@ class Switch:
             switch=self._assignment.switch,
             state=state,
             pid=os.getpid(),
-            queues=tuple(self._queue_status(queue) for queue in self.queues),
+            queues=(*map(self._queue_status, self.queues), *self._queues_waited_for()),
             sessions=self.admission.sessions,
             store=fault or (str(self.admission.fault) if self.admission.fault is not None else "ok"),
             counters=self.parts.counters.as_dict(),
@@ -195,6 +195,20 @@ class Switch:
             active=len(queue.rounds),
             held=sum(message.held for message in messages.values()),
         )
+
+    def _queues_waited_for(self) -> list[QueueStatus]:
+        """Queues of ours that nobody runs yet, because their last owner may be alive: they have no owner to show."""
+        return [
+            QueueStatus(
+                id=name,
+                owner="",
+                epoch=seen.found.epoch,
+                slot=seen.found.tail,
+                messages=len(seen.found.state.messages),
+                waiting=len(seen.found.state.messages),
+            )
+            for name, seen in self.generations.waiting.items()
+        ]
 
     async def _open_newest(self) -> None:
         """Open the next generation, however long the store takes; answer from there what waited (J3)."""
@@ -244,6 +258,7 @@ class Switch:
         log.error("queue lost", queue=queue.name, reason=why, remedy="another process owns it now and delivers it")
         self._queues.pop(queue.name, None)
         self.spawn(queue.stop())
+        self.generations.look_again()
         if queue is not self._newest:
             return
         self._newest = None
@@ -272,7 +287,7 @@ class Switch:
         self._queues.pop(queue.name, None)
         if not queue.journal.is_fenced:
             log.info("queue closed", queue=queue.name)
-            self.generations.forget(queue.name)
+            self.generations.look_again()
 
 
 async def _no_drops(name: str) -> None:
