@@ -1,4 +1,4 @@
-"""`python -m bench`: the table beside Postfix. `python -m bench deferred|large|lone`: what else was promised."""
+"""`python -m bench` measures everything; `python -m bench deferred large`, say, only that."""
 
 from __future__ import annotations
 
@@ -50,22 +50,31 @@ def _measure(place: Path, options: argparse.Namespace, console: Console) -> None
         console.print(f"{label:12} {text}", highlight=False)
     if machine.file_system(place) == "tmpfs":
         console.print("[yellow]This is a file system in memory: a sync costs nothing here; see --directory.[/]")
-    tables, goals = _MEASUREMENTS[options.what](place, options, console)
-    report.show(console, tables, goals)
+    tables: list[Figures] = []
+    goals: list[Goal] = []
+    for what in options.what or _MEASUREMENTS:
+        (place / what).mkdir(mode=0o755)
+        found, reached = _MEASUREMENTS[what](place / what, options, console)
+        report.show(console, found, reached)
+        tables += found
+        goals += reached
     if options.markdown:
         options.markdown.write_text(report.markdown(about, tables, goals))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=_MEASUREMENTS, default="beside-postfix")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(_MEASUREMENTS)}; default: all of them")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs; medians are told")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a single run lasts, about")
     parser.add_argument("--workers", type=int, default=0, help="also measure nightmail with this many switches")
     parser.add_argument("--messages", type=int, default=100_000, help="how many are deferred")
     parser.add_argument("--directory", type=Path, default=_ON_DISK, help="where queues and logs are kept")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if unknown := set(options.what) - set(_MEASUREMENTS):
+        parser.error(f"{', '.join(sorted(unknown))}: there is {', '.join(_MEASUREMENTS)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -68,6 +69,7 @@ def measure_in_turn(
             place.mkdir(mode=0o755)
             with sink(place) as target, opening(place, target.port) as contender:
                 _measure(result, contender, target, seconds)
+            shutil.rmtree(place)
 
 
 def _measure(result: Result, contender: Contender, target: Sink, seconds: float) -> None:
