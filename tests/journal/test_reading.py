@@ -87,6 +87,35 @@ async def test_a_slot_that_stays_missing_is_damage_too() -> None:
 
 
 @in_virtual_time
+async def test_a_gap_however_wide_is_one_damage_and_costs_nothing() -> None:
+    store = log_of_five()
+    lay(store, 10**18, accepted("M9"), floor=1)
+    found = await replay(store, QUEUE)
+    assert [fault.key for fault in found.damage] == [slot_key(QUEUE, 5)]
+    assert found.epoch == 1 + 10**18 - 5, "each of the slots may have been an adoption"
+    assert found.state.messages["M1"].claimed == (0, 1)
+
+
+@in_virtual_time
+async def test_a_tail_that_vanishes_is_damage() -> None:
+    store = log_of_five()
+    del store.objects.contents[slot_key(QUEUE, 2)]
+    first, second = store.hold_next("list_after"), store.hold_next("list_after")
+    reading = asyncio.ensure_future(replay(store, QUEUE))
+    await first.reached()
+    first.answer()
+    await second.reached()
+    second.answer()
+    listing = store.hold_next("list_after")
+    await listing.reached()
+    del store.objects.contents[slot_key(QUEUE, 4)]
+    listing.answer()
+    found = await reading
+    assert found.tail == 4
+    assert [fault.key for fault in found.damage] == [slot_key(QUEUE, 2), slot_key(QUEUE, 4)]
+
+
+@in_virtual_time
 async def test_a_slot_that_only_seemed_to_be_missing_is_listed_again() -> None:
     store = log_of_five()
     missing = store.objects.contents.pop(slot_key(QUEUE, 3))

@@ -93,21 +93,33 @@ async def replay(store: Store, queue: str) -> Replayed:
     last = await _last_readable(store, queue, slots)
     floor, epoch, promise_s = (last.floor, last.epoch, last.promise_ms / 1000) if last else (slots[0], 0, _LONGEST_S)
     slots = await _without_holes(store, queue, slots, floor, tail)
-    present = set(slots)
-    wanted = [slot for slot in range(floor, tail + 1) if slot in present]
-    missing = [slot for slot in range(floor, tail + 1) if slot not in present]
-    async for slot, found in _read_in_order(store, queue, wanted):
-        while missing and missing[0] < slot:
-            damage.append(Corrupt(slot_key(queue, missing.pop(0)), 0, "is missing above the floor"))
-            state.doubt_everything()
+    expected, unread = floor, 0
+    async for slot, found in _read_in_order(store, queue, [slot for slot in slots if floor <= slot <= tail]):
+        if slot > expected:
+            unread += _doubt(state, damage, _missing(queue, expected, slot), slot - expected)
+        expected = slot + 1
         if isinstance(found, Corrupt):
-            damage.append(found)
-            state.doubt_everything()
+            unread += _doubt(state, damage, found)
         else:
             epoch = max(epoch, found.header.epoch)
             state.apply(found.header, found.records)
+    if expected <= tail:
+        unread += _doubt(state, damage, _missing(queue, expected, tail + 1), tail + 1 - expected)
     stale = [slot for slot in slots if slot < floor]
-    return Replayed(tail, floor, epoch + len(damage), promise_s, state, stale, damage)
+    # Each slot that wasn't read may have been an adoption.
+    return Replayed(tail, floor, epoch + unread, promise_s, state, stale, damage)
+
+
+def _doubt(state: QueueState, damage: list[Corrupt], fault: Corrupt, slots: int = 1) -> int:
+    """Take note of `slots` that can't be read; what was open before them is in doubt (J14)."""
+    damage.append(fault)
+    state.doubt_everything()
+    return slots
+
+
+def _missing(queue: str, first: int, end: int) -> Corrupt:
+    what = "is missing above the floor" if end - first == 1 else f"begins a gap of {end - first} slots above the floor"
+    return Corrupt(slot_key(queue, first), 0, what)
 
 
 async def find_owner(store: Store, queue: str, found: Replayed) -> Adopted | None:
