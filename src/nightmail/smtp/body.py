@@ -17,6 +17,7 @@ from nightmail.smtp import replies
 from nightmail.smtp.settings import SmtpSettings
 
 _END = b"\r\n.\r\n"
+_LINE_WITH_DOT = re.compile(rb"\n\.")
 _UNDECIDED = re.compile(rb"(?:\r?\n(?:\.\r?)?|\r)\Z")
 _RECEIVED = re.compile(rb"\r\nreceived[: \t]")
 _RECEIVED_LENGTH = 11
@@ -49,8 +50,8 @@ class BodyReader:
 
     def _lines(self, raw: bytes) -> bytes:
         """`raw` with CRLF at the end of every line. It never begins or ends within a CRLF."""
-        ends = raw.count(b"\r\n")
-        if raw.count(b"\n") == ends == raw.count(b"\r"):
+        # Several times as fast as counting: whatever is bare does not survive the way there and back.
+        if raw.replace(b"\n", b"").replace(b"\r", b"\r\n") == raw:
             return raw
         self._bare_newline_seen = not self._bare_newlines_allowed
         # What Postfix does for old clients: a bare LF ends a line, a bare CR is nothing but a blank.
@@ -86,7 +87,8 @@ class DotReader(BodyReader):
     def feed(self, data: bytes) -> bytes:
         """What is certain of the message after `data`; at its end `rest` is what follows it."""
         data = self._held + data
-        end = data.find(_END)
+        dotted = _LINE_WITH_DOT.search(data)
+        end = data.find(_END, max(dotted.start() - 1, 0)) if dotted else -1
         if end >= 0:
             self.rest = data[end + 5 :]
             data = data[: end + 2]
@@ -98,7 +100,7 @@ class DotReader(BodyReader):
         if not data:
             return b""
         lines = self._lines(data)
-        if b"\r\n." in lines:
+        if dotted:
             lines = lines.replace(b"\r\n.", b"\r\n")
         if self._skip:
             lines = lines[self._skip :]

@@ -5,9 +5,12 @@ The message is given in its CRLF form, in pieces cut anywhere; one that lacks it
 
 from __future__ import annotations
 
+import re
+
 Buffer = bytes | bytearray | memoryview
 
-_DOT = 46
+# Scanned for faster than bytes.find does, and in a memoryview, too.
+_STARTS_WITH_DOT = re.compile(rb"\r\n\.")
 
 
 class DotFraming:
@@ -18,15 +21,15 @@ class DotFraming:
 
     def frame(self, piece: Buffer) -> list[Buffer]:
         """What to send for the next piece of the message."""
-        data = piece if type(piece) is bytes else bytes(piece)
-        if not data:
+        if not piece:
             return []
-        tail, self._tail = self._tail, (self._tail + data[-2:])[-2:]
-        if b"\r\n." in data:
-            piece = data.replace(b"\r\n.", b"\r\n..")
-        if tail == b"\r\n" and data[0] == _DOT:
+        tail, self._tail = self._tail, (self._tail + bytes(piece[-2:]))[-2:]
+        first = bytes(piece[:2])
+        if _STARTS_WITH_DOT.search(piece):
+            piece = bytes(piece).replace(b"\r\n.", b"\r\n..")
+        if tail == b"\r\n" and first.startswith(b"."):
             return [b".", piece]
-        if tail.endswith(b"\r") and data.startswith(b"\n."):
+        if tail.endswith(b"\r") and first == b"\n.":
             return [b"\n.", piece[1:]]
         return [piece]
 
