@@ -32,8 +32,8 @@ def describe(directory: Path) -> list[tuple[str, str]]:
 
 def file_system(directory: Path) -> str:
     """The type of the file system that holds `directory`."""
-    command = ["stat", "--file-system", "--format=%T", str(directory)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    command = ["df", "--output=fstype", str(directory)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
 def _processor() -> str:
