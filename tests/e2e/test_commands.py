@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,10 +163,9 @@ def test_a_server_that_does_not_run_is_told_from_one_that_does(switch: Switch) -
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(
-    switch: Switch, settings: dict[str, dict[str, object]], parts: tuple[str, ...]
+    tmp_path: Path, settings: dict[str, dict[str, object]], parts: tuple[str, ...]
 ) -> None:
-    switch.stop()
-    switch.configure(settings)
+    switch = Switch(tmp_path, settings=settings)
     for command in ("serve", "check"):
         done = switch.nightmail(command)
         said = (done.stderr or done.stdout).strip()
