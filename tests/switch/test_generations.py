@@ -1,0 +1,124 @@
+"""A server's older queues are found, adopted no sooner than is safe, drained and closed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sim.checkers import NOTHING
+from sim.loop import in_virtual_time, until
+from sim.store import SimulatedStore
+from tests.journal.rig import adopted, lay, slots_of
+from tests.switch.scene import Stage, soon
+
+from nightmail.journal.keys import QueueName
+from nightmail.journal.reading import replay
+from nightmail.journal.records import Adopted, Closed, Tick
+from nightmail.switch.generations import Assignment
+
+
+@in_virtual_time
+async def test_a_yielded_queue_is_adopted_at_once_drained_and_closed() -> None:
+    stage = Stage()
+    first = await stage.life()
+    first.sink.answers["r0@example.net"] = "deferred"
+    first.submit("M1")
+    await asyncio.sleep(1)
+    await first.stop()
+    second = await stage.life()
+    began = second.clock.elapsed()
+    await until(lambda: any(queue.name == "mx1.0.1" for queue in second.switch.queues))
+    assert second.clock.elapsed() - began < 0.1
+    await soon(lambda: second.switch.generations.is_complete and len(second.switch.queues) == 1)
+    assert stage.ledger.delivered["M1", 0] == 1
+    assert (await replay(stage.store, "mx1.0.1")).state.is_closed
+    assert await stage.findings() == NOTHING
+    await second.stop()
+
+
+@in_virtual_time
+async def test_an_owner_that_may_live_is_given_the_whole_of_its_promise() -> None:
+    stage = Stage()
+    first = await stage.life()
+    first.submit("M1")
+    await asyncio.sleep(0.2)
+    await asyncio.sleep(20)
+    await first.crash()
+    promise_s = (await replay(stage.store, "mx1.0.1")).promise_s
+    second = await stage.life()
+    began = second.clock.elapsed()
+    await until(lambda: len(second.switch.queues) == 2, step_s=0.01)
+    assert promise_s == 10.0
+    assert promise_s < second.clock.elapsed() - began < promise_s * 1.2
+    await second.crash()
+
+
+@in_virtual_time
+async def test_a_queue_that_moves_is_left_alone() -> None:
+    stage = Stage()
+    first, second = await stage.life(), await stage.life(store=SimulatedStore(stage.archive))
+    await asyncio.sleep(500)
+    assert [queue.name for queue in first.switch.queues] == ["mx1.0.1"]
+    assert [queue.name for queue in second.switch.queues] == ["mx1.0.2"]
+    await first.crash()
+    await soon(lambda: second.switch.generations.is_complete)
+    await second.crash()
+
+
+@in_virtual_time
+async def test_another_servers_queues_are_not_touched() -> None:
+    stage = Stage()
+    first = await stage.life()
+    first.sink.answers["r0@example.net"] = "deferred"
+    first.submit("M1")
+    await asyncio.sleep(1)
+    await first.crash()
+    other = await stage.life(server="mx2")
+    await asyncio.sleep(500)
+    assert [queue.name for queue in other.switch.queues] == ["mx2.0.1"]
+    await other.crash()
+
+
+@in_virtual_time
+async def test_of_a_closed_queue_only_what_is_kept_for_good_stays() -> None:
+    stage = Stage()
+    lay(stage.store, 0, adopted())
+    for slot in range(1, 6):
+        lay(stage.store, slot, Tick(), floor=slot)
+    lay(stage.store, 6, Adopted(2, "mx1", "x", "", "", ""), epoch=2, floor=6)
+    lay(stage.store, 7, Closed(), epoch=2, floor=7)
+    stage.archive.contents["queues/mx1.0.1/body/LEFT"] = b"left over"
+    life = await stage.life()
+    await soon(lambda: life.switch.generations.is_complete)
+    assert slots_of(stage.store) == [0, 6, 7]
+    assert "queues/mx1.0.1/body/LEFT" not in stage.archive.contents
+    assert [queue.name for queue in life.switch.queues] == ["mx1.0.2"]
+    await life.stop()
+
+
+@in_virtual_time
+async def test_a_switch_whose_queue_was_lost_takes_mail_in_the_next_generation_and_gets_the_old_one_back() -> None:
+    stage = Stage()
+    life = await stage.life()
+    client = life.submit("M1")
+    await until(lambda: life.is_idle and client.answer == "250")
+    queue = life.switch.queues[0]
+    lay(stage.store, queue.journal.next_slot, Adopted(2, "mx9", "x", "", "", ""), epoch=2)
+    orphan = life.submit("M2")
+    await until(lambda: orphan.answer == "250")
+    assert any(queue.name == "mx1.0.2" for queue in life.switch.queues)
+    await soon(lambda: life.switch.generations.is_complete and life.is_idle)
+    assert stage.ledger.delivered == {("M1", 0): 1, ("M2", 0): 1}
+    assert await stage.findings() == NOTHING
+    await life.stop()
+
+
+@pytest.mark.parametrize(
+    ("switch", "covered"),
+    [(0, {"mx1.0.1", "mx1.0.9", "mx1.2.1", "mx1.4.1"}), (1, {"mx1.1.1", "mx1.3.1"})],
+)
+def test_queues_of_switches_that_are_no_more_are_shared_out(switch: int, covered: set[str]) -> None:
+    names = ["mx1.0.1", "mx1.0.9", "mx1.1.1", "mx1.2.1", "mx1.3.1", "mx1.4.1", "mx2.0.1", "mx10.0.1"]
+    assignment = Assignment("mx1", switch, 2)
+    parsed = [(text, QueueName.parse(text)) for text in names]
+    assert {text for text, name in parsed if name is not None and assignment.covers(name)} == covered
