@@ -122,10 +122,18 @@ def ended(archive: Archive) -> Iterator[Share]:
 
 
 def contradicted(ledger: Ledger, archive: Archive, queued: set[Share]) -> set[str]:
-    """Messages that were refused or voided, or whose client was known to be gone, and that live all the same."""
+    """Messages that were refused or voided and that live all the same."""
     voided = {record.id for record in archive.records() if isinstance(record, Voided)}
     alive = {message_id for message_id, _ in [*ledger.delivered, *queued]} | set(ledger.acknowledged)
-    return (ledger.refused | voided | ledger.gone) & alive
+    return (ledger.refused | voided) & alive
+
+
+def unwanted(ledger: Ledger) -> set[str]:
+    """Messages that were delivered though their client was seen to be gone, and so will repeat them (J1).
+
+    After a crash between the put and the voiding that can't be helped: no part of `audit`.
+    """
+    return ledger.gone & {message_id for message_id, _ in ledger.delivered}
 
 
 def doubled(ledger: Ledger, archive: Archive) -> set[Share]:

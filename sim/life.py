@@ -222,8 +222,10 @@ class Life:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self.switch.run()), loop.create_task(self._die())]
         ready = loop.create_task(self.switch.is_ready.wait())
-        await asyncio.wait([ready, self._tasks[1]], return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
+        try:
+            await asyncio.wait([ready, self._tasks[1]], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
         return self
 
     def submit(
