@@ -2,7 +2,7 @@
 
 One segment is in flight, never two. What arrives meanwhile waits and goes into the next one, so the store's latency
 sets how many messages share a put and a lone message costs exactly one. Results of deliveries are in no hurry: they
-ride with the next segment and are written by themselves only after 5 ms of nothing else.
+ride with the next segment and are written by themselves only after 5 ms of nothing else; claims after 1 ms.
 
     collect what waits -> seal -> put until the outcome is known -> apply to the state -> answer the waiters
 
@@ -37,6 +37,7 @@ from nightmail.store.settings import StoreSettings
 from nightmail.world import Clock, Randomness
 
 _SETTLE_LINGER_S = 0.005
+_CLAIM_LINGER_S = 0.001
 _WAITERS_LOOK_S = 0.5
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
@@ -185,8 +186,8 @@ class Journal:
         self._entries.append(Entry(record, done, report))
         if urgent:
             self._hurry()
-        elif self._linger is None:
-            self._linger = asyncio.get_running_loop().call_later(_SETTLE_LINGER_S, self._lingered)
+        else:
+            self._linger_for(_CLAIM_LINGER_S if type(record) is Claimed else _SETTLE_LINGER_S)
 
     def move(self, move: Move) -> None:
         """Carry a message forward with the next segment."""
@@ -240,8 +241,21 @@ class Journal:
         if self._waker is not None and not self._waker.done():
             self._waker.set_result(None)
 
+    def _linger_for(self, delay_s: float) -> None:
+        """Write what waits when so much time has passed, if nothing that hurries takes it along before."""
+        loop = asyncio.get_running_loop()
+        if self._linger is not None:
+            if self._linger.when() <= loop.time() + delay_s:
+                return
+            self._linger.cancel()
+        self._linger = loop.call_later(delay_s, self._lingered)
+
     def _lingered(self) -> None:
         self._linger = None
+        if self._in_flight is not None:
+            # The answers of this put bring the next messages: what waits is to go with them.
+            self._linger_for(_CLAIM_LINGER_S)
+            return
         if self._entries:
             self._hurry()
 

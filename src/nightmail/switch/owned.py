@@ -261,7 +261,7 @@ class OwnedQueue:
             self.settled(round_)
             return
         record = Claimed(round_.id, attempt.recipients)
-        self.journal.append(record, lambda: self._deliver(attempt), urgent=True)
+        self.journal.append(record, lambda: self._deliver(attempt))
 
     def _deliver(self, attempt: Attempt) -> None:
         if self.is_stopping:
