@@ -106,6 +106,7 @@ def build_switch(config: Config, number: int) -> SwitchProcess:
     switches = server.workers or len(os.sched_getaffinity(0))
     incarnation = randomness.token(8).hex()
     life = LifeLock(os.path.join(server.run_directory, "alive", incarnation))
+    life.remove_old(clock.wall())
     machine = Machine.this()
     store = open_store(config.store.url, randomness)
     identity = Identity(server.name, incarnation, machine.machine, machine.boot, life.path)

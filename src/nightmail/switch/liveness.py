@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from typing import NamedTuple
 
 from nightmail.journal.records import Adopted
+
+_REMEMBERED_S = 7 * 86400.0
 
 
 class Machine(NamedTuple):
@@ -36,6 +39,18 @@ class LifeLock:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def remove_old(self, now: float) -> None:
+        """Delete the files of lives that ended long ago; `now` is wall-clock seconds.
+
+        A queue whose file is gone is adopted once its promise is over: what is lost is a few seconds.
+        """
+        directory = os.path.dirname(self.path)
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
+            with contextlib.suppress(OSError):
+                if path != self.path and os.stat(path).st_mtime < now - _REMEMBERED_S and _is_free(path):
+                    os.unlink(path)
 
 
 def _is_free(path: str) -> bool:
