@@ -206,6 +206,12 @@ class Switch:
         """How many messages its queues hold."""
         return sum(queue["messages"] for queue in self.facts("status")["queues"])
 
+    def is_drained(self) -> bool:
+        """Whether every switch serves and no queue holds a message."""
+        status = self.facts("status")
+        serving = all(switch["state"] == "serving" for switch in status["switches"])
+        return serving and not any(queue["messages"] for queue in status["queues"])
+
     def log(self) -> str:
         """Everything logged so far, by all starts."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""

@@ -75,7 +75,7 @@ class Siege:
         self.load.finish()
         deadline = time.monotonic() + timeout_s
         while True:
-            until(lambda: self.switch.queued() == 0, "the queues are empty", timeout_s, 0.2)
+            until(self.switch.is_drained, "every switch serves and the queues are empty", timeout_s, 0.2)
             ledger = self.audit(title)
             if not ledger.lost or time.monotonic() > deadline:
                 return ledger
