@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+import google_crc32c
 import msgspec
+import pytest
 from sim.checkers import NOTHING
-from sim.life import SINK
+from sim.life import SINK, Client
 from sim.loop import in_virtual_time, until
 from sim.store_faults import Fate
 from tests.switch.scene import QUICK, Stage, newest, soon, to
 
 from nightmail.delivery.job import Outcome
-from nightmail.journal.keys import slot_key
-from nightmail.journal.records import AMBIGUOUS, WITHDRAWN, Accepted, Claimed, Held, Resumed
+from nightmail.journal.keys import body_key, slot_key
+from nightmail.journal.records import AMBIGUOUS, WITHDRAWN, Accepted, BodyPlace, Claimed, Held, Resumed
 from nightmail.mail.reply import Reply
 
 
@@ -264,3 +266,24 @@ async def test_stopping_gives_the_queue_up_without_sending_what_was_only_claimed
     assert stage.ledger.delivered == {("M1", 0): 1, ("M2", 0): 1}
     assert not any(result.outcome == AMBIGUOUS for r in stage.settled("M2") for result in r.results)
     await following.stop()
+
+
+@pytest.mark.parametrize("end", ["refused", "voided", "delivered"])
+@in_virtual_time
+async def test_the_body_of_its_own_of_a_message_that_is_over_goes_after_a_while(end: str) -> None:
+    stage = Stage()
+    life = await stage.life()
+    key = body_key("mx1.0.1", "BIG")
+    stage.archive.contents[key] = b"large body"
+    client = Client(stage.ledger, life.mortality, "BIG", 1)
+    client.is_gone = end == "voided"
+    if end == "refused":
+        stage.store.decide_next("put_new", Fate.FAILED)
+    place = BodyPlace(10, google_crc32c.value(b"large body"), 0, key)
+    life.switch.submit("BIG", to("r0@example.net"), b"", place, client)
+    await asyncio.sleep(59)
+    assert key in stage.archive.contents
+    await asyncio.sleep(10)
+    assert key not in stage.archive.contents
+    assert stage.ledger.delivered["BIG", 0] == (end == "delivered")
+    await life.stop()

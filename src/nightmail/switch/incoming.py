@@ -102,7 +102,9 @@ class Incoming:
         self.queue = queue
 
     def refused(self, error: SwitchError) -> None:
-        """Pass the refusal on."""
+        """Pass the refusal on; a body of its own is not needed any more."""
+        if self.place.key:
+            self.queue.journal.state.finished_aside.append(self.id)
         self.sender.refused(error)
 
     def left_unanswered(self) -> None:
