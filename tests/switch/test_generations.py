@@ -113,6 +113,26 @@ async def test_a_switch_whose_queue_was_lost_takes_mail_in_the_next_generation_a
     await life.stop()
 
 
+@in_virtual_time
+async def test_who_waits_for_the_next_generation_is_refused_if_the_store_does_not_answer() -> None:
+    stage = Stage()
+    life = await stage.life()
+    lay(stage.store, life.switch.queues[0].journal.next_slot, Adopted(2, "mx9", "x", "", "", ""), epoch=2)
+    opening = stage.store.hold_next("put_new", "mx1.0.2")
+    orphan = life.submit("M1")
+    await opening.reached()
+    stage.store.cut()
+    opening.lose()
+    await asyncio.sleep(4)
+    assert orphan.answer == ""
+    await asyncio.sleep(2)
+    assert orphan.answer == "451"
+    stage.store.restore()
+    await soon(life.switch.is_ready.is_set)
+    assert await stage.findings() == NOTHING
+    await life.crash()
+
+
 @pytest.mark.parametrize(
     ("switch", "covered"),
     [(0, {"mx1.0.1", "mx1.0.9", "mx1.2.1", "mx1.4.1"}), (1, {"mx1.1.1", "mx1.3.1"})],

@@ -130,7 +130,7 @@ class Readback:
     def _settle_open_claim(self, round_: Round, message: LiveMessage) -> None:
         queue = self._queue
         queue.prepare(round_, message.claimed)
-        now = self._parts.clock.wall()
+        now = round_.began = self._parts.clock.wall()
         outcomes = [Outcome(index, "ambiguous", _LEFT_OPEN) for index in message.claimed]
         log_outcomes(self._parts.counters, round_, None, outcomes, now)
         results = tuple(Settlement(index, AMBIGUOUS, _LEFT_OPEN) for index in message.claimed)

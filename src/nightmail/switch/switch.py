@@ -77,6 +77,8 @@ class Switch:
         self.spawn(self.generations.run())
         while True:
             await asyncio.sleep(_LOOK_S)
+            if self._orphans:
+                self._refuse_orphans(StoreUnavailable("no queue is open"))
             now = self.parts.clock.wall()
             for queue in self.queues:
                 queue.readback.attempt_due(now)
