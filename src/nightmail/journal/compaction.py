@@ -11,6 +11,8 @@ import contextlib
 import itertools
 from collections import deque
 
+import structlog
+
 from nightmail.errors import Corrupt, StoreUnavailable
 from nightmail.journal.fetching import Fetcher
 from nightmail.journal.keys import body_key, body_prefix, log_prefix, slot_key
@@ -22,6 +24,8 @@ from nightmail.world import Clock
 
 KEEP_BELOW_FLOOR_S = 60.0
 _PERIOD_S = 1.0
+_HURRIED_PERIOD_S = 0.1
+_ALARM_S = 300.0
 _SWEEP_S = 3600.0
 _MIB = 1 << 20
 _SPARE_BYTES = 64 * _MIB
@@ -29,6 +33,8 @@ _SPARE_SLOTS = 4096
 _SLOTS_PER_MIB = 4
 _STEP_BYTES = 2 * _MIB
 _STEP_MESSAGES = 1000
+
+log = structlog.get_logger()
 
 
 def wants_compaction(state: QueueState, floor: int, tail: int) -> bool:
@@ -50,6 +56,7 @@ class Compactor:
         self._journal = journal
         self._fetcher = fetcher
         self._stale = stale
+        self._wanted_since: float | None = None
         self._condemned: deque[tuple[float, list[str]]] = deque()
 
     async def run(self) -> None:
@@ -57,7 +64,7 @@ class Compactor:
         await self._condemn_stale()
         sweep_at = 0.0
         while not self._journal.is_fenced:
-            await asyncio.sleep(_PERIOD_S)
+            await asyncio.sleep(_HURRIED_PERIOD_S if self._wanted_since is not None else _PERIOD_S)
             if self._clock.elapsed() >= sweep_at:
                 sweep_at = self._clock.elapsed() + _SWEEP_S
                 await self._sweep()
@@ -66,7 +73,23 @@ class Compactor:
                 await self._delete_due()
                 journal = self._journal
                 if wants_compaction(journal.state, journal.floor, journal.next_slot):
+                    self._note_wanted()
                     await self._carry_forward()
+                else:
+                    self._wanted_since = None
+
+    def _note_wanted(self) -> None:
+        """Alarm where compaction gets nowhere: something holds the floor that a person has to look at (J14)."""
+        now = self._clock.elapsed()
+        if self._wanted_since is None:
+            self._wanted_since = now
+        if now - self._wanted_since > _ALARM_S:
+            self._wanted_since = now
+            log.error(
+                "log does not get shorter", queue=self._journal.name, floor=self._journal.floor,
+                slots=self._journal.next_slot - self._journal.floor, log_bytes=self._journal.state.log_bytes,
+                remedy="look for an unreadable message in this queue: restore its segment, or delete the message",
+            )  # fmt: skip
 
     async def _sweep(self) -> None:
         """Remove what writers that died left half-written."""

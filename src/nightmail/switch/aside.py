@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import google_crc32c
 
 from nightmail.errors import StoreUnavailable
 from nightmail.journal.records import BodyPlace
-from nightmail.store.protocol import BodyWriter
+from nightmail.store.protocol import BodyWriter, Buffer
+
+
+class Nowhere:
+    """A `BodyWriter` for the moment between two queues: it takes nothing."""
+
+    async def write(self, data: Sequence[Buffer]) -> None:
+        """Refuse. Raises: StoreUnavailable."""
+        raise StoreUnavailable("no queue is open")
+
+    async def commit(self) -> None:
+        """Refuse. Raises: StoreUnavailable."""
+        raise StoreUnavailable("no queue is open")
+
+    async def abort(self) -> None:
+        """Nothing is there to be forgotten."""
 
 
 class Aside:

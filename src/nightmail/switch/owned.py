@@ -292,7 +292,7 @@ class OwnedQueue:
         round_.outstanding = 1
         self.waiting.cancel(message)
         outcomes = [Outcome(index, "failed", reply) for index in message.pending]
-        now = self._parts.clock.wall()
+        now = round_.began = self._parts.clock.wall()
         log_outcomes(self._parts.counters, round_, None, outcomes, now)
         results = tuple(Settlement(index, FAILED, reply) for index in message.pending)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -131,6 +131,7 @@ class Readback:
         queue = self._queue
         queue.prepare(round_, message.claimed)
         now = round_.began = self._parts.clock.wall()
+        round_.began = now
         outcomes = [Outcome(index, "ambiguous", _LEFT_OPEN) for index in message.claimed]
         log_outcomes(self._parts.counters, round_, None, outcomes, now)
         results = tuple(Settlement(index, AMBIGUOUS, _LEFT_OPEN) for index in message.claimed)
@@ -147,6 +148,7 @@ class Readback:
             return False
         record = Settled(round_.id, (), message.next_attempt, message.attempts, delay_reported=True)
         outcomes = [Outcome(index, "deferred", message.reply or _LEFT_OPEN) for index in message.pending]
+        round_.began = now
         round_.outstanding = 1
         self._queue.rounds[round_.id] = round_
         self._queue.write_down(round_, self._reporter.verdict(round_, record, outcomes, None, now))

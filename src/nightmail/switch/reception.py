@@ -20,7 +20,7 @@ from nightmail.smtp.events import HelloReceived
 from nightmail.smtp.server import ServerCore
 from nightmail.smtp.settings import SmtpSettings
 from nightmail.switch.admission import Admission
-from nightmail.switch.aside import Aside
+from nightmail.switch.aside import Aside, Nowhere
 from nightmail.switch.incoming import Sender
 from nightmail.switch.parts import Counters, Parts
 from nightmail.switch.session import SmtpSession
@@ -127,9 +127,11 @@ class Reception:
         return self._parts.routing.snapshot.accept(address, may_relay=may_relay)
 
     def aside(self, message_id: str, on_caught_up: Callable[[], None]) -> Aside:
-        """A place for a large body."""
-        key = body_key(self._desk.queue_name(), message_id)
-        return Aside(self._parts.store.put_body(key), key, on_caught_up)
+        """A place for a large body; without a queue to put it into, the message is refused at its end."""
+        queue = self._desk.queue_name()
+        key = body_key(queue, message_id)
+        writer = self._parts.store.put_body(key) if queue else Nowhere()
+        return Aside(writer, key, on_caught_up)
 
     def submit(self, message_id: str, envelope: Envelope, data: bytes, place: BodyPlace, sender: Sender) -> None:
         """Hand a complete message over."""
