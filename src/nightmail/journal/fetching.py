@@ -22,12 +22,18 @@ class StoredBody:
     def __init__(self, store: Store, key: str, begin: int, place: BodyPlace) -> None:
         self.size_bytes = place.size_bytes
         self.in_memory: memoryview | None = None
+        self.damage: Corrupt | None = None
         self._store = store
         self._key = key
         self._begin = begin
+        self._place = place
         self._expected_crc = place.crc
         self._crc = 0
         self._summed = 0
+
+    def again(self) -> StoredBody:
+        """The same body, to be read from its beginning by another reader."""
+        return StoredBody(self._store, self._key, self._begin, self._place)
 
     async def load(self) -> None:
         """Read the whole body into memory if it is small. Raises: Corrupt, StoreUnavailable."""
@@ -44,7 +50,8 @@ class StoredBody:
         except NotFound as error:
             raise StoreUnavailable(f"{self._key} was moved away while it was read") from error
         if len(data) != size:
-            raise Corrupt(self._key, self._begin + offset + len(data), "ends within a body")
+            self.damage = Corrupt(self._key, self._begin + offset + len(data), "ends within a body")
+            raise self.damage
         self._sum(offset, data)
         return data
 
@@ -56,7 +63,8 @@ class StoredBody:
         self._crc = google_crc32c.extend(self._crc, data)
         self._summed += len(data)
         if self._summed == self.size_bytes and self._crc != self._expected_crc:
-            raise Corrupt(self._key, self._begin, "a body and its checksum differ")
+            self.damage = Corrupt(self._key, self._begin, "a body and its checksum differ")
+            raise self.damage
 
 
 class Fetcher:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nightmail.delivery.job import Body, Outcome
+from nightmail.errors import Corrupt
+from nightmail.journal.fetching import StoredBody
 from nightmail.journal.state import LiveMessage
 from nightmail.mail.envelope import Envelope
 from nightmail.routing.route import Route
@@ -73,7 +75,7 @@ class Attempt:
     It has a send slot while `has_slot` is set, and is claimed in the journal before a transport gets it.
     """
 
-    __slots__ = ("has_slot", "lost_right", "recipients", "round", "route", "started")
+    __slots__ = ("_body", "has_slot", "lost_right", "recipients", "round", "route", "started")
 
     def __init__(self, round_: Round, route: Route, recipients: tuple[int, ...]) -> None:
         self.round = round_
@@ -82,6 +84,7 @@ class Attempt:
         self.has_slot = False
         self.lost_right = False
         self.started = 0.0
+        self._body: Body | None = None
 
     @property
     def id(self) -> str:
@@ -101,10 +104,19 @@ class Attempt:
     @property
     def body(self) -> Body:
         """The message's bytes."""
-        body = self.round.body
-        if body is None:
+        if self._body is None:
             raise RuntimeError(f"message {self.round.id} was sent off without its body")
-        return body
+        return self._body
+
+    @property
+    def damage(self) -> Corrupt | None:
+        """Why the body could not be read to its end, where it is not what was stored (J14)."""
+        return self._body.damage if isinstance(self._body, StoredBody) else None
+
+    def open_body(self) -> None:
+        """Take the round's body; one that is read in ranges is read by each attempt for itself."""
+        body = self.round.body
+        self._body = body.again() if isinstance(body, StoredBody) and body.in_memory is None else body
 
     def may_finish(self) -> bool:
         """Whether the right to deliver stands (J6); noted if it does not, for then nothing was attempted."""

@@ -14,7 +14,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
+import structlog
+
 from nightmail.delivery.job import Outcome, settle_all
+from nightmail.errors import SwitchError
 from nightmail.journal.arrival import Arrival
 from nightmail.journal.compaction import Compactor
 from nightmail.journal.fetching import Fetcher
@@ -37,6 +40,8 @@ from nightmail.switch.settling import settle, withdraw
 from nightmail.switch.telling import Teller
 
 ROUNDS_LIMIT = 10_000
+
+log = structlog.get_logger()
 
 
 def _stuck(each: Stuck) -> Outcome:
@@ -72,7 +77,7 @@ class OwnedQueue:
         )  # fmt: skip
         self.journal.on_known = self._on_known
         self.fetcher = Fetcher(parts.store, owned.queue, owned.state)
-        self._teller = Teller(self.journal, reporter)
+        self._teller = Teller(self.journal, reporter, self.fetcher)
         self._parts = parts
         self._reporter = reporter
         self._allowance = allowance
@@ -82,6 +87,8 @@ class OwnedQueue:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.is_stopping = False
         self.open_drops: set[str] = set()
+        self._bouncing: set[str] = set()
+        self._promises: set[asyncio.Future[None]] = set()
         self.readback = Readback(self, parts, reporter, remove_drop)
 
     def start(self) -> asyncio.Task[None]:
@@ -103,6 +110,21 @@ class OwnedQueue:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for round_ in self.rounds.values():
+            self._let_go_of_body(round_)
+
+    def break_promises(self) -> None:
+        """The log is written no more: whoever waits for something to be durable is told so."""
+        for promise in list(self._promises):
+            if not promise.done():
+                promise.set_exception(SwitchError(f"queue {self.name} was given up before this was written down"))
+
+    def promise(self) -> asyncio.Future[None]:
+        """Something to be waited for; it is broken if the queue is given up before it is kept."""
+        promise: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._promises.add(promise)
+        promise.add_done_callback(self._promises.discard)
+        return promise
 
     def prepare(self, round_: Round, recipients: tuple[int, ...]) -> None:
         """Make the attempts of a round, by the routes of this instant."""
@@ -174,7 +196,10 @@ class OwnedQueue:
             self._fenced_outcomes(attempt, outcomes)
             return
         round_ = attempt.round
-        if attempt.lost_right and all(outcome.kind == "deferred" for outcome in outcomes):
+        if attempt.damage is not None:
+            self.readback.hold_corrupt(round_.id, attempt.damage)
+            self.withdraw(attempt)
+        elif attempt.lost_right and all(outcome.kind == "deferred" for outcome in outcomes):
             self.withdraw(attempt)
         else:
             self._settle(round_, outcomes, attempt)
@@ -188,6 +213,13 @@ class OwnedQueue:
 
     def _settle(self, round_: Round, outcomes: list[Outcome], attempt: Attempt | None = None) -> None:
         parts = self._parts
+        message = self.journal.state.messages.get(round_.id)
+        # What an operator ended meanwhile is ended: no record of it and no report.
+        pending = message.pending if message is not None else ()
+        outcomes = [outcome for outcome in outcomes if outcome.index in pending]
+        if not outcomes:
+            self.settled(round_)
+            return
         now = parts.clock.wall()
         route = attempt.route if attempt is not None else None
         record, outcomes = settle(
@@ -204,17 +236,16 @@ class OwnedQueue:
         if not verdict.fates:
             self.journal.append(verdict.record, lambda: self.settled(round_))
         elif self._teller.gather(round_, verdict, lambda: self.settled(round_)):
-            self.spawn(self._tell(round_))
-
-    async def _tell(self, round_: Round) -> None:
-        body = round_.body or await self.readback.body_for_report(round_.message)
-        await self._teller.tell(round_, body)
+            self.spawn(self._teller.tell(round_))
 
     def settled(self, round_: Round) -> None:
         """An attempt's outcome is durable."""
         round_.outstanding -= 1
         if round_.outstanding <= 0:
             self._round_over(round_)
+        elif not round_.fresh_bytes and not any(attempt.has_slot for attempt in round_.attempts):
+            # It was read back, and is again for those that still wait for a slot.
+            round_.body = None
 
     def _round_over(self, round_: Round) -> None:
         if self.rounds.get(round_.id) is round_:
@@ -268,7 +299,13 @@ class OwnedQueue:
             self.withdraw(attempt)
             return
         attempt.started = self._parts.clock.wall()
-        self._parts.transports[attempt.route.kind].deliver(attempt.route, attempt)
+        attempt.open_body()
+        try:
+            self._parts.transports[attempt.route.kind].deliver(attempt.route, attempt)
+        except Exception as error:  # an unknown failure of a delivery is temporary, and ends no process
+            log.exception("delivery failed", id=attempt.id, remedy="it is tried again; report this")
+            reply = Reply(451, "4.3.0", f"internal error: {type(error).__name__}")
+            self.ended(attempt, settle_all(attempt, "deferred", reply))
 
     def _is_gone(self, round_: Round) -> bool:
         """Whether an operator ended or held the message meanwhile."""
@@ -287,6 +324,11 @@ class OwnedQueue:
 
     def bounce(self, message: LiveMessage, record: Accepted | Moved, reply: Reply) -> asyncio.Future[None]:
         """An operator gives a message up: its sender is told; done once that is durable."""
+        done = self.promise()
+        if message.id in self._bouncing:
+            done.set_result(None)
+            return done
+        self._bouncing.add(message.id)
         round_ = Round(self, message.id, record.envelope, message.arrival, message.attempts + 1)
         round_.message = message
         round_.outstanding = 1
@@ -295,10 +337,14 @@ class OwnedQueue:
         now = round_.began = self._parts.clock.wall()
         log_outcomes(self._parts.counters, round_, None, outcomes, now)
         results = tuple(Settlement(index, FAILED, reply) for index in message.pending)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        round_.on_over = partial(done.set_result, None)
+        round_.on_over = partial(self._bounced, message.id, done)
         self.write_down(round_, self._reporter.verdict(round_, Settled(round_.id, results), outcomes, None, now))
         return done
+
+    def _bounced(self, message_id: str, done: asyncio.Future[None]) -> None:
+        self._bouncing.discard(message_id)
+        if not done.done():
+            done.set_result(None)
 
     def resume(self, message: LiveMessage) -> None:
         """A message is held no more: attempt it now."""

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from nightmail.delivery.job import Body, Outcome
+from nightmail.delivery.job import Outcome
 from nightmail.errors import Corrupt, StoreUnavailable
 from nightmail.journal.records import AMBIGUOUS, Accepted, Held, Moved, Settled, Settlement
 from nightmail.journal.state import LiveMessage
 from nightmail.mail.reply import Reply
 from nightmail.switch.attempts import Attempt, Round
-from nightmail.switch.fresh import FreshBody
 from nightmail.switch.maillog import log_outcomes
 from nightmail.switch.parts import Parts
 from nightmail.switch.reports import Reporter
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 _LOAD_AT_ONCE = 8
 _ROUNDS_LIMIT = 2_000
 _STEP = 200
+_LINE_LIMIT = 1_000
+_FULL_RETRY_S = 30.0
 _STORE_RETRY_S = 5.0
 _LEFT_OPEN = Reply(451, "4.4.2", "the attempt was under way when its switch ended; whether it was taken is not known")
 
@@ -44,16 +45,23 @@ class Readback:
         self._reporter = reporter
         self._remove_drop = remove_drop
         self._loading = 0
+        self._begun: set[str] = set()
 
     def attempt_due(self, now: float) -> None:
         """Take up messages whose time has come, as many as memory allows at once; `now` is wall-clock seconds."""
         queue = self._queue
-        while not queue.is_stopping and self._loading < _LOAD_AT_ONCE and len(queue.rounds) < _ROUNDS_LIMIT:
+        while not queue.is_stopping and self._loading < _LOAD_AT_ONCE and self._has_room():
             due = queue.waiting.due(now, _STEP)
             if not due:
                 return
             self._loading += 1
             queue.spawn(self._take_up(due))
+
+    def _has_room(self) -> bool:
+        """Whether more messages may be taken up; fresh ones that fill their destinations' lines do not count."""
+        if len(self._begun) >= _ROUNDS_LIMIT:
+            self._begun &= self._queue.rounds.keys()
+        return len(self._begun) < _ROUNDS_LIMIT
 
     async def load(self, attempt: Attempt, ready: Callable[[Attempt], None]) -> None:
         """Read the body of an attempt back, then go on with `ready`."""
@@ -63,7 +71,7 @@ class Readback:
             body = self._queue.fetcher.body(round_.message, record)
             await body.load()
         except Corrupt as error:
-            self._hold_corrupt(round_.id, error)
+            self.hold_corrupt(round_.id, error)
             self._queue.withdraw(attempt)
         except StoreUnavailable:
             self._queue.withdraw(attempt, _STORE_RETRY_S)
@@ -71,15 +79,7 @@ class Readback:
             round_.body = body
             ready(attempt)
 
-    async def body_for_report(self, message: LiveMessage) -> Body:
-        """The body of a message that is reported on; empty where it can't be read."""
-        try:
-            return self._queue.fetcher.body(message, await self._queue.fetcher.record(message))
-        except (Corrupt, StoreUnavailable) as error:
-            log.warning("message not returned with its report", id=message.id, reason=str(error))
-            return FreshBody(b"")
-
-    def _hold_corrupt(self, message_id: str, error: Corrupt) -> None:
+    def hold_corrupt(self, message_id: str, error: Corrupt) -> None:
         """A message that can't be read is kept for a person to look at (J14)."""
         log.error(
             "message unreadable", id=message_id, queue=self._queue.name, reason=str(error),
@@ -105,7 +105,7 @@ class Readback:
                 message.drop = False
                 queue.open_drops.discard(message.id)
         except Corrupt as error:
-            self._hold_corrupt(message.id, error)
+            self.hold_corrupt(message.id, error)
         except (StoreUnavailable, OSError) as error:
             log.warning("message not read", id=message.id, queue=queue.name, reason=str(error))
             queue.waiting.wait(message, self._parts.clock.wall() + _STORE_RETRY_S)
@@ -125,7 +125,15 @@ class Readback:
             self._settle_open_claim(round_, message)
         elif not message.held and not self._only_report_due(round_, message):
             queue.prepare(round_, message.pending)
+            if any(map(self._is_full, round_.attempts)):
+                queue.waiting.wait(message, self._parts.clock.wall() + _FULL_RETRY_S)
+                return
+            self._begun.add(message.id)
             queue.begin(round_, message)
+
+    def _is_full(self, attempt: Attempt) -> bool:
+        """Whether so much waits for the destination already that this message may as well wait in the log."""
+        return self._parts.destinations.waiting_at(attempt.route.destination) >= _LINE_LIMIT
 
     def _settle_open_claim(self, round_: Round, message: LiveMessage) -> None:
         queue = self._queue

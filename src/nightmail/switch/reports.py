@@ -6,14 +6,13 @@ Whatever of one message is settled while its report is being made goes into that
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 import google_crc32c
 import msgspec
 
 from nightmail.delivery.job import Body, Outcome
-from nightmail.errors import Corrupt, StoreUnavailable, SwitchError
+from nightmail.errors import SwitchError
 from nightmail.journal.records import BodyPlace, Settled
 from nightmail.mail.dsn import RETURN_LIMIT_BYTES, render
 from nightmail.mail.fate import Action, Fate, Original
@@ -26,8 +25,6 @@ from nightmail.switch.parts import Parts
 
 if TYPE_CHECKING:
     from nightmail.switch.owned import OwnedQueue
-
-_STORE_RETRY_S = 1.0
 
 
 class Verdict(NamedTuple):
@@ -82,7 +79,7 @@ class Reporter:
         return report_at is not None and report_at <= now and not round_.message.delay_reported
 
     async def original(self, round_: Round, body: Body) -> Original:
-        """The message that is reported on, as far as a report may return it."""
+        """The message that is reported on, as far as a report may return it. Raises: Corrupt, StoreUnavailable."""
         return Original(round_.id, round_.envelope, round_.arrival, await _beginning(body), body.size_bytes)
 
     def report(
@@ -140,13 +137,7 @@ def _with_delay_reported(record: Settled) -> Settled:
 
 
 async def _beginning(body: Body) -> bytes | memoryview:
-    """As much of a message as a report may return; nothing of one that can't be read any more."""
+    """As much of a message as a report may return. Raises: Corrupt, StoreUnavailable."""
     if body.in_memory is not None:
         return body.in_memory
-    while True:
-        try:
-            return await body.read(0, min(body.size_bytes, RETURN_LIMIT_BYTES + 1))
-        except Corrupt:
-            return b""
-        except StoreUnavailable:
-            await asyncio.sleep(_STORE_RETRY_S)
+    return await body.read(0, min(body.size_bytes, RETURN_LIMIT_BYTES + 1))
