@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nightmail.errors import ConfigInvalid
 from nightmail.mail.envelope import NOTIFY_FAILURE, Recipient
 from nightmail.submission import REFUSED, DropDirectory, DropRefused, DropUnavailable, Submission, check
 from nightmail.world import SystemClock, SystemRandomness
@@ -67,6 +68,17 @@ def test_the_oldest_comes_first_and_no_more_than_wanted(drop: DropDirectory) -> 
 def test_the_group_may_leave_files_and_list_none(drop: DropDirectory) -> None:
     assert stat.S_IMODE(os.stat(drop.path).st_mode) == 0o1730
     assert stat.S_IMODE(os.stat(os.path.join(drop.path, REFUSED)).st_mode) == 0o700
+
+
+@pytest.mark.parametrize("place", ["drop", f"drop/{REFUSED}"])
+def test_a_link_in_the_place_of_a_directory_is_never_given_away(tmp_path: Path, place: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).symlink_to(elsewhere)
+    with pytest.raises(ConfigInvalid, match="no directory but a link"):
+        DropDirectory(str(tmp_path / "drop")).prepare(os.getuid(), os.getgid())
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o755
 
 
 def test_a_message_that_can_not_be_stored_leaves_nothing_behind(drop: DropDirectory, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from nightmail.errors import StoreUnavailable, SwitchError
+from nightmail.errors import ConfigInvalid, StoreUnavailable, SwitchError
 from nightmail.mail.envelope import Recipient
 from nightmail.world import Clock, Randomness
 
@@ -127,13 +127,27 @@ class DropDirectory:
         self._stuck: set[str] = set()
 
     def prepare(self, uid: int, gid: int) -> None:
-        """Create it for the switch's user and the group of those who may submit. Raises: OSError."""
-        refused = os.path.join(self.path, REFUSED)
+        """Create it for the switch's user and the group of those who may submit.
+
+        Root does this where that user may have put links since: what is given away is never at a link's other end.
+
+        Raises:
+            ConfigInvalid: a link is in the place of a directory.
+            OSError: it can't be done.
+        """
         os.makedirs(self.path, exist_ok=True)
-        os.makedirs(refused, mode=0o700, exist_ok=True)
-        for path, mode in ((refused, 0o700), (self.path, 0o1730)):
-            os.chown(path, uid, gid)
-            os.chmod(path, mode)
+        fd = _open_itself(self.path)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(REFUSED, 0o700, dir_fd=fd)
+            refused_fd = _open_itself(REFUSED, dir_fd=fd)
+            try:
+                _give(refused_fd, uid, gid, 0o700)
+            finally:
+                os.close(refused_fd)
+            _give(fd, uid, gid, 0o1730)
+        finally:
+            os.close(fd)
 
     def store(self, submission: Submission, body: Iterable[bytes], clock: Clock, randomness: Randomness) -> str:
         """Keep a message; once this returns it survives a loss of power. `body` is in CRLF form.
@@ -235,6 +249,21 @@ class DropDirectory:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _open_itself(path: str, dir_fd: int | None = None) -> int:
+    """A descriptor of the directory, never of one that a link there leads to. Raises: ConfigInvalid, OSError."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    except NotADirectoryError:
+        raise ConfigInvalid(
+            path, "is no directory but a link or a file", "find out who made it and remove it"
+        ) from None
+
+
+def _give(fd: int, uid: int, gid: int, mode: int) -> None:
+    os.fchown(fd, uid, gid)
+    os.fchmod(fd, mode)
 
 
 def _write_all(fd: int, submission: Submission, body: Iterable[bytes]) -> None:

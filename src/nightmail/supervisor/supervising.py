@@ -24,7 +24,7 @@ from nightmail.submission import DropDirectory
 from nightmail.supervisor.child import CommandFor, SwitchChild
 from nightmail.supervisor.listening import bind_listeners
 from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
-from nightmail.supervisor.run_directory import RunDirectory
+from nightmail.supervisor.run_directory import RunDirectory, own_directory
 from nightmail.supervisor.tables import TableReloads, Tables
 from nightmail.world import Clock
 
@@ -72,8 +72,7 @@ class Grounds:
             DropDirectory(drop).prepare(identity.uid, group_id(group) if group else identity.gid)
             for directory in owned:
                 if not os.path.isdir(directory):
-                    os.makedirs(directory)
-                    os.chown(directory, identity.uid, identity.gid)
+                    own_directory(directory, identity.uid, identity.gid)
         except OSError as error:
             place = error.filename or self.run_directory.path
             raise ConfigInvalid(
