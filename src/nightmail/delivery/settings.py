@@ -39,7 +39,7 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ] = 5.0
     close_timeout_s: Annotated[
         float, msgspec.Meta(description="How long a switch that stops waits for what is under way.", ge=0)
-    ] = 10.0
+    ] = 5.0
     idle_reuse_s: Annotated[
         float, msgspec.Meta(description="How long a connection is kept for the next message; 0: not at all.", ge=0)
     ] = 5.0

@@ -99,7 +99,8 @@ class QueueState:
     """The sum of a journal's records from the floor on.
 
     `messages` is in the order of the slots that hold their envelopes, so that its first is the oldest in the log.
-    `finished_aside` are the ids of messages that are done with and whose bodies are objects of their own.
+    `held` are the ids of those an operator holds, `finished_aside` those of messages that are done with and whose
+    bodies are objects of their own.
     """
 
     def __init__(self) -> None:
@@ -109,6 +110,7 @@ class QueueState:
         self.log_bytes = 0
         self.live_bytes = 0
         self.finished_aside: list[str] = []
+        self.held: set[str] = set()
         self.epoch = 0
         self.owner: Adopted | None = None
         self.is_yielded = False
@@ -154,6 +156,8 @@ class QueueState:
             message = LiveMessage(record.id, record.arrival, every(len(record.envelope.recipients)), record.body)
         if isinstance(record, Moved):
             message.restore(record.progress)
+            if message.held:
+                self.held.add(message.id)
         else:
             message.claimed = record.claimed
             message.drop = bool(record.envelope.drop)
@@ -174,6 +178,7 @@ class QueueState:
         message = self.messages.pop(message_id, None)
         if message is not None:
             self._leave_slot(message)
+            self.held.discard(message_id)
             if message.aside:
                 self.finished_aside.append(message.id)
 
@@ -201,7 +206,8 @@ class QueueState:
         message.attempts = max(message.attempts, record.attempts)
         message.next_attempt = max(message.next_attempt, record.next_attempt)
         message.delay_reported = message.delay_reported or record.delay_reported
-        message.held = message.held or record.hold
+        if record.hold:
+            self._hold(message)
 
     def _shared(self, reply: Reply) -> Reply:
         """The same reply said a hundred thousand times is kept once."""
@@ -214,12 +220,17 @@ class QueueState:
 
     def _held(self, record: Held) -> None:
         if record.id in self.messages:
-            self.messages[record.id].held = True
+            self._hold(self.messages[record.id])
+
+    def _hold(self, message: LiveMessage) -> None:
+        message.held = True
+        self.held.add(message.id)
 
     def _resumed(self, record: Resumed) -> None:
         message = self.messages.get(record.id)
         if message is not None:
             message.held = False
+            self.held.discard(record.id)
             message.next_attempt = record.next_attempt
 
     def _edited(self, record: Edited) -> None:

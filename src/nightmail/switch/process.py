@@ -77,8 +77,6 @@ class SwitchProcess:
         await self._end_sessions()
         working.cancel()
         await switch.stop()
-        for transport in set(switch.parts.transports.values()):
-            await transport.close()
         await switch.parts.store.close()
 
     async def _until_worth_listening(self) -> None:

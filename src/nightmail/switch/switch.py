@@ -87,18 +87,25 @@ class Switch:
             self.pump()
 
     async def stop(self) -> None:
-        """Settle what is under way, give every queue up, and stop writing (R11)."""
+        """Let what is under way end, settle it, give every queue up, and stop writing (R11).
+
+        The journals are written until the transports are done: what they deliver at the last moment is settled, too.
+        """
         self._stopping = True
         self.is_ready.clear()
         for queue in self.queues:
             queue.is_stopping = True
+        transports = set(self.parts.transports.values())
+        await asyncio.gather(*(transport.close() for transport in transports), return_exceptions=True)
         deadline = self.parts.clock.elapsed() + _SETTLE_LIMIT_S
-        # Bounded, and asked of transports that end one by one: an event would need a count of its own.
+        # Bounded, and asked of attempts that are settled one by one: an event would need a count of its own.
         while self._is_delivering() and self.parts.clock.elapsed() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for queue in self.queues:
             await queue.stop()
         await asyncio.gather(*(queue.journal.stop(Yielded()) for queue in self.queues))
+        for queue in self.queues:
+            queue.break_promises()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -195,7 +202,7 @@ class Switch:
             messages=len(messages),
             waiting=len(queue.waiting),
             active=len(queue.rounds),
-            held=sum(message.held for message in messages.values()),
+            held=len(journal.state.held),
         )
 
     def _queues_waited_for(self) -> list[QueueStatus]:
@@ -259,7 +266,7 @@ class Switch:
         """A queue is not ours any more: stop at once; a switch that is otherwise well goes on (J9)."""
         log.error("queue lost", queue=queue.name, reason=why, remedy="another process owns it now and delivers it")
         self._queues.pop(queue.name, None)
-        self.spawn(queue.stop())
+        self.spawn(self._forsake(queue))
         self.generations.look_again()
         if queue is not self._newest:
             return
@@ -271,6 +278,10 @@ class Switch:
             else:
                 self._orphans.append(arrival)
         self.spawn(self._open_newest())
+
+    async def _forsake(self, queue: OwnedQueue) -> None:
+        await queue.stop()
+        queue.break_promises()
 
     def _refuse_orphans(self, error: SwitchError) -> None:
         patience_s = self.parts.store_settings.commit_wait_s
