@@ -238,7 +238,7 @@ def test_what_the_file_system_refuses_is_temporary(
 
     monkeypatch.setattr(os, call, refuse)
     (outcome,) = deliver(tmp_path, "alice@example.org")
-    assert outcome.kind == "deferred"
+    assert outcome.kind == ("ambiguous" if (call, number) == ("link", errno.EIO) else "deferred")
     assert str(outcome.reply).startswith(status)
     assert files(tmp_path / "alice" / "new") == files(tmp_path / "alice" / "tmp") == []
 
@@ -256,7 +256,7 @@ def test_one_mailbox_over_quota_does_not_touch_the_others(tmp_path: Path, monkey
     assert [outcome.kind for outcome in outcomes] == ["deferred", "delivered"]
 
 
-def test_an_entry_that_is_not_durable_is_not_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_j8_an_entry_that_may_not_be_durable_is_ambiguous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sync = maildir_files.sync_directory
 
     def refuse(path: str) -> None:
@@ -266,9 +266,25 @@ def test_an_entry_that_is_not_durable_is_not_delivered(tmp_path: Path, monkeypat
 
     with monkeypatch.context() as patched:
         patched.setattr(maildir_files, "sync_directory", refuse)
-        assert deliver(tmp_path, "alice@example.org")[0].kind == "deferred"
+        assert deliver(tmp_path, "alice@example.org")[0].kind == "ambiguous"
     assert deliver(tmp_path, "alice@example.org", repeated=True)[0].kind == "delivered"
     assert len(files(tmp_path / "alice" / "new")) == 1
+
+
+def test_j8_a_link_that_fails_after_it_was_made_is_ambiguous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def lose_the_answer(source: str, target: str) -> None:
+        link(source, target)
+        raise TimeoutError(errno.ETIMEDOUT, "connection timed out")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", lose_the_answer)
+        assert deliver(tmp_path, "alice@example.org")[0].kind == "ambiguous"
+    (arrived,) = files(tmp_path / "alice" / "new")
+    arrived.rename(tmp_path / "alice" / "cur" / f"{arrived.name}:2,S")
+    assert deliver(tmp_path, "alice@example.org", repeated=True)[0].kind == "delivered"
+    assert files(tmp_path / "alice" / "new") == []
 
 
 def test_a_file_system_without_links_gets_a_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 A Maildir has no lock and needs none: a file is written in `tmp`, synced, and linked into `new` under a name that
 derives from the message and the recipient. Whoever repeats a delivery finds that name in `new`, or in `cur` with the
-flags a reader has added since, and leaves it at that. `finishing` is marked just before the link (J6, J8).
+flags a reader has added since, and leaves it at that. `finishing` is marked just before the link (J6, J8). What fails
+from there on, other than by a plain refusal, is ambiguous: the file may be there, and a reader may move it, so a
+repetition has to look for it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,16 @@ _PIECE_BYTES = 256 * 1024
 _KNOWN_MAX = 10_000
 _DELIVERED = Reply(250, "2.0.0", "delivered to the Maildir")
 _PRESENT = Reply(250, "2.0.0", "delivered to the Maildir before")
+_REFUSED = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EMLINK,
+}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -76,6 +88,7 @@ class Deposit:
         self._tmp = os.path.join(path, "tmp", f"{self.name}.{tag}")
         self._fd = -1
         self._linked = False
+        self._may_be_linked = False
 
     @property
     def is_open(self) -> bool:
@@ -85,6 +98,10 @@ class Deposit:
     def settle(self, kind: OutcomeKind, reply: Reply) -> None:
         """Decide, once and for all."""
         self.outcome = Outcome(self.index, kind, reply, False, "maildir")
+
+    def fail(self, error: Exception) -> None:
+        """Decide that it came to nothing for now, or that nobody knows what it came to (J8)."""
+        self.settle("ambiguous" if self._linked or self._may_be_linked else "deferred", failure_reply(error, self.root))
 
     def spool(self, piece: bytes | memoryview, folders: Folders) -> None:
         """Write one more piece of the message into `tmp`. Raises: OSError."""
@@ -110,7 +127,12 @@ class Deposit:
             self.settle("deferred", RIGHT_LAPSED)
         else:
             self.job.finishing()
-            self.settle("delivered", _DELIVERED if self._link() else _PRESENT)
+            try:
+                is_new = self._link()
+            except OSError as error:
+                self._may_be_linked = error.errno not in _REFUSED
+                raise
+            self.settle("delivered", _DELIVERED if is_new else _PRESENT)
             self._linked = True
 
     def _link(self) -> bool:
@@ -225,18 +247,18 @@ def _each(deposits: Iterable[Deposit], step: Callable[[Deposit], None]) -> None:
             try:
                 step(deposit)
             except Exception as error:  # noqa: BLE001  an unknown failure of a delivery is temporary
-                deposit.settle("deferred", failure_reply(error, deposit.root))
+                deposit.fail(error)
 
 
 def _sync_directories(deposits: Sequence[Deposit]) -> None:
-    """Make the new entries durable, each directory once; what can't be made durable is not delivered."""
+    """Make the new entries durable, each directory once; what can't be made durable is not known to be delivered."""
     for directory in {deposit.awaits_sync for deposit in deposits} - {""}:
         try:
             sync_directory(directory)
         except OSError as error:
             for deposit in deposits:
                 if deposit.awaits_sync == directory:
-                    deposit.settle("deferred", failure_reply(error, deposit.root))
+                    deposit.fail(error)
 
 
 def failure_reply(error: Exception, root: str) -> Reply:

@@ -148,15 +148,10 @@ class Session(Wire):
 
     def _begin(self, attempt: Attempt) -> None:
         """The next transaction, or the end where nobody is left who can be offered to this peer."""
-        job = attempt.job
-        size_bytes = job.body.size_bytes
-        batch = attempt.next_batch(self._core.extensions, self._settings.recipients_per_transaction)
-        if self._core.objection(job.envelope, batch, size_bytes) is not None:
-            batch = self._without_objection(attempt, batch)
         try:
-            wire = self._core.begin(job.envelope, batch, size_bytes) if batch else b""
-        except ProtocolViolation:
-            attempt.settle(batch, "failed", _UNSENDABLE)
+            wire = self._next_transaction(attempt)
+        except Exception as error:  # noqa: BLE001  an unknown failure of a delivery is temporary
+            attempt.settle_open("deferred", Reply(451, "4.3.0", f"{type(error).__name__}: {error}"))
             wire = b""
         if not wire:
             asyncio.get_running_loop().call_soon(self._go_on, attempt)
@@ -164,6 +159,19 @@ class Session(Wire):
         self._doing = "sending the envelope"
         self.allow(self._settings.envelope_timeout_s, self._limit)
         self.write(wire)
+
+    def _next_transaction(self, attempt: Attempt) -> bytes:
+        """What begins it on the wire, empty where there is nobody to begin it for."""
+        job = attempt.job
+        size_bytes = job.body.size_bytes
+        batch = attempt.next_batch(self._core.extensions, self._settings.recipients_per_transaction)
+        if self._core.objection(job.envelope, batch, size_bytes) is not None:
+            batch = self._without_objection(attempt, batch)
+        try:
+            return self._core.begin(job.envelope, batch, size_bytes) if batch else b""
+        except ProtocolViolation:
+            attempt.settle(batch, "failed", _UNSENDABLE)
+            return b""
 
     def _without_objection(self, attempt: Attempt, batch: Sequence[int]) -> tuple[int, ...]:
         """Those of the batch that the peer can be offered; the others fail (5.3.4, 5.6.3, 5.6.7)."""
