@@ -26,7 +26,7 @@ from nightmail.delivery.discard import DiscardTransport, RejectTransport
 from nightmail.delivery.job import Transport
 from nightmail.delivery.maildir import MaildirTransport
 from nightmail.delivery.smtp import SmtpTransport
-from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable, StoreUnavailable
 from nightmail.journal.ownership import Adopter, Identity
 from nightmail.mail.message_id import MessageIds
 from nightmail.net.addresses import parse_host_port
@@ -53,6 +53,7 @@ from nightmail.switch.process import SwitchProcess
 from nightmail.switch.switch import Switch
 from nightmail.world import SystemClock, SystemRandomness
 
+EX_TEMPFAIL = 75
 EX_CONFIG = 78
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
 
@@ -172,12 +173,18 @@ def _transports(
 
 
 def run_server(path: str, name: str | None) -> int:
-    """Load the configuration and serve; a fault of it is one clear line and EX_CONFIG."""
+    """Load the configuration and serve; a fault of it is one clear line and EX_CONFIG.
+
+    What the machine refuses for now is one line too, and EX_TEMPFAIL: whoever started us may try again.
+    """
     try:
         return serve(load(path, name))
     except ConfigInvalid as error:
         sys.stderr.write(f"nightmail: {error}\n")
         return EX_CONFIG
+    except (DirectoryUnavailable, StoreUnavailable, OSError) as error:
+        sys.stderr.write(f"nightmail: {error}\n")
+        return EX_TEMPFAIL
 
 
 def run_switch(given: argparse.Namespace) -> int:
@@ -189,9 +196,12 @@ def run_switch(given: argparse.Namespace) -> int:
         config = load(given.config, given.name)
         logs.configure(config.server.log_format, SystemClock(), switch=given.switch)
         process = build_switch(config, given.switch)
-    except (ConfigInvalid, DirectoryUnavailable) as error:
-        log.critical("switch can't start", reason=str(error))
+    except ConfigInvalid as error:
+        log.critical("switch can't start", reason=str(error), remedy="mend the configuration")
         return EX_CONFIG
+    except (DirectoryUnavailable, StoreUnavailable, OSError) as error:
+        log.critical("switch can't start", reason=str(error), remedy="it is tried again; see to what is missing")
+        return EX_TEMPFAIL
     listeners = [socket.socket(fileno=fd) for fd in given.listener_fds]
     # What is here stays; a queue of a million messages must not be walked for garbage that reference counts free.
     gc.collect()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -126,6 +128,19 @@ async def test_a_scribe_that_can_not_be_started_fails_the_put(tmp_path: Path, mo
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", str(tmp_path / "none"))
             with pytest.raises(PutFailed, match="the scribe can't be started"):
+                await store.put_new("log/1", [b"x"])
+        assert await store.put_new("log/1", [b"x"]) is Put.CREATED
+
+
+@on_a_loop
+async def test_a_switch_out_of_files_fails_the_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    async with opened(tmp_path / "store") as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socketpair", refuse)
+            with pytest.raises(PutFailed, match="too many open files"):
                 await store.put_new("log/1", [b"x"])
         assert await store.put_new("log/1", [b"x"]) is Put.CREATED
 

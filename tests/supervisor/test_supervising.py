@@ -80,6 +80,17 @@ def test_a_switch_that_refuses_its_configuration_ends_the_server(tmp_path: Path)
         assert not server.logged("switch died")
 
 
+def test_a_configuration_spoilt_while_a_server_runs_stops_no_switch_that_serves(tmp_path: Path) -> None:
+    with Server(tmp_path, workers=2).start() as server:
+        (server.run / "refuse-config").touch()
+        os.kill(server.switch_pid(), signal.SIGKILL)
+        until(lambda: server.logged("switch died.*exit code 78"), "a refusal")
+        (server.run / "refuse-config").unlink()
+        until(lambda: len(server.logged("switch serving")) == 3, "the switch that comes back")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+
+
 def test_killing_the_supervisor_kills_its_switches(tmp_path: Path) -> None:
     with Server(tmp_path, workers=2).start() as server:
         pids = [int(line.rpartition("pid=")[2]) for line in server.logged("switch started")]

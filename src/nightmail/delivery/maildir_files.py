@@ -31,8 +31,6 @@ _REFUSED = {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
-    errno.ENOENT,
-    errno.ENOTDIR,
     errno.EMLINK,
 }
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}

@@ -50,9 +50,12 @@ class Dictation:
             await self._line.close()
 
     def _start(self) -> _Line:
-        ours, theirs = socket.socketpair()
         token = f"{self._token}-{next(self._scribes)}"
         module = [sys.executable, "-P", "-m", "nightmail.store.scribe"]
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise PutFailed(f"the scribe can't be started: {error}") from error
         try:
             with theirs:
                 process = subprocess.Popen(  # noqa: S603 - our own module

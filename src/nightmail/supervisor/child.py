@@ -30,17 +30,28 @@ class SwitchChild:
     """The place of one switch; processes come and go in it.
 
     `command_for` makes the command line from the switch's number, the descriptor of its control channel and those
-    of its listeners.
+    of its listeners. `may_give_up` tells whether a refused configuration ends it: one that was edited while a server
+    runs is no reason to stop the switches that serve.
     """
 
-    def __init__(self, number: int, command_for: CommandFor, listeners: Sequence[socket.socket], clock: Clock) -> None:
+    def __init__(
+        self,
+        number: int,
+        command_for: CommandFor,
+        listeners: Sequence[socket.socket],
+        clock: Clock,
+        *,
+        may_give_up: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.number = number
         self.state: State = "starting"
         self.pid = 0
         self.restarts = 0
+        self.has_served = False
         self._command_for = command_for
         self._listeners = listeners
         self._clock = clock
+        self._may_give_up = may_give_up
         self._patience = RestartPatience()
         self._control = ControlClient()
         self._stop_wanted = asyncio.Event()
@@ -54,15 +65,14 @@ class SwitchChild:
     async def run(self) -> int:
         """Keep a switch running until `stop` is called.
 
-        0, or EX_CONFIG where the switch said that its configuration can't work: then nothing is gained by starting
-        it again.
+        0, or EX_CONFIG where the switch said that its configuration can't work, and may give up.
         """
         while not self._stop_wanted.is_set():
             started = self._clock.elapsed()
             code = await self._run_once()
             if self._stop_wanted.is_set():
                 break
-            if code == os.EX_CONFIG:
+            if code == os.EX_CONFIG and self._may_give_up():
                 self.state = "stopped"
                 return os.EX_CONFIG
             await self._wait_to_restart(code, self._clock.elapsed() - started)
@@ -85,23 +95,36 @@ class SwitchChild:
             os.kill(self.pid, signal.SIGKILL)
 
     async def _run_once(self) -> int:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = self._spawn(theirs)
-            except OSError as error:
-                ours.close()
-                log.warning("switch can't be started", switch=self.number, reason=str(error))
-                return os.EX_OSERR
+        try:
+            ours, process, pidfd = self._launch()
+        except OSError as error:
+            log.warning("switch can't be started", switch=self.number, reason=str(error))
+            return os.EX_OSERR
         self.pid = process.pid
         log.info("switch started", switch=self.number, pid=process.pid)
         self._control = ControlClient(on_notice=self._noticed)
-        await self._control.attach(ours)
         try:
-            return await _exit_of(process)
+            await self._control.attach(ours)
+            return await _exit_of(process, pidfd)
         finally:
             self.pid = 0
             self._control.close()
+
+    def _launch(self) -> tuple[socket.socket, subprocess.Popen[bytes], int]:
+        """A new process: our end of its control channel, itself, its pidfd. Raises: OSError, and there is none."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                process = self._spawn(theirs)
+            try:
+                return ours, process, os.pidfd_open(process.pid)
+            except OSError:
+                process.kill()
+                process.wait()
+                raise
+        except OSError:
+            ours.close()
+            raise
 
     def _spawn(self, control: socket.socket) -> subprocess.Popen[bytes]:
         self.state = "stopping" if self._stop_wanted.is_set() else "starting"
@@ -118,6 +141,7 @@ class SwitchChild:
         notice = message.pop("notice")
         if notice == "ready" and self.state == "starting":
             self.state = "serving"
+            self.has_served = True
             log.info("switch serving", switch=self.number, pid=self.pid)
         elif notice == "fenced":
             log.warning("queue lost to another owner", switch=self.number, **message)
@@ -133,11 +157,10 @@ class SwitchChild:
             return
 
 
-async def _exit_of(process: subprocess.Popen[bytes]) -> int:
-    """The exit code once the process ends. A pidfd tells, whatever the event loop and its signals do."""
+async def _exit_of(process: subprocess.Popen[bytes], pidfd: int) -> int:
+    """The exit code once the process ends. Its pidfd tells, whatever the event loop and its signals do."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    pidfd = os.pidfd_open(process.pid)
     loop.add_reader(pidfd, ended.set)
     try:
         await ended.wait()

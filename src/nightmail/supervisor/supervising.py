@@ -89,7 +89,8 @@ class Supervisor:
         self._grounds = grounds
         self._stop_wanted = asyncio.Event()
         self._children = [
-            SwitchChild(number, command_for, listeners, clock) for number, listeners in enumerate(grounds.listeners)
+            SwitchChild(number, command_for, listeners, clock, may_give_up=self._is_at_first_start)
+            for number, listeners in enumerate(grounds.listeners)
         ]
         self._reloads = TableReloads(tables, self._announce_tables, clock)
         self._admin = Admin(
@@ -174,8 +175,11 @@ class Supervisor:
         for child in self._children:
             child.kill()
 
+    def _is_at_first_start(self) -> bool:
+        return not any(child.has_served for child in self._children)
+
     async def _stop_if_one_gives_up(self, runs: Sequence[asyncio.Task[int]]) -> None:
-        """A switch that can't work with its configuration ends the server: the others would limp on unnoticed."""
+        """A switch that can't work with the configuration ends a server that never worked with it."""
         await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
         if not self._stop_wanted.is_set():
             log.error("server gives up: a switch can't work as it is configured")
