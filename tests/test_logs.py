@@ -113,15 +113,25 @@ def test_a_full_or_closed_log_stops_nobody(log: Log) -> None:
     structlog.get_logger().info("lost")
 
 
-def test_a_reader_that_is_slow_is_waited_for_only_so_long(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_blocking", [True, False])
+def test_a_reader_that_is_slow_is_waited_for_only_so_long(
+    log: Log, monkeypatch: pytest.MonkeyPatch, is_blocking: bool
+) -> None:
     monkeypatch.setattr(logs, "_PATIENCE_MS", 1)
-    os.set_blocking(log.write_fd, False)
+    os.set_blocking(log.write_fd, is_blocking)
     logs.configure("logfmt", NoonOf2030(), fd=log.write_fd)
     for _ in range(1_100):
         structlog.get_logger().info("much", text="x" * 60)
     os.read(log.read_fd, 1 << 20)
     structlog.get_logger().info("again")
     assert log.lines()[-1].endswith("event=again")
+
+
+def test_a_line_longer_than_a_pipe_takes_at_once_is_written_whole(log: Log) -> None:
+    logs.configure("logfmt", NoonOf2030(), fd=log.write_fd)
+    structlog.get_logger().info("long", text="x" * 20_000)
+    (line,) = log.lines()
+    assert line.endswith(20_000 * "x")
 
 
 def test_what_happens_often_is_written_in_bundles_of_whole_lines(log: Log) -> None:

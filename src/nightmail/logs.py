@@ -26,7 +26,7 @@ from nightmail.world import Clock
 LogFormat = Literal["logfmt", "json"]
 
 _STANDARD_ERROR = 2
-_PATIENCE_MS = 1_000
+_PATIENCE_MS = 20
 _PLAIN = re.compile(r'[^\s"=\x00-\x1f\x7f-\x9f\u2028\u2029]+').fullmatch
 _TO_ESCAPE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029]').search
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"} | {
@@ -122,29 +122,27 @@ def _expand_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 class _Lines:
-    """The sink: writes a line with one call, so that lines of several processes never mix."""
+    """The sink: writes a line with one call, so that lines of several processes never mix.
+
+    Standard error is a file description shared with others and so stays blocking: whether it takes PIPE_BUF bytes is
+    asked before each write. Who reads it and stalls is waited for briefly once, and not at all until it reads again.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+        self._has_stalled = False
 
     def _write(self, line: bytes) -> None:
         try:
-            written = os.write(self._fd, line)
-            while written < len(line):
-                written += os.write(self._fd, line[written:])
-        except BlockingIOError:
-            self._write_patiently(line)
+            while line:
+                self._has_stalled = not self._poll.poll(0 if self._has_stalled else _PATIENCE_MS)
+                if self._has_stalled:
+                    return
+                line = line[os.write(self._fd, line[: select.PIPE_BUF]) :]
         except OSError:
             return
-
-    def _write_patiently(self, line: bytes) -> None:
-        poll = select.poll()
-        poll.register(self._fd, select.POLLOUT)
-        if poll.poll(_PATIENCE_MS):
-            try:
-                os.write(self._fd, line)
-            except OSError:
-                return
 
     debug = info = warning = error = critical = exception = msg = _write
 
