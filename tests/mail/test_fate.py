@@ -33,6 +33,7 @@ def test_the_status_says_what_the_action_says(action: Action, reply: Reply, stat
         ("[192.0.2.1]:25", "[192.0.2.1]"),
         ("[IPv6:::1]:25", "[IPv6:::1]"),
         ("mx.example.com", "mx.example.com"),
+        ("maildir", ""),
         ("", ""),
     ],
 )

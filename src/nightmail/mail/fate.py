@@ -13,6 +13,7 @@ from nightmail.mail.reply import Reply
 
 _is_status = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}").fullmatch
 _EXPIRED = "4.4.7"
+_LOCAL = "maildir"
 
 
 class Action(StrEnum):
@@ -28,8 +29,9 @@ class Action(StrEnum):
 class Fate(msgspec.Struct, frozen=True):
     """One recipient's part of a report.
 
-    `reply` is the next hop's or, where there was none to quote, ours; `relay` names that hop as `host[ip]:port`, or is
-    empty where none was reached. `attempted_at` and `retry_until` are seconds of `Clock.wall`, 0 where unknown.
+    `reply` is the next hop's or, where there was none to quote, ours; `relay` names that hop as `host[ip]:port`, is
+    `maildir` where delivery was local, or empty where no hop was reached. `attempted_at` and `retry_until` are seconds
+    of `Clock.wall`, 0 where unknown.
     """
 
     recipient: Recipient
@@ -54,7 +56,12 @@ class Fate(msgspec.Struct, frozen=True):
 
     @property
     def remote_host(self) -> str:
-        """The name of the next hop, its address as a literal where it has no name, or empty."""
+        """The name of the next hop, its address as a literal where it has no name, or empty.
+
+        Local delivery has none (RFC 3464 §2.3.5).
+        """
+        if self.relay == _LOCAL:
+            return ""
         name, bracket, rest = self.relay.partition("[")
         return printable(name or (bracket + rest.partition("]")[0] + "]" if bracket else ""), 255)
 
