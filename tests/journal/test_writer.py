@@ -22,7 +22,7 @@ from nightmail.journal.records import (
     Yielded,
 )
 from nightmail.journal.segment import INLINE_BODY_BYTES, SEGMENT_LIMIT_BYTES
-from nightmail.journal.writer import Move
+from nightmail.journal.writer import Journal, Move
 
 MS = 0.001
 
@@ -307,3 +307,26 @@ async def test_what_is_live_is_what_a_replay_finds() -> None:
     assert [(m.id, m.slot, m.offset, m.progress()) for m in found.state.oldest()] == [
         (m.id, m.slot, m.offset, m.progress()) for m in journal.state.oldest()
     ]
+
+
+@in_virtual_time
+async def test_who_waits_behind_a_put_that_hangs_wakes_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    journal = await desk.open()
+    looks: list[float] = []
+    lingered = Journal._lingered
+
+    def counted(self: Journal) -> None:
+        looks.append(desk.clock.elapsed())
+        lingered(self)
+
+    monkeypatch.setattr(Journal, "_lingered", counted)
+    held = desk.store.hold_next("put_new")
+    desk.letter("M1")
+    await held.reached()
+    journal.append(Claimed("M1", (0,)))
+    await asyncio.sleep(1)
+    assert len(looks) == 1
+    held.answer()
+    await asyncio.sleep(20 * MS)
+    assert names(list(await records_in(desk.store, 2))) == ["Claimed"]

@@ -29,8 +29,8 @@ class Segment(NamedTuple):
 class Replayed(NamedTuple):
     """A log as it was found: its last slot (-1 for none), its sum, and what could not be read.
 
-    `promise_s` is the last promise in it. `stale` are the slots below the floor that nobody deleted yet, and those
-    never to be deleted (J5).
+    `promise_s` is the promise of its tail, or the longest there is where that can't be read. `stale` are the slots
+    below the floor that nobody deleted yet, and those never to be deleted (J5).
     """
 
     tail: int
@@ -91,7 +91,9 @@ async def replay(store: Store, queue: str) -> Replayed:
         return Replayed(-1, 0, 0, 0.0, state, [], damage)
     tail = slots[-1]
     last = await _last_readable(store, queue, slots)
-    floor, epoch, promise_s = (last.floor, last.epoch, last.promise_ms / 1000) if last else (slots[0], 0, _LONGEST_S)
+    floor, epoch = (last.floor, last.epoch) if last else (slots[0], 0)
+    # What the tail promises only the tail says: its neighbour may have been busy, and the tail an idle tick (J7).
+    promise_s = last.promise_ms / 1000 if last and last.slot == tail else _LONGEST_S
     slots = await _without_holes(store, queue, slots, floor, tail)
     expected, unread = floor, 0
     async for slot, found in _read_in_order(store, queue, [slot for slot in slots if floor <= slot <= tail]):

@@ -157,6 +157,7 @@ class Journal:
         self._put_began = 0.0
         self._urgent = False
         self._linger: asyncio.TimerHandle | None = None
+        self._has_lingered = False
         self._waker: asyncio.Future[None] | None = None
         self._looker: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -253,8 +254,7 @@ class Journal:
     def _lingered(self) -> None:
         self._linger = None
         if self._in_flight is not None:
-            # The answers of this put bring the next messages: what waits is to go with them.
-            self._linger_for(_CLAIM_LINGER_S)
+            self._has_lingered = True
             return
         if self._entries:
             self._hurry()
@@ -349,13 +349,20 @@ class Journal:
         try:
             await put_slot(self._store, slot_key(self.name, slot), data)
         except PutFailed:
-            self._in_flight = None
+            self._put_ended()
             raise
-        self._in_flight = None
+        self._put_ended()
         self._started, self._promise_s = started, promise_s
         self._right_until = self._right_from(started, promise_s)
         self.next_slot, self.floor, self.fault = slot + 1, floor, ""
         self._known(batch, header)
+
+    def _put_ended(self) -> None:
+        self._in_flight = None
+        if self._has_lingered:
+            self._has_lingered = False
+            # The answers of this put bring the next messages: what waited meanwhile is to go with them.
+            self._linger_for(_CLAIM_LINGER_S)
 
     def _right_from(self, started: float, promise_s: float) -> float:
         return started + promise_s * (1 - self._settings.margin_fraction)
