@@ -63,6 +63,7 @@ def test_removing_is_done_once_and_may_be_repeated(drop: DropDirectory) -> None:
 def test_the_oldest_comes_first_and_no_more_than_wanted(drop: DropDirectory) -> None:
     names = [stored(drop) for _ in range(3)]
     assert drop.waiting(limit=2) == names[:2]
+    assert drop.waiting(limit=2, besides=set(names[:2])) == names[2:]
 
 
 def test_the_group_may_leave_files_and_list_none(drop: DropDirectory) -> None:
@@ -157,6 +158,10 @@ def prefixed(header: bytes, body: bytes = BODY, header_bytes: int | None = None)
         prefixed(b'{"sender": "a@b", "recipients": [["c@d"]], "root": true}'),
         prefixed(b'{"sender": "a@b", "recipients": [["c@d\\r\\nRCPT TO:<x@y>"]]}'),
         prefixed(b'{"sender": "a@b>", "recipients": [["c@d"]]}'),
+        prefixed('{"sender": "x@-ü-.", "recipients": [["c@d"]]}'.encode()),
+        prefixed('{"sender": "a@b", "recipients": [["x@-ü-."]]}'.encode()),
+        prefixed(b'{"sender": "a@b", "recipients": [["@relay:c@d"]]}'),
+        prefixed(b'{"sender": "a@b", "recipients": [["no-domain"]]}'),
         prefixed(b'{"sender": "a@b", "recipients": [["c@d", "rfc822; x"]]}'),
         prefixed(b'{"sender": "a@b", "recipients": [["c@d", "", 99]]}'),
         prefixed(b'{"sender": "a@b", "recipients": [["c@d"]], "envid": "a b"}'),
@@ -201,6 +206,13 @@ def test_a_line_end_may_fall_on_any_border_between_pieces(drop: DropDirectory, b
     assert not any(piece.endswith(b"\r") for piece in pieces)
 
 
-@pytest.mark.parametrize("sender", ["", "a@example.org", '"a.b"@example.org', "jörg@example.org"])
+def test_an_argument_that_is_no_text_is_no_address() -> None:
+    with pytest.raises(DropRefused, match="is no address"):
+        check(Submission(sender="x\udcff@example.org", recipients=SUBMISSION.recipients))
+
+
+@pytest.mark.parametrize(
+    "sender", ["", "a@example.org", '"a.b"@example.org', "jörg@example.org", "a@müller.example", "a@[192.0.2.1]"]
+)
 def test_addresses_of_every_kind_pass(sender: str) -> None:
     check(Submission(sender=sender, recipients=SUBMISSION.recipients))

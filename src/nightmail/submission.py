@@ -16,13 +16,16 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
+from heapq import nsmallest
 from typing import Annotated, Literal
 
 import msgspec
 
-from nightmail.errors import ConfigInvalid, StoreUnavailable, SwitchError
+from nightmail.errors import ConfigInvalid, ProtocolViolation, StoreUnavailable, SwitchError
 from nightmail.mail.envelope import Recipient
+from nightmail.mail.reply import Reply
+from nightmail.smtp.paths import mailbox, split_path
 from nightmail.world import Clock, Randomness
 
 HEADER_MAX_BYTES = 4 * 1024 * 1024
@@ -35,9 +38,11 @@ _PREFIX = b"nightmail-drop 1 %010d %020d\n"
 _PREFIX_BYTES = len(_PREFIX % (0, 0))
 _read_prefix = re.compile(rb"nightmail-drop 1 (\d{10}) (\d{20})\n").fullmatch
 _is_name = re.compile(r"[0-9a-f]{14}-[0-9a-f]{32}").fullmatch
-# Strict enough that no address or parameter can carry a second command to the next hop (RFC 5321 §4.1.2).
-_is_address = re.compile(r"[^\s<>\x00-\x20\x7f-\xa0\u2028\u2029]{1,320}").fullmatch
+# Strict enough that no address or parameter can carry a second command to the next hop (RFC 5321 §4.1.2); nor is a
+# source route an address.
+_is_one_word = re.compile(r"(?!@)[^\s<>\x00-\x20\x7f-\xa0\u2028\u2029]{1,320}").fullmatch
 _is_parameter = re.compile(r"[!-~]{0,500}").fullmatch
+_NO_ADDRESS = Reply(553, "5.1.3", "Not an address")
 
 
 class DropUnavailable(StoreUnavailable):
@@ -179,11 +184,11 @@ class DropDirectory:
             os.close(fd)
         return name
 
-    def waiting(self, limit: int = 1_000) -> list[str]:
-        """The names of at most `limit` complete files, oldest first. Raises: OSError."""
+    def waiting(self, limit: int = 1_000, *, besides: Set[str] = frozenset()) -> list[str]:
+        """The names of at most `limit` complete files, oldest first, those in `besides` left out. Raises: OSError."""
         names = {name for name in os.listdir(self.path) if not name.startswith(".") and name != REFUSED}
         self._stuck &= names
-        return sorted(names - self._stuck)[:limit]
+        return nsmallest(limit, names - self._stuck - besides)
 
     def open(self, name: str) -> DropFile:
         """The file of that name, for reading.
@@ -304,15 +309,26 @@ def check(submission: Submission) -> None:
     Raises:
         DropRefused: an address or a parameter is malformed.
     """
-    if submission.sender and not _is_address(submission.sender):
-        raise DropRefused(f"{submission.sender[:320]!r} is no address")
+    if submission.sender:
+        _check_address(submission.sender)
     if not _is_parameter(submission.envid):
         raise DropRefused("its ENVID is malformed")
     for recipient in submission.recipients:
-        if not _is_address(recipient.address):
-            raise DropRefused(f"{recipient.address[:320]!r} is no address")
+        _check_address(recipient.address)
         if not _is_parameter(recipient.orcpt) or not 0 <= recipient.notify <= 15 or recipient.orig_to:
             raise DropRefused("a recipient's parameters are malformed")
+
+
+def _check_address(address: str) -> None:
+    """As strict as MAIL and RCPT: what passes here has a domain that can be folded and sent on."""
+    try:
+        if _is_one_word(address):
+            local, domain, _ = split_path(f"<{address}>", _NO_ADDRESS)
+            mailbox(local, domain, smtputf8=True, refusal=_NO_ADDRESS)
+            return
+    except (ProtocolViolation, UnicodeEncodeError):
+        pass
+    raise DropRefused(f"{address[:320]!r} is no address")
 
 
 def _reason(error: OSError) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from nightmail.errors import Corrupt, StoreUnavailable
-from nightmail.journal.keys import QueueName, body_prefix, slot_key
+from nightmail.journal.keys import QueueName, body_prefix, log_prefix, slot_key
 from nightmail.journal.ownership import Adopter, Ownership
 from nightmail.journal.reading import Replayed, find_owner, list_queues, list_slots, read_segment, replay
 from nightmail.journal.records import Adopted
@@ -79,13 +79,16 @@ class Generations:
         self._closed: set[str] = set()
         self._wanted = asyncio.Event()
         self._alarmed: set[str] = set()
+        self._faults: dict[str, str] = {}
 
     async def run(self) -> None:
         """Look for queues until cancelled."""
         while True:
             self._wanted.clear()
             try:
-                self.is_complete = await self._look()
+                is_complete = await self._look()
+                # A queue that was lost during the look was still ours when it was passed over.
+                self.is_complete = is_complete and not self._wanted.is_set()
             except StoreUnavailable as error:
                 log.warning("queues not listed", reason=str(error))
             with contextlib.suppress(TimeoutError):
@@ -101,10 +104,32 @@ class Generations:
         left = 0
         for text in await list_queues(self._store, f"{self._assignment.server}."):
             name = QueueName.parse(text)
-            if name is None or not self._assignment.covers(name) or text in self._closed or self._is_ours(text):
+            if name is None or not self._assignment.covers(name) or text in self._closed:
                 continue
-            left += not await self._consider(text)
+            if self._is_ours(text):
+                self.waiting.pop(text, None)
+                continue
+            left += not await self._consider_alone(text)
         return not left
+
+    async def _consider_alone(self, queue: str) -> bool:
+        """As `_consider`; a queue that can't be read stands in nobody's way but its own."""
+        try:
+            is_done = await self._consider(queue)
+        except StoreUnavailable as error:
+            self._note_fault(queue, str(error))
+            return False
+        self._faults.pop(queue, None)
+        return is_done
+
+    def _note_fault(self, queue: str, reason: str) -> None:
+        """Say it once, not with every look."""
+        if self._faults.get(queue) != reason:
+            self._faults[queue] = reason
+            log.error(
+                "queue not read", queue=queue, key=log_prefix(queue), reason=reason,
+                remedy="its mail waits, and so does local mail; it is read again until the store can; look at its logs",
+            )  # fmt: skip
 
     async def _consider(self, queue: str) -> bool:
         """Adopt a queue if that is allowed now; True: it is run here, or closed."""

@@ -136,6 +136,7 @@ class Operations:
         return []
 
     async def _hold(self, queue: OwnedQueue, message: LiveMessage, _: object) -> list[asyncio.Future[None]]:
+        await queue.readback.clear_drop(message)
         queue.waiting.cancel(message)
         return [_write(queue, Held(message.id))]
 
@@ -151,9 +152,11 @@ class Operations:
     ) -> list[asyncio.Future[None]]:
         if record is None:
             raise SwitchError(f"message {message.id} can't be read, and so can't be returned; delete it instead")
+        await queue.readback.clear_drop(message)
         return [queue.bounce(message, record, _BOUNCED)]
 
     async def _delete(self, queue: OwnedQueue, message: LiveMessage, _: object) -> list[asyncio.Future[None]]:
+        await queue.readback.clear_drop(message)
         queue.waiting.cancel(message)
         return [_write(queue, Edited(message.id, message.pending, deleted=True))]
 

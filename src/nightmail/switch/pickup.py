@@ -8,12 +8,13 @@ nothing is picked up before every older queue of ours was read.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import google_crc32c
 import structlog
 
-from nightmail.errors import StoreUnavailable, SwitchError
+from nightmail.errors import StoreUnavailable, SwitchError, TemporaryFailure
 from nightmail.journal.keys import body_key
 from nightmail.journal.records import BodyPlace
 from nightmail.journal.segment import INLINE_BODY_BYTES
@@ -22,7 +23,8 @@ from nightmail.mail.fate import Action, Fate, Original
 from nightmail.mail.headers import header_end
 from nightmail.mail.received import local_header
 from nightmail.mail.reply import Reply
-from nightmail.submission import DropDirectory, DropFile, DropRefused
+from nightmail.queue.reports import due
+from nightmail.submission import RECIPIENTS_MAX, DropDirectory, DropFile, DropRefused
 from nightmail.switch.parts import Parts
 
 if TYPE_CHECKING:
@@ -31,19 +33,31 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 _AT_ONCE = 50
 _RETRY_S = 5.0
+_RETRY_RARELY_S = 300.0
+_PATIENCE_S = 60.0
+_EXPANDED_AT_ONCE = 50
+_WITH_THE_JOURNAL = float("inf")
+_TOO_MANY_FINAL = Reply(554, "5.5.3", "Too many recipients after aliases are expanded")
 
 log = structlog.get_logger()
 
 
 class _Left:
-    """The `Sender` of a drop file: hears that it was accepted, or leaves it for another time."""
+    """The `Sender` of a drop file: hears that it was accepted, or leaves it for another time.
 
-    def __init__(self, pickup: Pickup, name: str) -> None:
+    `then` is what is to follow once it was accepted.
+    """
+
+    def __init__(self, pickup: Pickup, name: str, then: Callable[[], None] | None = None) -> None:
         self._pickup = pickup
         self._name = name
+        self._then = then
 
     def accepted(self, message_id: str) -> bool:
         """The journal has it; the file goes before the first claim."""
+        self._pickup.keep(self._name)
+        if self._then is not None:
+            self._then()
         return True
 
     def refused(self, error: SwitchError) -> None:
@@ -52,7 +66,11 @@ class _Left:
         self._pickup.put_off(self._name)
 
     def left_unanswered(self) -> None:
-        """The put goes on; its end is told by the other two."""
+        """The put may still end well, which takes the file back, or the queue is lost.
+
+        Then nothing is picked up before that queue was read again: by then the file is gone if the message is there.
+        """
+        self._pickup.put_off(self._name)
 
 
 class Pickup:
@@ -61,34 +79,46 @@ class Pickup:
     def __init__(self, switch: Switch, drops: DropDirectory) -> None:
         self._switch = switch
         self._drops = drops
-        self._taken: set[str] = set()
+        # When each file may be looked at again, in elapsed seconds.
+        self._taken: dict[str, float] = {}
+        self._held_up_since: float | None = None
 
     async def run(self) -> None:
         """Look for drop files until cancelled."""
-        parts: Parts = self._switch.parts
         while True:
             await asyncio.sleep(_LOOK_S)
             if not self._is_safe():
+                self._note_held_up()
                 continue
+            self._held_up_since = None
             try:
-                names = await asyncio.to_thread(self._drops.waiting, _AT_ONCE)
+                names = await self._names()
             except OSError as error:
                 log.warning("drop directory not read", path=self._drops.path, reason=str(error))
                 await asyncio.sleep(_RETRY_S)
                 continue
             for name in names:
-                if name not in self._taken and self._switch.fault() is None:
-                    self._taken.add(name)
-                    await self._take(parts, name)
+                if self._is_safe() and self._switch.fault() is None:
+                    self.keep(name)
+                    await self._take(self._switch.parts, name)
 
     async def remove(self, name: str) -> None:
         """Make sure, durably, that a drop file is gone. Raises: OSError."""
         await asyncio.to_thread(self._drops.remove, name)
-        self._taken.discard(name)
+        self._taken.pop(name, None)
 
-    def put_off(self, name: str) -> None:
+    def keep(self, name: str) -> None:
+        """Leave a file alone: it is being taken, or the journal has it."""
+        self._taken[name] = _WITH_THE_JOURNAL
+
+    def put_off(self, name: str, delay_s: float = _RETRY_S) -> None:
         """Try a file again later."""
-        asyncio.get_running_loop().call_later(_RETRY_S, self._taken.discard, name)
+        self._taken[name] = self._switch.parts.clock.elapsed() + delay_s
+
+    async def _names(self) -> list[str]:
+        now = self._switch.parts.clock.elapsed()
+        self._taken = {name: until for name, until in self._taken.items() if until > now}
+        return await asyncio.to_thread(self._drops.waiting, _AT_ONCE, besides=self._taken.keys())
 
     def _is_safe(self) -> bool:
         """Whether every file that an older queue of ours has accepted is known to be gone."""
@@ -97,67 +127,105 @@ class Pickup:
             queue.open_drops for queue in switch.queues if not switch.is_newest(queue)
         )
 
+    def _note_held_up(self) -> None:
+        """Say so when local mail waits for longer than an adoption takes, now and then."""
+        now = self._switch.parts.clock.elapsed()
+        if self._held_up_since is None:
+            self._held_up_since = now
+        elif now - self._held_up_since > _PATIENCE_S:
+            self._held_up_since = now
+            log.warning(
+                "local mail waits", path=self._drops.path, reason="an older queue may have accepted what is there",
+                remedy="it goes on once every queue of this server was read; `nightmail status` shows them",
+            )  # fmt: skip
+
     async def _take(self, parts: Parts, name: str) -> None:
         try:
             await self._accept(parts, name)
         except FileNotFoundError:
-            self._taken.discard(name)
+            self._taken.pop(name, None)
         except DropRefused as error:
             aside = await asyncio.to_thread(self._drops.put_aside, name)
             log.warning("submission refused", drop=name, reason=str(error), put_aside=aside)
-            self._taken.discard(name)
-        except (OSError, StoreUnavailable) as error:
+            self._taken.pop(name, None)
+        except (OSError, StoreUnavailable, TemporaryFailure) as error:
             log.warning("submission put off", drop=name, reason=str(error))
             self.put_off(name)
+        except Exception:  # whoever may leave a file here must not be able to end the switch
+            log.exception("submission failed", drop=name, remedy="it is tried again; report this")
+            self.put_off(name, _RETRY_RARELY_S)
 
     async def _accept(self, parts: Parts, name: str) -> None:
         message_id = parts.ids.next()
         with await asyncio.to_thread(self._drops.open, name) as drop:
             submission = drop.submission
-            trace = local_header(parts.hostname, message_id, parts.clock.wall(), drop.owner)
-            taken, refused = self._expand(submission.recipients)
+            owner = await asyncio.to_thread(lambda: drop.owner)
+            trace = local_header(parts.hostname, message_id, parts.clock.wall(), owner)
+            taken, refused = await self._expand(submission.recipients)
             reading = _Reading(trace)
             place = await reading.read(self._switch, message_id, drop)
-            client = f"local[{drop.owner}]"
         envelope = Envelope(
-            submission.sender, tuple(taken), submission.ret, submission.envid,
-            reading.is_eight_bit, reading.has_utf8_headers or not _is_ascii(submission.sender, taken), client, name,
+            submission.sender, tuple(taken), submission.ret, submission.envid, reading.is_eight_bit,
+            reading.has_utf8_headers or not _is_ascii(submission.sender, taken), f"local[{owner}]", name,
         )  # fmt: skip
-        if refused:
-            self._return(message_id, envelope, refused, reading, is_all=not taken)
-        if taken:
-            self._switch.submit(message_id, envelope, reading.data, place, _Left(self, name))
         log.info("submission picked up", id=message_id, drop=name, **{"from": f"<{submission.sender}>"})
 
-    def _expand(self, given: tuple[Recipient, ...]) -> tuple[list[Recipient], list[tuple[Recipient, Reply]]]:
-        """Final recipients, each once, and those that are refused."""
+        def submit() -> None:
+            self._switch.submit(message_id, envelope, reading.data, place, _Left(self, name))
+
+        if refused:
+            await self._return(message_id, envelope, refused, reading, submit if taken else None)
+        else:
+            submit()
+
+    async def _expand(self, given: tuple[Recipient, ...]) -> tuple[list[Recipient], list[tuple[Recipient, Reply]]]:
+        """Final recipients, each once, and those that are refused for good.
+
+        Raises:
+            TemporaryFailure: it can't be known now.
+        """
         taken: dict[str, Recipient] = {}
         refused = []
-        for recipient in given:
+        for count, recipient in enumerate(given, 1):
             found = self._switch.parts.routing.snapshot.accept(recipient.address, may_relay=True)
+            if isinstance(found, Reply) and not found.is_permanent:
+                raise TemporaryFailure(found, f"<{recipient.address}>: {found}")
             if isinstance(found, Reply):
                 refused.append((recipient, found))
-                continue
-            for address in found.recipients:
-                taken.setdefault(address, Recipient(address, recipient.orcpt, recipient.notify, found.orig_to))
+            elif len(taken.keys() | set(found.recipients)) > RECIPIENTS_MAX:
+                refused.append((recipient, _TOO_MANY_FINAL))
+            else:
+                for address in found.recipients:
+                    taken.setdefault(address, Recipient(address, recipient.orcpt, recipient.notify, found.orig_to))
+            if count % _EXPANDED_AT_ONCE == 0:
+                await asyncio.sleep(0)
         return list(taken.values()), refused
 
-    def _return(
+    async def _return(
         self,
         message_id: str,
         envelope: Envelope,
         refused: list[tuple[Recipient, Reply]],
         reading: _Reading,
-        *,
-        is_all: bool,
+        submit: Callable[[], None] | None,
     ) -> None:
-        """Tell the sender who can't be reached. If that is everybody, the report stands for the drop file."""
+        """Tell the sender who can't be reached; `submit` then takes the message in for the others, if there are any.
+
+        Without others the report stands for the drop file; where none is wanted either, nothing is left to do.
+        """
         now = self._switch.parts.clock.wall()
         for recipient, reply in refused:
             log.info("recipient refused", id=message_id, to=f"<{recipient.address}>", reply=str(reply))
-        fates = [Fate(recipient, Action.FAILED, reply, "", now) for recipient, reply in refused]
-        original = Original(message_id, envelope, now, reading.beginning, reading.size_bytes)
-        self._switch.report(original, fates, _Left(self, envelope.drop), drop=envelope.drop if is_all else "")
+        fates = due(envelope, [Fate(recipient, Action.FAILED, reply, "", now) for recipient, reply in refused])
+        if fates:
+            original = Original(message_id, envelope, now, reading.beginning, reading.size_bytes)
+            sender = _Left(self, envelope.drop, submit)
+            self._switch.report(original, fates, sender, drop="" if submit else envelope.drop)
+        elif submit:
+            submit()
+        else:
+            log.info("submission dropped", id=message_id, drop=envelope.drop, reason="nobody is to be told of it")
+            await self.remove(envelope.drop)
 
 
 class _Reading:

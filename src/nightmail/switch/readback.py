@@ -79,11 +79,37 @@ class Readback:
             round_.body = body
             ready(attempt)
 
-    def hold_corrupt(self, message_id: str, error: Corrupt) -> None:
+    async def clear_drop(self, message: LiveMessage) -> None:
+        """Make sure that the drop file of a message is gone, before the message is ended or held.
+
+        One that can't be read does not name its drop file: that stays, and is picked up as another message.
+
+        Raises:
+            StoreUnavailable: the message can't be read now, or its file can't be removed.
+        """
+        if not message.drop:
+            return
+        try:
+            await self._forget_drop(message, await self._queue.fetcher.record(message))
+        except Corrupt:
+            self._queue.open_drops.discard(message.id)
+        except OSError as error:
+            raise StoreUnavailable(f"the drop file of message {message.id} can't be removed: {error}") from error
+
+    async def _forget_drop(self, message: LiveMessage, record: Accepted | Moved) -> None:
+        """Remove a message's drop file; from now on it is like any other. Raises: StoreUnavailable, OSError."""
+        await self._remove_drop(record.envelope.drop)
+        message.drop = False
+        self._queue.open_drops.discard(message.id)
+
+    def hold_corrupt(self, message_id: str, error: Corrupt, *, has_drop: bool = False) -> None:
         """A message that can't be read is kept for a person to look at (J14)."""
+        remedy = "restore the object from a copy and release the message, or delete it"
+        if has_drop:
+            remedy = "its drop file, if still there, is picked up as another message: delete this one"
         log.error(
             "message unreadable", id=message_id, queue=self._queue.name, reason=str(error),
-            remedy="it is held; restore the object from a copy and release the message, or delete it",
+            remedy=f"it is held; {remedy}",
         )  # fmt: skip
         self._queue.journal.append(Held(message_id), urgent=True)
 
@@ -101,11 +127,11 @@ class Readback:
         try:
             record = await queue.fetcher.record(message)
             if message.drop:
-                await self._remove_drop(record.envelope.drop)
-                message.drop = False
-                queue.open_drops.discard(message.id)
+                await self._forget_drop(message, record)
         except Corrupt as error:
-            self.hold_corrupt(message.id, error)
+            self.hold_corrupt(message.id, error, has_drop=message.drop)
+            # Nobody can tell which file it was: it holds up the others no longer.
+            queue.open_drops.discard(message.id)
         except (StoreUnavailable, OSError) as error:
             log.warning("message not read", id=message.id, queue=queue.name, reason=str(error))
             queue.waiting.wait(message, self._parts.clock.wall() + _STORE_RETRY_S)
