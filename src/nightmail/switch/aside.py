@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import google_crc32c
+import structlog
 
 from nightmail.errors import StoreUnavailable
 from nightmail.journal.records import BodyPlace
 from nightmail.store.protocol import BodyWriter, Buffer
+
+log = structlog.get_logger()
 
 
 class Nowhere:
@@ -31,12 +34,14 @@ class Aside:
     """Writes what it is given, in order, and says when it has caught up.
 
     `on_caught_up` is called when everything handed over so far is written, or can't be; the sender of the data
-    should pause until then, so that no more than one piece waits.
+    should pause until then, so that no more than one piece waits. `may_have_landed` is set once the object may be
+    there under its key.
     """
 
     def __init__(self, writer: BodyWriter, key: str, on_caught_up: Callable[[], None]) -> None:
         self.key = key
         self.fault: StoreUnavailable | None = None
+        self.may_have_landed = False
         self._writer = writer
         self._on_caught_up = on_caught_up
         self._waiting: list[bytes] = []
@@ -61,19 +66,24 @@ class Aside:
             self._task = asyncio.get_running_loop().create_task(self._drain())
 
     async def finish(self) -> BodyPlace:
-        """Make the object durable; where it is. Raises: StoreUnavailable."""
+        """Make the object durable; where it is. Who cancels this is to `abort`. Raises: StoreUnavailable."""
         if self._task is not None:
             await self._task
         if self.fault is not None:
             await self._writer.abort()
             raise self.fault
+        self.may_have_landed = True
         await self._writer.commit()
         return BodyPlace(self._size_bytes, self._crc, 0, self.key)
 
     async def abort(self) -> None:
-        """Forget it."""
+        """Forget it; what is not written yet is given up."""
+        self._waiting = []
         if self._task is not None:
-            await self._task
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+            self._on_caught_up()
         await self._writer.abort()
 
     async def _drain(self) -> None:
@@ -83,7 +93,9 @@ class Aside:
                 await self._writer.write(pieces)
         except StoreUnavailable as error:
             self.fault = error
-            self._waiting = []
-        finally:
-            self._task = None
+        except Exception as error:  # else a body that lacks a piece could become durable
+            log.exception("large body failed", key=self.key)
+            self.fault = StoreUnavailable(f"{self.key}: {error!r}")
+        self._waiting = []
+        self._task = None
         self._on_caught_up()

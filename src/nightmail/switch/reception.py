@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import structlog
@@ -137,15 +138,47 @@ class Reception:
         """Hand a complete message over."""
         self._desk.submit(message_id, envelope, data, place, sender)
 
+    async def keep(self, aside: Aside) -> BodyPlace:
+        """Make a large body durable; where it is. Raises: StoreUnavailable, also if that takes too long."""
+        timeout_s = self._parts.store_settings.answer_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await aside.finish()
+        except TimeoutError:
+            # No record names the body yet, so that nothing can land and the client may be told so (J3).
+            self.discard(aside)
+            raise StoreUnavailable(f"{aside.key}: not durable after {timeout_s:g} s") from None
+
     def discard(self, aside: Aside) -> None:
         """Forget a large body that will not become a message."""
-        self.spawn(aside.abort())
+        self.spawn(self._throw_away(aside))
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run something that a session need not wait for."""
+    def spawn(self, work: Coroutine[Any, Any, Any], on_failure: Callable[[], None] | None = None) -> None:
+        """Run something that a session need not wait for; `on_failure` hears of an error that nobody foresaw."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, on_failure))
+
+    def _ended(self, on_failure: Callable[[], None] | None, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        log.error("large message failed", exc_info=task.exception(), remedy="its client repeats it; report this")
+        if on_failure is not None:
+            on_failure()
+
+    async def _throw_away(self, aside: Aside) -> None:
+        await aside.abort()
+        if aside.may_have_landed:
+            try:
+                await self._parts.store.delete([aside.key])
+            except StoreUnavailable as error:
+                log.warning(
+                    "body left behind",
+                    key=aside.key,
+                    reason=str(error),
+                    remedy="none: whoever adopts the queue removes it",
+                )
 
     async def look_after_sessions(self) -> None:
         """End sessions that make no progress; runs until cancelled."""

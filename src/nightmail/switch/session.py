@@ -2,7 +2,8 @@
 
 The dialogue is driven by `_advance`, which feeds the core and performs what its events say. Most questions of the
 core are answered on the spot; the last one, "is this message yours now?", is answered when the journal knows (J1).
-Meanwhile the client may send ahead; reading pauses when it does.
+Meanwhile the client may send ahead; reading pauses when it does. It pauses as well while the client does not read its
+answers, and what it sent already is not obeyed before it has: a session takes so much memory and no more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import structlog
 
-from nightmail.errors import ProtocolViolation, StoreUnavailable, SwitchError
+from nightmail.errors import DirectoryUnavailable, ProtocolViolation, StoreUnavailable, SwitchError
 from nightmail.mail.envelope import Envelope
 from nightmail.mail.received import Trace
 from nightmail.mail.reply import Reply
@@ -30,7 +31,8 @@ from nightmail.smtp.events import (
     ReplyReady,
     TransactionReset,
 )
-from nightmail.smtp.server import ServerCore
+from nightmail.smtp.replies import OUT_OF_STEP
+from nightmail.smtp.server import INPUT_LIMIT_BYTES, ServerCore
 from nightmail.switch.admission import CLOSING, refusal
 from nightmail.switch.aside import Aside
 from nightmail.switch.transaction import Transaction
@@ -43,10 +45,13 @@ _SENDER_OK = Reply(250, "2.1.0", "Ok")
 _RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
 _GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 _DENIED = Reply(554, "5.7.1", "Access denied")
+_RULES_AWAY = Reply(421, "4.3.0", "The directory is not available; try again later")
 _IDLE = Reply(421, "4.4.2", "Idle for too long; closing")
 _TOO_MANY_FINAL = Reply(452, "4.5.3", "Too many recipients after aliases are expanded")
 _FINAL_RECIPIENTS_LIMIT = 10_000
 _SLOWEST_BODY_BYTES_S = 1024
+_PORTION_BYTES = 32 * 1024  # of commands that are obeyed before it is looked whether the client takes the answers
+_UNREAD_LIMIT_BYTES = 16 * 1024  # of answers, from which on the client has to read before it is heard
 
 log = structlog.get_logger()
 
@@ -65,23 +70,25 @@ class SmtpSession(asyncio.Protocol):
         self._rule = ""
         self._is_counted = False
         self._is_paused = False
+        self._is_unread = False
         self._is_closing = False
         self._progress_at = 0.0
         self._body_since = 0.0
         self._body_bytes = 0
         self._out: list[bytes] = []
+        self._ahead = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the client, or turn it away."""
         # uvloop's transports are asyncio's by behaviour, not by class.
         self._transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(high=_UNREAD_LIMIT_BYTES)
         peer = transport.get_extra_info("peername")
         self._client_ip = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
         self._client = f"unknown[{self._client_ip}]"
         self._progress_at = self._reception.elapsed()
         self._core = self._reception.core(self._client_ip)
-        self._rule = self._reception.client_rule(self._client_ip)
-        refused = _DENIED if self._rule == "deny" else self._reception.enter(self, self._client_ip)
+        refused = self._admit()
         if refused is not None:
             log.info("connection refused", client=self._client_ip, reply=str(refused))
             transport.write(self._core.close(refused))
@@ -93,6 +100,7 @@ class SmtpSession(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was being received; what is on its way into the journal learns of it from `accepted`."""
         self._transport = None
+        self._ahead = b""
         self._forget()
         if self._is_counted:
             self._is_counted = False
@@ -103,14 +111,22 @@ class SmtpSession(asyncio.Protocol):
         core = self._core
         if core is None or core.is_closed:
             return
-        if core.is_waiting:
-            self._pause()
-        try:
+        if core.is_waiting or self._is_unread or len(data) > _PORTION_BYTES:
+            self._take_ahead(core, data)
+        else:
             self._advance(core, data)
-        except ProtocolViolation as violation:
-            self._out.append(core.close(violation.reply) if violation.reply is not None else b"")
-            self._flush()
-            self._close()
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: nothing more is heard of it until it has."""
+        self._is_unread = True
+        self._pause()
+
+    def resume_writing(self) -> None:
+        """The client has read: go on with what it sent."""
+        self._is_unread = False
+        core, transport = self._core, self._transport
+        if core is not None and transport is not None and not transport.is_closing():
+            self._catch_up(core)
 
     def eof_received(self) -> bool:
         """A client that says no more gets no more answers: the transport is closed."""
@@ -121,12 +137,15 @@ class SmtpSession(asyncio.Protocol):
 
         A body makes progress only as fast as the slowest line that one could want to wait for.
         """
-        if self._core is None or self._core.is_waiting:
+        core, transport = self._core, self._transport
+        if core is None or transport is None:
             return
-        since = self._progress_at
-        if self._body_since:
-            since = min(since, self._body_since + self._body_bytes / _SLOWEST_BODY_BYTES_S)
-        if now - since > idle_timeout_s:
+        if transport.is_closing() or (self._is_unread and not core.is_waiting):
+            # Only a reader could let a close or a 421 come to pass.
+            if now - self._progress_at > idle_timeout_s:
+                log.info("connection dropped", client=self._client, reason="the client does not read its answers")
+                self.abort()
+        elif not core.is_waiting and now - self._patient_since() > idle_timeout_s:
             self._end(_IDLE)
 
     def shut_down(self) -> None:
@@ -163,14 +182,55 @@ class SmtpSession(asyncio.Protocol):
             self._reception.counters.unanswered += 1
             self.abort()
 
-    def _advance(self, core: ServerCore, data: bytes) -> None:
+    def _admit(self) -> Reply | None:
+        """Find out what the client may do, and count it in; a reply turns it away."""
+        try:
+            self._rule = self._reception.client_rule(self._client_ip)
+        except DirectoryUnavailable as error:
+            log.warning("client rules not available", client=self._client_ip, reason=str(error))
+            return _RULES_AWAY
+        return _DENIED if self._rule == "deny" else self._reception.enter(self, self._client_ip)
+
+    def _patient_since(self) -> float:
+        if not self._body_since:
+            return self._progress_at
+        return min(self._progress_at, self._body_since + self._body_bytes / _SLOWEST_BODY_BYTES_S)
+
+    def _take_ahead(self, core: ServerCore, data: bytes) -> None:
+        """Keep what can't be obeyed at once."""
+        if len(self._ahead) + len(data) > INPUT_LIMIT_BYTES:
+            self._end(OUT_OF_STEP)
+            return
+        self._ahead += data
+        if core.is_waiting or self._is_unread:
+            self._pause()
+        else:
+            self._catch_up(core)
+
+    def _catch_up(self, core: ServerCore) -> None:
+        """Go on with what came ahead of its turn, as far as the client takes the answers."""
+        portion = b""
         while True:
-            events = core.receive(data)
-            for event in events:
-                self._HANDLERS[type(event)](self, core, event)
-            if not events or core.is_waiting or core.is_closed:
+            self._advance(core, portion)
+            if self._is_unread or not self._ahead or core.is_waiting or core.is_closed:
                 break
-            data = b""
+            portion, self._ahead = self._ahead[:_PORTION_BYTES], self._ahead[_PORTION_BYTES:]
+        self._resume()
+
+    def _advance(self, core: ServerCore, data: bytes) -> None:
+        try:
+            while True:
+                events = core.receive(data)
+                for event in events:
+                    self._HANDLERS[type(event)](self, core, event)
+                if not events or core.is_waiting or core.is_closed:
+                    break
+                data = b""
+        except ProtocolViolation as violation:
+            self._out.append(core.close(violation.reply) if violation.reply is not None else b"")
+            self._flush()
+            self._close()
+            return
         if events or not data:
             self._progress_at = self._reception.elapsed()
         self._flush()
@@ -184,9 +244,11 @@ class SmtpSession(asyncio.Protocol):
         if self._is_closing:
             self._flush()
             self._end(CLOSING)
-            return
-        self._advance(core, b"")
-        self._resume()
+        elif self._is_unread:
+            self._progress_at = self._reception.elapsed()
+            self._flush()
+        else:
+            self._catch_up(core)
 
     def _flush(self) -> None:
         out = self._out
@@ -237,13 +299,9 @@ class SmtpSession(asyncio.Protocol):
         transaction = self._ongoing()
         self._body_bytes += len(event.data)
         if transaction.write(event.data):
-            transaction.divert(self._reception.aside(transaction.message_id, self._caught_up))
+            transaction.divert(self._reception.aside(transaction.message_id, self._resume))
         if transaction.aside is not None and transaction.aside.is_behind:
             self._pause()
-
-    def _caught_up(self) -> None:
-        if self._core is not None and not self._core.is_waiting:
-            self._resume()
 
     def _body_ended(self, core: ServerCore, event: BodyEnded) -> None:
         transaction, self._transaction = self._ongoing(), None
@@ -252,14 +310,15 @@ class SmtpSession(asyncio.Protocol):
             data, place = transaction.data()
             self._reception.submit(transaction.message_id, envelope, data, place, self)
         else:
-            self._reception.spawn(self._submit_aside(transaction.aside, transaction.message_id, envelope))
+            submitting = self._submit_aside(transaction.aside, transaction.message_id, envelope)
+            self._reception.spawn(submitting, self.left_unanswered)
 
     async def _submit_aside(self, aside: Aside, message_id: str, envelope: Envelope) -> None:
         if self._transport is None:
-            await aside.abort()
+            self._reception.discard(aside)
             return
         try:
-            place = await aside.finish()
+            place = await self._reception.keep(aside)
         except StoreUnavailable as error:
             self.refused(error)
         else:
@@ -300,7 +359,9 @@ class SmtpSession(asyncio.Protocol):
         self._close()
 
     def _close(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._ahead = b""
+            self._progress_at = self._reception.elapsed()
             self._transport.close()
 
     def _pause(self) -> None:
@@ -309,7 +370,11 @@ class SmtpSession(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._is_paused and self._transport is not None and not self._transport.is_closing():
+        """Read on, if nothing that was a reason to pause is left."""
+        if not self._is_paused or self._is_unread or (self._core is not None and self._core.is_waiting):
+            return
+        aside = self._transaction.aside if self._transaction is not None else None
+        if self._transport is not None and not self._transport.is_closing() and not (aside and aside.is_behind):
             self._is_paused = False
             self._transport.resume_reading()
 
