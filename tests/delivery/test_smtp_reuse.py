@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.delivery.jobs import MESSAGE
-from tests.delivery.scenes import QUICK, Scene, play, told
+from tests.delivery.scenes import Scene, play, told
 from tests.delivery.sink import Act, Say, Sink, Step
 
 DELIVERED = ["delivered 250 2.0.0"]
@@ -148,15 +148,3 @@ def test_a_session_after_a_refusal_is_used_again() -> None:
     sink = Sink({"RCPT": ["550 5.1.1 nobody"]})
     play(sink, lambda at: send_in_turn(at, 2))
     assert sink.connections == 1
-
-
-def test_nothing_is_left_after_closing() -> None:
-    sink = Sink({"QUIT": [Act.HANG]})
-
-    async def scene(at: Scene) -> None:
-        await at.send().end()
-        assert at.transport.session_count == 1
-        await at.transport.close()
-        assert at.transport.session_count == 0
-
-    play(sink, scene, **QUICK)

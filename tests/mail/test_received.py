@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightmail.mail.received import Trace, address_literal, local_header, return_path
+from nightmail.mail.received import Trace, address_literal, local_header
 
 NOW = 1_795_360_168.0
 
@@ -80,16 +80,3 @@ def test_what_came_from_this_machine_says_so() -> None:
         b"Received: by mx1.example.net (nightmail)\r\n\tid 0ABC; Sun, 22 Nov 2026 15:09:28 +0000\r\n"
     )
     assert b"(nightmail, from user al?ice)\r\n" in local_header("mx1.example.net", "0ABC", NOW, "al)ice")
-
-
-def test_final_delivery_records_the_sender() -> None:
-    assert return_path("alice@example.org") == b"Return-Path: <alice@example.org>\r\n"
-    assert return_path("") == b"Return-Path: <>\r\n"
-
-
-@given(st.text())
-def test_no_sender_breaks_out_of_the_return_path(sender: str) -> None:
-    wire = return_path(sender)
-    assert wire.count(b"\n") == 1
-    assert wire.count(b"\r") == 1
-    assert wire.endswith(b">\r\n")

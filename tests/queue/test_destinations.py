@@ -135,10 +135,9 @@ def test_a_destination_that_lets_nobody_in_is_left_alone_and_the_others_are_not(
     destinations.enqueue(A, "a")
     destinations.enqueue(B, "b")
     assert not destinations.reserve(A, 29)
-    assert destinations.blocked_until(A) == 30
-    assert destinations.blocked_until(B) is None
+    assert destinations.is_blocked(A, 29)
+    assert not destinations.is_blocked(B, 29)
     assert take_all(destinations, now=29) == ["b"]
-    assert destinations.wake_at() == 30
 
 
 def test_its_waiting_jobs_are_drained_the_most_urgent_first() -> None:
@@ -177,19 +176,16 @@ def test_a_failed_probe_blocks_for_twice_the_time() -> None:
     assert take_all(destinations, now=30) == ["1"]
     assert destinations.connect_failed(A, 31)
     destinations.release(A)
-    assert destinations.blocked_until(A) == 91
     assert take_all(destinations, now=90) == []
     assert take_all(destinations, now=91) == ["2"]
 
 
 def test_once_its_time_is_over_a_destination_is_blocked_no_more_and_mail_for_it_becomes_the_probe() -> None:
     destinations = opened(A)
-    until = destinations.blocked_until(A)
-    assert until is not None
-    assert destinations.is_blocked(A, until - 1)
-    assert not destinations.is_blocked(A, until)
+    assert destinations.is_blocked(A, 29)
+    assert not destinations.is_blocked(A, 30)
     destinations.enqueue(A, "probe")
-    assert destinations.take(until) == (A, "probe")
+    assert destinations.take(30) == (A, "probe")
 
 
 def test_forgiven_destinations_are_tried_at_once() -> None:
@@ -254,10 +250,10 @@ class DestinationsKeepTheirPromises(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def reserve(self, key: str) -> None:
-        blocked_until = self.destinations.blocked_until(key)
+        was_blocked = self.destinations.is_blocked(key, self.now)
         if self.destinations.reserve(key, self.now):
             assert key not in self.waiting.values()
-            assert blocked_until is None or blocked_until <= self.now
+            assert not was_blocked
             self.active[key] += 1
 
     @rule(key=KEYS, priority=st.sampled_from([FRESH, RETRY, REPORT]))
@@ -268,18 +264,16 @@ class DestinationsKeepTheirPromises(RuleBasedStateMachine):
 
     @rule()
     def take(self) -> None:
-        blocked = {key: self.destinations.blocked_until(key) for key in self.waiting.values()}
+        blocked = {key: self.destinations.is_blocked(key, self.now) for key in self.waiting.values()}
         found = self.destinations.take(self.now)
         if found is None:
             for key in set(self.waiting.values()):
-                until = self.destinations.blocked_until(key)
                 full = self.active[key] >= 3 or sum(self.active.values()) >= 7
-                assert full or (until is not None and until > self.now)
+                assert full or self.destinations.is_blocked(key, self.now)
             return
         key, job = found
         assert self.waiting.pop(job) == key
-        until = blocked[key]
-        assert until is None or until <= self.now
+        assert not blocked[key]
         self.active[key] += 1
 
     @precondition(lambda self: +self.active)
@@ -300,7 +294,7 @@ class DestinationsKeepTheirPromises(RuleBasedStateMachine):
     @rule(key=KEYS)
     def succeed(self, key: str) -> None:
         self.destinations.session_opened(key)
-        assert self.destinations.blocked_until(key) is None
+        assert not self.destinations.is_blocked(key, self.now)
 
     @rule(seconds=st.floats(0, 100))
     def pass_time(self, seconds: float) -> None:

@@ -62,17 +62,7 @@ def test_hurried_entries_are_all_due_the_earliest_first() -> None:
     for entry in entries:
         waiting.wait(entry, NOW + 1000 + entry.name)
     waiting.hurry_all()
-    assert waiting.next_due() == 0
     assert waiting.due(NOW, 30) + waiting.due(NOW, 1000) == entries
-    assert waiting.next_due() is None
-
-
-def test_the_next_time_worth_asking_is_told() -> None:
-    waiting: Waiting[Entry] = Waiting()
-    assert waiting.next_due() is None
-    waiting.wait(Entry(), NOW + 60)
-    waiting.wait(Entry(), NOW + 30)
-    assert waiting.next_due() == NOW + 30
 
 
 def test_putting_off_again_and_again_leaves_no_heap_of_dead_pointers() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from tests.smtp.talks import Decision, at_data, said_hello, talk, yes
 
-from nightmail.errors import ProtocolViolation
 from nightmail.mail.reply import Reply
 from nightmail.smtp import replies
 from nightmail.smtp.events import (
@@ -331,27 +330,14 @@ class TestLmtp:
         assert session.send(b"EHLO c\r\n").startswith(b"500 5.5.1 ")
         assert session.send(b"LHLO c\r\n").startswith(b"250-mx.example.net\r\n250-PIPELINING\r\n")
 
-    def test_each_recipient_has_its_own_answer(self) -> None:
-        core = said_hello(service="lmtp").core
-        for _ in range(2):
-            core.receive(self.ENVELOPE + b"DATA\r\n")
-            for _ in range(4):
-                core.answer(replies.OK)
-                core.receive(b"")
-            core.receive(b"x\r\n.\r\n")
-            with pytest.raises(ProtocolViolation):
-                core.answer_each([replies.OK])
-            wire = core.answer_each([replies.OK, Reply(452, "4.2.2", "Full")])
-            assert wire == OK + b"452 4.2.2 Full\r\n"
-
-    def test_errors_are_wiped_only_if_somebody_took_the_message(self) -> None:
+    def test_errors_are_not_wiped_by_a_message_that_was_refused(self) -> None:
         core = said_hello(SmtpSettings(error_limit=1), service="lmtp").core
         core.receive(self.ENVELOPE + b"DATA\r\n")
         for _ in range(4):
             core.answer(replies.OK)
             core.receive(b"")
         core.receive(b"x\r\n.\r\n")
-        core.answer_each([Reply(550, "5.7.1", "No")] * 2)
+        core.answer(Reply(550, "5.7.1", "No"))
         assert core.receive(b"") == [CloseRequested(b"421 4.7.0 Too many errors\r\n")]
 
     def test_one_answer_goes_out_for_each_recipient(self) -> None:

@@ -29,11 +29,6 @@ class Deadlines:
         self._watched: set[Watched] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def is_resting(self) -> bool:
-        """Whether no timer runs, as nobody is watched."""
-        return self._timer is None
-
     def after(self, timeout_s: float) -> float:
         """The deadline that is `timeout_s` from now."""
         return self._now + timeout_s + self._tick_s

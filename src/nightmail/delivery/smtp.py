@@ -65,11 +65,6 @@ class SmtpTransport:
         self._is_closing = False
         self._all_gone = asyncio.Event()
 
-    @property
-    def session_count(self) -> int:
-        """How many sessions are open, idle ones included."""
-        return len(self._sessions)
-
     def deliver(self, route: Route, job: Job) -> None:
         """As `Transport.deliver` promises; the job's end never comes from within this call."""
         attempt = Attempt(route, job)

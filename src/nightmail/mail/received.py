@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from nightmail.mail.date import date_time
-from nightmail.mail.headers import printable
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.:_\-\[\]]")
 _is_path_text = re.compile(r"[ -~]{1,320}").fullmatch
@@ -48,11 +47,6 @@ def local_header(hostname: str, message_id: str, now: float, submitter: str = ""
     """The Received field of a message that came from this machine: from the system itself, or from a user's program."""
     origin = f", from user {_NOT_IN_A_NAME.sub('?', submitter[:64])}" if submitter else ""
     return f"Received: by {hostname} (nightmail{origin})\r\n\tid {message_id}; {date_time(now)}\r\n".encode("ascii")
-
-
-def return_path(sender: str) -> bytes:
-    """The Return-Path line that final delivery puts before everything else; `<>` for a report."""
-    return f"Return-Path: <{printable(sender, 320)}>\r\n".encode("utf-8", "replace")
 
 
 def address_literal(ip: str) -> str:

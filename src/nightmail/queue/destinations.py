@@ -179,15 +179,6 @@ class Destinations(Generic[Job]):
         breaker = self._breakers.get(key) if self._breakers else None
         return breaker is not None and breaker.is_open and breaker.until > now
 
-    def blocked_until(self, key: str) -> float | None:
-        """When a destination that is left alone will be probed, or None where it is not left alone."""
-        breaker = self._breakers.get(key)
-        return breaker.until if breaker is not None and breaker.is_open else None
-
-    def wake_at(self) -> float | None:
-        """When `take` is worth calling though nothing else happened: a destination left alone may be probed."""
-        return self._parked[0][0] if self._parked else None
-
     def waiting_at(self, key: str) -> int:
         """How many jobs wait for a slot there."""
         destination = self._destinations.get(key)

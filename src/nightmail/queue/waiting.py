@@ -88,12 +88,6 @@ class Waiting(Generic[Entry]):
         self._ticks = {}
         self._order = []
 
-    def next_due(self) -> float | None:
-        """When `due` is worth asking again; None: nothing waits. At times too early, where an entry was cancelled."""
-        if self._hurried:
-            return 0.0
-        return self._order[0] / TICKS_PER_S if self._order else None
-
     def _due_tick(self, now: float) -> int | None:
         """The tick to serve next; its list is not empty. Empty ones are dropped on the way."""
         while self._hurried:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from nightmail.errors import ProtocolViolation
@@ -79,19 +79,6 @@ class Dialogue:
         if reply.code == 421:
             self.parting = b""
         return answered(self, reply)
-
-    def answer_each(self, each: Sequence[Reply]) -> bytes:
-        """What to send for an LMTP message with an answer of its own for each accepted recipient (RFC 2033 §4.2).
-
-        Raises:
-            ProtocolViolation: no message awaits its answer, or there is not one answer for each recipient.
-        """
-        if self._answered is not Dialogue._message_answered or len(each) != self._recipients or not self._is_lmtp:
-            raise ProtocolViolation(f"{len(each)} answers for {self._recipients} recipients")
-        self._answered = None
-        self._forget_transaction()
-        self._count_message(each)
-        return b"".join([reply.encode() for reply in each])
 
     def part(self) -> None:
         """Close, as was decided."""
@@ -278,15 +265,15 @@ class Dialogue:
     def _message_answered(self, reply: Reply) -> bytes:
         wire = self._once_or_each(reply)
         self._forget_transaction()
-        self._count_message((reply,))
+        self._count_message(reply)
         return wire
 
-    def _count_message(self, each: Sequence[Reply]) -> None:
-        """Errors are forgiven to whoever gets a message through in between; a message refused by all is one more."""
-        if any(reply.is_positive for reply in each):
+    def _count_message(self, reply: Reply) -> None:
+        """Errors are forgiven to whoever gets a message through in between; a refused message is one more."""
+        if reply.is_positive:
             self._errors = 0
         else:
-            self._count_error(each[0])
+            self._count_error(reply)
 
     def _once_or_each(self, reply: Reply) -> bytes:
         return reply.encode() * (max(1, self._recipients) if self._is_lmtp else 1)

@@ -12,7 +12,6 @@ should stop reading: what it hands over all the same is kept, up to INPUT_LIMIT_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from nightmail.errors import ProtocolViolation
@@ -96,14 +95,6 @@ class ServerCore:
             ProtocolViolation: nothing asked.
         """
         return self._dialogue.answer(reply)
-
-    def answer_each(self, each: Sequence[Reply]) -> bytes:
-        """What to send for an LMTP message with an answer of its own for each accepted recipient (RFC 2033 §4.2).
-
-        Raises:
-            ProtocolViolation: no message awaits its answer, or there is not one answer for each recipient.
-        """
-        return self._dialogue.answer_each(each)
 
     def close(self, reply: Reply) -> bytes:
         """What to send when the shell ends the session, such as 421 4.4.2 to a silent client."""
