@@ -170,7 +170,7 @@ class Operations:
 
 
 def _write(queue: OwnedQueue, record: Record) -> asyncio.Future[None]:
-    written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    written = queue.promise()
     queue.journal.append(record, lambda: None if written.done() else written.set_result(None), urgent=True)
     return written
 

@@ -96,7 +96,7 @@ class OwnedQueue:
         for message in self.journal.state.messages.values():
             if message.drop:
                 self.open_drops.add(message.id)
-            if message.claimed or not message.held:
+            if message.claimed or message.drop or not message.held:
                 self.waiting.wait(message, 0.0 if message.claimed or message.drop else message.next_attempt)
         self.spawn(self._compactor.run())
         return self.journal.start()
