@@ -47,7 +47,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     answer_timeout_s: Annotated[
         float,
         msgspec.Meta(
-            description="How long a message whose own put hangs keeps its client waiting before it is left unanswered.",
+            description="How long a message whose own put hangs keeps its client waiting before it is left unanswered; "
+            "a large body beside the log, before it is refused with 451.",
             gt=0,
             le=600,
         ),
