@@ -8,12 +8,14 @@ import pytest
 from sim.checkers import NOTHING
 from sim.loop import in_virtual_time, until
 from sim.store import SimulatedStore
+from structlog.testing import capture_logs
 from tests.journal.rig import adopted, lay, slots_of
 from tests.switch.scene import Stage, soon
 
+from nightmail.errors import StoreUnavailable
 from nightmail.journal.keys import QueueName
 from nightmail.journal.reading import replay
-from nightmail.journal.records import Adopted, Closed, Tick
+from nightmail.journal.records import Adopted, Closed, Tick, Yielded
 from nightmail.switch.generations import Assignment
 
 
@@ -131,6 +133,42 @@ async def test_who_waits_for_the_next_generation_is_refused_if_the_store_does_no
     await soon(life.switch.is_ready.is_set)
     assert await stage.findings() == NOTHING
     await life.crash()
+
+
+class PartlyUnreadable(SimulatedStore):
+    """A store on a disk of which a part can't be read."""
+
+    unreadable = ""
+
+    async def get_range(self, key: str, offset: int, size: int) -> bytes:
+        if self.unreadable and self.unreadable in key:
+            raise StoreUnavailable(f"{key}: Input/output error")
+        return await super().get_range(key, offset, size)
+
+
+@in_virtual_time
+async def test_a_queue_that_can_not_be_read_stands_in_no_other_queues_way() -> None:
+    stage = Stage()
+    store = PartlyUnreadable(stage.archive)
+    first = await stage.life()
+    first.sink.answers["r0@example.net"] = "deferred"
+    first.submit("M1")
+    await asyncio.sleep(1)
+    await first.stop()
+    lay(stage.store, 0, adopted(), queue="mx1.0.2")
+    lay(stage.store, 1, Yielded(), queue="mx1.0.2")
+    store.unreadable = "mx1.0.1/log"
+    with capture_logs() as logs:
+        second = await stage.life(store=store)
+        await asyncio.sleep(30)
+    assert (await replay(stage.store, "mx1.0.2")).state.is_closed
+    assert not second.switch.generations.is_complete
+    assert [line["queue"] for line in logs if line["event"] == "queue not read"] == ["mx1.0.1"]
+    store.unreadable = ""
+    await soon(lambda: second.switch.generations.is_complete and second.is_idle)
+    assert second.switch.generations.waiting == {}
+    assert stage.ledger.delivered["M1", 0] == 1
+    await second.stop()
 
 
 @pytest.mark.parametrize(
