@@ -198,8 +198,8 @@ class OwnedQueue:
         round_ = attempt.round
         if attempt.damage is not None:
             self.readback.hold_corrupt(round_.id, attempt.damage)
-            self.withdraw(attempt)
-        elif attempt.lost_right and all(outcome.kind == "deferred" for outcome in outcomes):
+        was_broken_off = attempt.lost_right or attempt.damage is not None
+        if was_broken_off and all(outcome.kind == "deferred" for outcome in outcomes):
             self.withdraw(attempt)
         else:
             self._settle(round_, outcomes, attempt)

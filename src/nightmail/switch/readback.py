@@ -165,7 +165,6 @@ class Readback:
         queue = self._queue
         queue.prepare(round_, message.claimed)
         now = round_.began = self._parts.clock.wall()
-        round_.began = now
         outcomes = [Outcome(index, "ambiguous", _LEFT_OPEN) for index in message.claimed]
         log_outcomes(self._parts.counters, round_, None, outcomes, now)
         results = tuple(Settlement(index, AMBIGUOUS, _LEFT_OPEN) for index in message.claimed)
