@@ -1,6 +1,7 @@
 # Every target sets up what it needs: a virtual environment, and packages of the system where it may install them.
 
-PYTHON ?= python3
+# Which Python to use; empty: the distribution's, else the first in PATH that will do.
+PYTHON ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
@@ -17,7 +18,7 @@ help:
 	@echo "make clean   remove what the other targets made, mail in run/ excepted"
 
 $(READY): pyproject.toml requirements/constraints.txt scripts/make-venv
-	@scripts/make-venv $(PYTHON) $(VENV)
+	@scripts/make-venv $(VENV) $(PYTHON)
 
 run: $(READY)
 	@scripts/apt-needs --wish swaks=swaks

@@ -55,9 +55,8 @@ class Letter:
     def unclaim(self) -> None:
         """Nothing was reserved."""
 
-    def committed(self, message: LiveMessage) -> bool:
+    def answered(self) -> bool:
         """Hear 250, unless nobody is there any more."""
-        self.message = message
         if self.is_gone:
             self._ledger.gone.add(self.id)
             self.answers.append("gone")
@@ -65,6 +64,10 @@ class Letter:
         self._ledger.acknowledge(self.id, len(self.envelope.recipients))
         self.answers.append("250")
         return True
+
+    def begin(self, message: LiveMessage) -> None:
+        """Be delivered."""
+        self.message = message
 
     def refused(self, error: SwitchError) -> None:
         """Hear 451."""

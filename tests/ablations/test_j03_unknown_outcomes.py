@@ -141,7 +141,7 @@ def test_refusing_who_waits_in_a_hanging_put_refuses_what_is_delivered(monkeypat
         while batch is not None and batch.unanswered and batch.unanswered[0].waits_since < patience:
             arrival = batch.unanswered.popleft()
             arrival.refused(StoreUnavailable("the store does not answer"))
-            monkeypatch.setattr(arrival, "committed", lambda _: True)
+            monkeypatch.setattr(arrival, "answered", lambda: True)
         look(self)
 
     monkeypatch.setattr(Journal, "_look_at_waiters", refuse_all)

@@ -21,6 +21,7 @@ from nightmail.delivery.wire import NEVER, Wire
 from nightmail.errors import Corrupt, PermanentFailure, ProtocolViolation, TemporaryFailure
 from nightmail.mail.reply import Reply
 from nightmail.net.addresses import Target
+from nightmail.net.outbox import Outbox
 from nightmail.smtp.client import ClientCore
 from nightmail.smtp.client_events import (
     BodyWanted,
@@ -35,7 +36,6 @@ from nightmail.smtp.client_events import (
     RecipientAnswered,
     TransactionEnded,
 )
-from nightmail.smtp.framing import Buffer
 
 RANGE_BYTES = 256 * 1024
 """How much of a message is read and written at a time."""
@@ -73,8 +73,9 @@ class Session(Wire):
         core: ClientCore,
         settings: DeliverySettings,
         deadlines: Deadlines,
+        outbox: Outbox,
     ) -> None:
-        super().__init__(deadlines)
+        super().__init__(deadlines, outbox)
         self.destination = destination
         self.relay = str(target)
         self.messages = 0
@@ -87,6 +88,7 @@ class Session(Wire):
         self._was_answered = False
         self._limit = NEVER
         self._sender: asyncio.Task[None] | None = None
+        self._last: bytes | memoryview | None = None
         self.opened.add_done_callback(_seen)
 
     @property
@@ -110,6 +112,7 @@ class Session(Wire):
         """Send the message of `attempt`; its end comes through the owner, never from within this call."""
         self._attempt = attempt
         self._was_answered = False
+        self._last = None
         self._limit = self._deadlines.after(self._settings.transaction_timeout_s)
         self.messages += 1
         self._begin(attempt)
@@ -245,7 +248,7 @@ class Session(Wire):
         self._doing = "sending the message"
         content = attempt.job.body.in_memory
         if content is not None and len(content) <= LAST_BYTES and self.is_drained:
-            self._finish(attempt, self._core.body(content))
+            self._finish(content)
         else:
             self.allow(self._settings.data_block_timeout_s, self._limit)
             self._sender = asyncio.get_running_loop().create_task(self._send_ranges(attempt))
@@ -255,7 +258,7 @@ class Session(Wire):
         try:
             rest = await self._send_all_but_last(attempt)
             if self._attempt is attempt:
-                self._finish(attempt, self._core.body(rest) if rest else [])
+                self._finish(rest)
         except Exception as error:  # noqa: BLE001  an unknown failure of a delivery is temporary
             if self._attempt is attempt:
                 self._break(Reply(451, "4.3.0", f"the message can't be read: {error}"), is_ours=True)
@@ -271,22 +274,34 @@ class Session(Wire):
             if offset == size_bytes and len(piece) <= LAST_BYTES:
                 return piece
             self.allow(self._settings.data_block_timeout_s, self._limit)
-            self.write_pieces(self._core.body(piece))
+            self.write_now(self._core.body(piece))
         await self.drained()
         return b""
 
-    def _finish(self, attempt: Attempt, pieces: list[Buffer]) -> None:
+    def _finish(self, rest: bytes | memoryview) -> None:
+        """Send what is left of the message and its end with what others send in this turn of the loop."""
+        self._last = rest
+        self._outbox.add(self)
+
+    def write_out(self) -> None:
+        """Send what waits for the end of the turn."""
+        self._flush()
+        rest, self._last = self._last, None
+        if rest is not None and self._attempt is not None:
+            self._send_last(self._attempt, rest)
+
+    def _send_last(self, attempt: Attempt, rest: bytes | memoryview) -> None:
         """The final dot or last chunk, into an empty buffer, if we still have the right to deliver (J6)."""
-        if not self._core.wants_body:  # the peer gave up in the same breath; that is told next
+        if not self._core.wants_body:  # the peer gave up meanwhile, and that was told
             return
         if not attempt.job.may_finish():
             self._break(RIGHT_LAPSED, is_ours=True)
             return
         self._doing = "waiting for the answer to the message"
         self.allow(self._settings.final_timeout_s)
-        pieces.append(self._core.end_of_body())
+        pieces = [*self._core.body(rest), self._core.end_of_body()]
         attempt.job.finishing()
-        self.write(b"".join(pieces))
+        self.write_now([b"".join(pieces)])
 
     def _message_answered(self, event: MessageAnswered) -> None:
         if self._attempt is not None and (event.reply.code != 421 or self._core.final_sent):

@@ -21,6 +21,7 @@ from nightmail.errors import PermanentFailure, TemporaryFailure
 from nightmail.mail.reply import Reply
 from nightmail.net.addresses import Target
 from nightmail.net.dialing import Dialer
+from nightmail.net.outbox import Outbox
 from nightmail.routing.route import Route
 from nightmail.smtp.client import ClientCore
 from nightmail.world import Clock
@@ -59,6 +60,7 @@ class SmtpTransport:
         self._health = health
         self._clock = clock
         self._deadlines = Deadlines(tick_s)
+        self._outbox = Outbox()
         self._idle = IdleSessions()
         self._sessions: set[Session] = set()
         self._opening: dict[asyncio.Task[None], Attempt] = {}
@@ -153,7 +155,10 @@ class SmtpTransport:
 
     def _new_session(self, route: Route, target: Target) -> Session:
         core = ClientCore(self._hostname, lmtp=route.kind == "lmtp", chunking=self._settings.chunking)
-        return Session(self, route.destination, target, core=core, settings=self._settings, deadlines=self._deadlines)
+        return Session(
+            self, route.destination, target,
+            core=core, settings=self._settings, deadlines=self._deadlines, outbox=self._outbox,
+        )  # fmt: skip
 
     def _start(self, session: Session, attempt: Attempt, connect_s: float) -> None:
         attempt.sessions += 1

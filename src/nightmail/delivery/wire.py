@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from nightmail.delivery.deadlines import Deadlines
+from nightmail.net.outbox import Outbox
 from nightmail.smtp.framing import Buffer
 
 NEVER = float("inf")
@@ -20,9 +21,11 @@ NEVER = float("inf")
 class Wire(asyncio.Protocol):
     """The lower half of a session: everything about bytes and time, nothing about mail."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    def __init__(self, deadlines: Deadlines, outbox: Outbox) -> None:
         self.deadline = NEVER
         self._deadlines = deadlines
+        self._outbox = outbox
+        self._out: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._is_over = False
         self._is_paused = False
@@ -61,14 +64,25 @@ class Wire(asyncio.Protocol):
         return not self._is_paused
 
     def write(self, data: bytes) -> None:
-        """Send; after the end this does nothing."""
-        if self._transport is not None and not self._is_over:
-            self._transport.write(data)
+        """Send with what others send in this turn of the loop; after the end this does nothing."""
+        if not self._out:
+            self._outbox.add(self)
+        self._out.append(data)
 
-    def write_pieces(self, pieces: Sequence[Buffer]) -> None:
-        """Send all of them at once; after the end this does nothing."""
+    def write_now(self, pieces: Sequence[Buffer]) -> None:
+        """Send all of them at once, behind what was written before; after the end this does nothing."""
+        self._flush()
         if self._transport is not None and not self._is_over:
             self._transport.writelines(pieces)
+
+    def write_out(self) -> None:
+        """Send what waits for the end of the turn."""
+        self._flush()
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and self._transport is not None and not self._is_over:
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     async def drained(self) -> None:
         """Wait until all that was written has left this process."""

@@ -34,8 +34,12 @@ class Arrival(Protocol):
         """Give back what `claim` reserved: the segment is not known to be ours. `claim` may be called again."""
         ...
 
-    def committed(self, message: LiveMessage) -> bool:
+    def answered(self) -> bool:
         """The message is durable and ours: answer 250. False: the session is gone, the message is to be voided (J1)."""
+        ...
+
+    def begin(self, message: LiveMessage) -> None:
+        """It was answered, as were all that came with it: deliver."""
         ...
 
     def refused(self, error: SwitchError) -> None:

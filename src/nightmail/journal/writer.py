@@ -371,13 +371,18 @@ class Journal:
         """The segment is in its slot and ours: what it says is so."""
         self.state.apply(header, batch.placed(header))
         messages = self.state.messages
+        # All answers before any delivery: said back to back they cost the least, and nobody waits for another's message.
+        answered = [(arrival, arrival.answered()) for arrival in batch.arrivals]
         for entry in batch.entries:
             if entry.done is not None:
                 entry.done()
             if entry.report is not None:
-                entry.report.committed(messages[entry.report.id])
-        for arrival in batch.arrivals:
-            if not arrival.committed(messages[arrival.id]):
+                answered.append((entry.report, entry.report.answered()))
+        for arrival, is_told in answered:
+            if is_told:
+                arrival.begin(messages[arrival.id])
+            else:
+                arrival.unclaim()
                 self.append(Voided(arrival.id))
         if self.on_known is not None:
             self.on_known(header)

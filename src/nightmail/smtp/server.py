@@ -55,6 +55,11 @@ class ServerCore:
         return self._dialogue.state is State.CLOSED
 
     @property
+    def has_more(self) -> bool:
+        """Whether `receive(b"")` may bring something about."""
+        return len(self._intake) > 0 or self._incoming.is_reading or self._dialogue.parting is not None
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a sender was accepted and its message is neither answered nor given up."""
         return self._dialogue.in_transaction

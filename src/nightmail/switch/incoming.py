@@ -75,21 +75,21 @@ class Incoming:
         self.queue.prepare(round_, every(len(self.envelope.recipients)))
         return () if self.envelope.drop else self.queue.reserve(round_)
 
-    def committed(self, message: LiveMessage) -> bool:
-        """Answer, and begin to deliver once that is said."""
+    def answered(self) -> bool:
+        """Whether the sender could be told that the message is ours."""
+        return self.sender.accepted(self.id)
+
+    def begin(self, message: LiveMessage) -> None:
+        """Deliver, by what was planned and reserved when it was sealed."""
         round_, self._round = self._round, None
         if round_ is None:
-            raise RuntimeError(f"message {self.id} was committed before it was sealed")
-        if not self.sender.accepted(self.id):
-            self.queue.unreserve(round_)
-            return False
+            raise RuntimeError(f"message {self.id} is to be delivered and was never sealed")
         log_acceptance(self.id, self.envelope, self.place.size_bytes)
         if message.drop:
             self.queue.postpone(message)
-            return True
+            return
         self._keep_body(round_)
         self.queue.begin(round_, message)
-        return True
 
     def unclaim(self) -> None:
         """Give back what was reserved."""

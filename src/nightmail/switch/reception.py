@@ -16,6 +16,7 @@ from nightmail.journal.records import BodyPlace
 from nightmail.mail.envelope import Envelope
 from nightmail.mail.received import Trace
 from nightmail.mail.reply import Reply
+from nightmail.net.outbox import Outbox
 from nightmail.routing.snapshot import Accepted
 from nightmail.smtp.events import HelloReceived
 from nightmail.smtp.server import ServerCore
@@ -70,6 +71,7 @@ class Reception:
         self._sessions: set[SmtpSession] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._bare_from = [ipaddress.ip_network(network) for network in settings.bare_newlines_from]
+        self.outbox = Outbox()
         self.elapsed = parts.clock.elapsed
         self.wall = parts.clock.wall
         self.next_id = parts.ids.next

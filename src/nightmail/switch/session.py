@@ -4,6 +4,9 @@ The dialogue is driven by `_advance`, which feeds the core and performs what its
 core are answered on the spot; the last one, "is this message yours now?", is answered when the journal knows (J1).
 Meanwhile the client may send ahead; reading pauses when it does. It pauses as well while the client does not read its
 answers, and what it sent already is not obeyed before it has: a session takes so much memory and no more.
+
+Replies are written at the end of the loop's turn, together with those of other sessions. Only the 250 for a message is
+written at once, for whether its client is still there decides what becomes of the message.
 """
 
 from __future__ import annotations
@@ -91,16 +94,18 @@ class SmtpSession(asyncio.Protocol):
         refused = self._admit()
         if refused is not None:
             log.info("connection refused", client=self._client_ip, reply=str(refused))
-            transport.write(self._core.close(refused))
+            self._out.append(self._core.close(refused))
+            self.write_out()
             transport.close()
             return
         self._is_counted = True
-        transport.write(self._core.greeting())
+        self._say_later(self._core.greeting())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was being received; what is on its way into the journal learns of it from `accepted`."""
         self._transport = None
         self._ahead = b""
+        self._out.clear()
         self._forget()
         if self._is_counted:
             self._is_counted = False
@@ -212,6 +217,8 @@ class SmtpSession(asyncio.Protocol):
         portion = b""
         while True:
             self._advance(core, portion)
+            if self._ahead:
+                self.write_out()  # whether the client takes its answers decides how much more is obeyed
             if self._is_unread or not self._ahead or core.is_waiting or core.is_closed:
                 break
             portion, self._ahead = self._ahead[:_PORTION_BYTES], self._ahead[_PORTION_BYTES:]
@@ -223,17 +230,15 @@ class SmtpSession(asyncio.Protocol):
                 events = core.receive(data)
                 for event in events:
                     self._HANDLERS[type(event)](self, core, event)
-                if not events or core.is_waiting or core.is_closed:
+                if not events or core.is_waiting or not core.has_more:
                     break
                 data = b""
         except ProtocolViolation as violation:
             self._out.append(core.close(violation.reply) if violation.reply is not None else b"")
-            self._flush()
             self._close()
             return
         if events or not data:
             self._progress_at = self._reception.elapsed()
-        self._flush()
 
     def _reply_to_message(self, reply: Reply) -> None:
         core = self._core
@@ -241,32 +246,35 @@ class SmtpSession(asyncio.Protocol):
             return
         self._body_since = 0.0
         self._out.append(core.answer(reply))
+        self.write_out()
         if self._is_closing:
-            self._flush()
             self._end(CLOSING)
-        elif self._is_unread:
-            self._progress_at = self._reception.elapsed()
-            self._flush()
-        else:
+            return
+        self._progress_at = self._reception.elapsed()
+        if not self._is_unread:
             self._catch_up(core)
 
-    def _flush(self) -> None:
-        out = self._out
-        if out:
-            self._out = []
-            if self._transport is not None:
-                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+    def _say_later(self, wire: bytes) -> None:
+        if not self._out:
+            self._reception.outbox.add(self)
+        self._out.append(wire)
+
+    def write_out(self) -> None:
+        """Write what there is to say."""
+        out, self._out = self._out, []
+        if out and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def _hello(self, core: ServerCore, event: HelloReceived) -> None:
         self._client = f"{event.name}[{self._client_ip}]"
         self._trace = self._reception.trace(event, self._client_ip)
-        self._out.append(core.answer(_OK))
+        self._say_later(core.answer(_OK))
 
     def _mail(self, core: ServerCore, event: MailReceived) -> None:
         fault = CLOSING if self._is_closing else self._reception.fault()
         if fault is None:
             self._transaction = Transaction(event, self._reception.next_id())
-        self._out.append(core.answer(fault or _SENDER_OK))
+        self._say_later(core.answer(fault or _SENDER_OK))
 
     def _rcpt(self, core: ServerCore, event: RcptReceived) -> None:
         transaction = self._ongoing()
@@ -277,7 +285,7 @@ class SmtpSession(asyncio.Protocol):
             found = _TOO_MANY_FINAL
         else:
             transaction.add(event, found)
-        self._out.append(core.answer(found if isinstance(found, Reply) else _RECIPIENT_OK))
+        self._say_later(core.answer(found if isinstance(found, Reply) else _RECIPIENT_OK))
 
     def _data(self, core: ServerCore, _event: DataRequested) -> None:
         transaction = self._ongoing()
@@ -293,7 +301,7 @@ class SmtpSession(asyncio.Protocol):
         )
         self._body_since = self._reception.elapsed()
         self._body_bytes = 0
-        self._out.append(core.answer(_GO_AHEAD))
+        self._say_later(core.answer(_GO_AHEAD))
 
     def _body(self, _core: ServerCore, event: BodyReceived) -> None:
         transaction = self._ongoing()
@@ -326,19 +334,18 @@ class SmtpSession(asyncio.Protocol):
 
     def _body_refused(self, _core: ServerCore, event: BodyRefused) -> None:
         log.info("message refused", client=self._client, reply=str(event.reply))
-        self._out.append(event.wire)
+        self._say_later(event.wire)
         self._forget()
 
     def _reset(self, _core: ServerCore, _event: TransactionReset) -> None:
         self._forget()
 
     def _say(self, _core: ServerCore, event: ReplyReady) -> None:
-        self._out.append(event.wire)
+        self._say_later(event.wire)
 
     def _say_last(self, _core: ServerCore, event: QuitReceived | CloseRequested) -> None:
         self._out.append(event.wire)
         self._forget()
-        self._flush()
         self._close()
 
     def _ongoing(self) -> Transaction:
@@ -355,10 +362,12 @@ class SmtpSession(asyncio.Protocol):
 
     def _end(self, reply: Reply) -> None:
         if self._core is not None and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(self._core.close(reply))
+            self._out.append(self._core.close(reply))
         self._close()
 
     def _close(self) -> None:
+        """Write what there is to say, and close."""
+        self.write_out()
         if self._transport is not None and not self._transport.is_closing():
             self._ahead = b""
             self._progress_at = self._reception.elapsed()
