@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -27,6 +28,7 @@ LogFormat = Literal["logfmt", "json"]
 
 _STANDARD_ERROR = 2
 _PATIENCE_MS = 20
+_SHORT = 100
 _PLAIN = re.compile(r'[^\s"=\x00-\x1f\x7f-\x9f\u2028\u2029]+').fullmatch
 _TO_ESCAPE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029]').search
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"} | {
@@ -37,10 +39,11 @@ _json = msgspec.json.Encoder(enc_hook=str)
 
 def configure(log_format: LogFormat, clock: Clock, *, fd: int = _STANDARD_ERROR, **always: object) -> None:
     """Send every event of structlog and of the standard library's logging to `fd`, with `always` on each line."""
+    stamp = _Stamp(clock, always)
     render = _render_json if log_format == "json" else render_logfmt
-    mail_log.configure(_Stamp(clock, always), render, _Lines(fd))
+    mail_log.configure(_compose_json(stamp) if log_format == "json" else _compose_logfmt(stamp, always), _Lines(fd))
     structlog.configure(
-        processors=[_Stamp(clock, always), _expand_exception, _as_line(render)],
+        processors=[stamp, _expand_exception, _as_line(render)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: _Lines(fd),
         cache_logger_on_first_use=True,
@@ -54,8 +57,8 @@ def render_logfmt(event: EventDict) -> str:
     """`key=value` for each fact; a value is quoted where it would otherwise not be one word."""
     return " ".join(
         [
-            # Most values are plain words: no call of our own for those.
-            f"{key}={value}" if type(value) is str and _PLAIN(value) else f"{key}={_logfmt_value(value)}"
+            # What is short is often the same as last time: most values cost one look.
+            f"{key}={_short_text(value) if type(value) is str and len(value) < _SHORT else _logfmt_value(value)}"
             for key, value in event.items()
         ]
     )
@@ -72,6 +75,9 @@ def _logfmt_value(value: object) -> str:
     if value is None or _PLAIN(text):
         return text
     return f'"{text.translate(_ESCAPES) if _TO_ESCAPE(text) else text}"'
+
+
+_short_text = lru_cache(maxsize=2048)(_logfmt_value)
 
 
 def _render_json(event: EventDict) -> str:
@@ -99,13 +105,29 @@ class _Stamp:
         self._text = ""
 
     def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        name = event.pop("event", "")
+        return {"time": self.now(), "level": level, "event": name, **self._always, **event}
+
+    def now(self) -> str:
+        """The time (RFC 3339, UTC, milliseconds)."""
         milliseconds = int(self._clock.wall() * 1_000)
         second, fraction = divmod(milliseconds, 1_000)
         if second != self._second:
             self._second = second
             self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        name = event.pop("event", "")
-        return {"time": f"{self._text}.{fraction:03d}Z", "level": level, "event": name, **self._always, **event}
+        return f"{self._text}.{fraction:03d}Z"
+
+
+Compose = Callable[[str, EventDict], str]
+
+
+def _compose_logfmt(stamp: _Stamp, always: dict[str, object]) -> Compose:
+    fixed = "".join(f" {key}={_logfmt_value(value)}" for key, value in always.items())
+    return lambda event, facts: f"time={stamp.now()} level=info event={event}{fixed} {render_logfmt(facts)}\n"
+
+
+def _compose_json(stamp: _Stamp) -> Compose:
+    return lambda event, facts: f"{_render_json(stamp(None, 'info', {'event': event, **facts}))}\n"
 
 
 def _expand_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -155,23 +177,21 @@ class MailLog:
     """
 
     def __init__(self) -> None:
-        self._stamp: _Stamp | None = None
-        self._render: Callable[[EventDict], str] = render_logfmt
+        self._compose: Compose | None = None
         self._lines: _Lines | None = None
         self._bundle: list[bytes] = []
         self._bundle_bytes = 0
 
-    def configure(self, stamp: _Stamp, render: Callable[[EventDict], str], lines: _Lines) -> None:
-        """Write to `lines` what `render` makes of events."""
-        self._stamp, self._render, self._lines = stamp, render, lines
+    def configure(self, compose: Compose, lines: _Lines) -> None:
+        """Write to `lines` what `compose` makes of events."""
+        self._compose, self._lines = compose, lines
 
     def info(self, event: str, facts: EventDict) -> None:
         """Write an event down; unconfigured, as structlog does."""
-        if self._stamp is None:
+        if self._compose is None:
             structlog.get_logger().info(event, **facts)
             return
-        facts = {"event": event, **facts}
-        line = f"{self._render(self._stamp(None, 'info', facts))}\n".encode("utf-8", "backslashreplace")
+        line = self._compose(event, facts).encode("utf-8", "backslashreplace")
         if self._bundle_bytes + len(line) > select.PIPE_BUF:
             self.flush()
         if not self._bundle:

@@ -45,6 +45,8 @@ _BACKLOG_LIMIT = 10_000
 # From here on another message might not fit.
 _FULL_BYTES = SEGMENT_LIMIT_BYTES - INLINE_BODY_BYTES
 
+_NEVER = float("inf")
+
 Done = Callable[[], None]
 
 
@@ -157,7 +159,7 @@ class Journal:
         self._put_began = 0.0
         self._urgent = False
         self._linger: asyncio.TimerHandle | None = None
-        self._has_lingered = False
+        self._linger_until = _NEVER
         self._waker: asyncio.Future[None] | None = None
         self._looker: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -244,19 +246,20 @@ class Journal:
 
     def _linger_for(self, delay_s: float) -> None:
         """Write what waits when so much time has passed, if nothing that hurries takes it along before."""
-        loop = asyncio.get_running_loop()
+        until = asyncio.get_running_loop().time() + delay_s
+        if until < self._linger_until:
+            self._linger_until = until
+            if self._in_flight is None:
+                self._wind_linger(until)
+
+    def _wind_linger(self, until: float) -> None:
         if self._linger is not None:
-            if self._linger.when() <= loop.time() + delay_s:
-                return
             self._linger.cancel()
-        self._linger = loop.call_later(delay_s, self._lingered)
+        self._linger = asyncio.get_running_loop().call_at(until, self._lingered)
 
     def _lingered(self) -> None:
         self._linger = None
-        if self._in_flight is not None:
-            self._has_lingered = True
-            return
-        if self._entries:
+        if self._in_flight is None and self._entries:
             self._hurry()
 
     async def _write(self) -> None:
@@ -316,6 +319,8 @@ class Journal:
             self._seal_arrival(batch, arrival)
         if not batch.records:
             batch.add(Tick())
+        if not self._entries:
+            self._linger_until = _NEVER
         self._urgent = bool(self._entries or self._arrivals or self.moves)
         return batch
 
@@ -359,10 +364,9 @@ class Journal:
 
     def _put_ended(self) -> None:
         self._in_flight = None
-        if self._has_lingered:
-            self._has_lingered = False
+        if self._linger_until < _NEVER:
             # The answers of this put bring the next messages: what waited meanwhile is to go with them.
-            self._linger_for(_CLAIM_LINGER_S)
+            self._wind_linger(max(self._linger_until, asyncio.get_running_loop().time() + _CLAIM_LINGER_S))
 
     def _right_from(self, started: float, promise_s: float) -> float:
         return started + promise_s * (1 - self._settings.margin_fraction)
