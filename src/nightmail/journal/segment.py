@@ -33,6 +33,7 @@ RECORD_PART_LIMIT_BYTES = 64 << 20
 ADOPTS = 1
 YIELDS = 2
 CLOSES = 4
+_FLAGS: dict[type, int] = {Adopted: ADOPTS, Yielded: YIELDS, Closed: CLOSES}
 
 
 class Header(NamedTuple):
@@ -92,11 +93,7 @@ class Placed(NamedTuple):
 
 def flag_of(record: Record) -> int:
     """What a record makes its segment's header say."""
-    if isinstance(record, Adopted):
-        return ADOPTS
-    if isinstance(record, Yielded):
-        return YIELDS
-    return CLOSES if isinstance(record, Closed) else 0
+    return _FLAGS.get(type(record), 0)
 
 
 def encode_segment(

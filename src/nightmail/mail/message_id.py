@@ -5,16 +5,18 @@ from __future__ import annotations
 from nightmail.world import Clock, Randomness
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_TIME_DIGITS = 10
-_TAG_DIGITS = 6
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
+_TIME_PAIRS = 5
+_TAG_PAIRS = 3
 
 
-def _base36(number: int, width: int) -> str:
-    digits = []
-    for _ in range(width):
-        number, digit = divmod(number, 36)
-        digits.append(_DIGITS[digit])
-    return "".join(reversed(digits))
+def _base36(number: int, pairs: int) -> str:
+    """The last digits of a number, two at a time."""
+    text = ""
+    for _ in range(pairs):
+        number, pair = divmod(number, 1296)
+        text = _PAIRS[pair] + text
+    return text
 
 
 class MessageIds:
@@ -27,9 +29,10 @@ class MessageIds:
     def __init__(self, clock: Clock, randomness: Randomness) -> None:
         self._clock = clock
         self._last = 0
-        self._tag = _base36(int.from_bytes(randomness.token(8), "big"), _TAG_DIGITS)
+        self._tag = _base36(int.from_bytes(randomness.token(8), "big"), _TAG_PAIRS)
 
     def next(self) -> str:
         """An id above every one before it, also when the wall clock was set back."""
-        self._last = max(self._last + 1, int(self._clock.wall() * 1_000_000))
-        return _base36(self._last, _TIME_DIGITS) + self._tag
+        now = int(self._clock.wall() * 1_000_000)
+        self._last = now = now if now > self._last else self._last + 1
+        return _base36(now, _TIME_PAIRS) + self._tag

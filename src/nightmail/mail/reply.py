@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 # What a line of 512 octets holds beside its code, its enhanced status and its end.
@@ -39,13 +41,20 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
 
         Whatever the text quotes, it ends no line but its own, and no line is above 512 octets (RFC 5321 §4.5.3.1.5).
         """
-        lead = f"{self.enhanced} " if self.enhanced else ""
-        if len(self.text) <= _LINE_LIMIT and self.text.isprintable() and self.text.isascii():
-            return f"{self.code} {lead}{self.text}\r\n".encode("ascii")
-        lines = [piece for line in self.text.split("\n") for piece in _pieces(line)]
-        last = len(lines) - 1
-        wire = "".join(f"{self.code}{' ' if n == last else '-'}{lead}{line}\r\n" for n, line in enumerate(lines))
-        return wire.encode("utf-8", "replace")
+        return _wire(self)
+
+
+@lru_cache(maxsize=256)
+def _wire(reply: Reply) -> bytes:
+    """A server says the same few things over and over."""
+    code, text = reply.code, reply.text
+    lead = f"{reply.enhanced} " if reply.enhanced else ""
+    if len(text) <= _LINE_LIMIT and text.isprintable() and text.isascii():
+        return f"{code} {lead}{text}\r\n".encode("ascii")
+    lines = [piece for line in text.split("\n") for piece in _pieces(line)]
+    last = len(lines) - 1
+    wire = "".join(f"{code}{' ' if n == last else '-'}{lead}{line}\r\n" for n, line in enumerate(lines))
+    return wire.encode("utf-8", "replace")
 
 
 def _pieces(line: str) -> list[str]:

@@ -32,28 +32,25 @@ from nightmail.smtp.settings import SmtpSettings
 class Dialogue:
     """Owns the state of the session: its sequence, its transaction, its errors.
 
-    `parting` is set once the session is to be closed, to the words that are still to be said.
+    `parting` is set once the session is to be closed, to the words that are still to be said. `is_waiting` tells
+    whether an event asked and was not answered yet.
     """
 
     def __init__(self, settings: SmtpSettings, hostname: str, incoming: Incoming, *, is_lmtp: bool) -> None:
         self.state = State.FRESH
         self.events: list[Event] = []
         self.parting: bytes | None = None
+        self.is_waiting = False
         self._settings = settings
         self._hostname = hostname
         self._incoming = incoming
         self._is_lmtp = is_lmtp
-        self._answered: Callable[[Dialogue, Reply], bytes] | None = None
+        self._answered: Callable[[Dialogue, Reply], bytes] = _nothing_asked
         self._errors = 0
         self._hello_kind = ""
         self._smtputf8 = False
         self._recipients = 0
         self._chunk = (0, False)
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether an event asked and was not answered yet."""
-        return self._answered is not None
 
     @property
     def in_transaction(self) -> bool:
@@ -73,12 +70,12 @@ class Dialogue:
         Raises:
             ProtocolViolation: nothing asked.
         """
-        answered, self._answered = self._answered, None
-        if answered is None:
+        if not self.is_waiting:
             raise ProtocolViolation("an answer that nothing asked for")
+        self.is_waiting = False
         if reply.code == 421:
             self.parting = b""
-        return answered(self, reply)
+        return self._answered(self, reply)
 
     def part(self) -> None:
         """Close, as was decided."""
@@ -90,7 +87,7 @@ class Dialogue:
         """Nothing more is said or heard."""
         self.state = State.CLOSED
         self.parting = b""
-        self._answered = None
+        self.is_waiting = False
         self._incoming.forget()
 
     def _refuse(self, reply: Reply) -> None:
@@ -134,6 +131,7 @@ class Dialogue:
     def _ask(self, event: Event, answered: Callable[[Dialogue, Reply], bytes]) -> None:
         self.events.append(event)
         self._answered = answered
+        self.is_waiting = True
 
     def _ehlo(self, argument: str) -> None:
         self._hello("EHLO", argument)
@@ -327,6 +325,10 @@ class Dialogue:
             self.state = State.IDLE
         self._recipients = 0
         self._incoming.forget()
+
+
+def _nothing_asked(_: Dialogue, __: Reply) -> bytes:
+    raise ProtocolViolation("an answer that nothing asked for")
 
 
 _START_INPUT = replies.START_INPUT.encode()

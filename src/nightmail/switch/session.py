@@ -76,6 +76,7 @@ class SmtpSession(asyncio.Protocol):
         self._is_unread = False
         self._is_closing = False
         self._progress_at = 0.0
+        self._has_moved = False
         self._body_since = 0.0
         self._body_bytes = 0
         self._out: list[bytes] = []
@@ -145,6 +146,9 @@ class SmtpSession(asyncio.Protocol):
         core, transport = self._core, self._transport
         if core is None or transport is None:
             return
+        if self._has_moved:
+            self._has_moved = False
+            self._progress_at = now
         if transport.is_closing() or (self._is_unread and not core.is_waiting):
             # Only a reader could let a close or a 421 come to pass.
             if now - self._progress_at > idle_timeout_s:
@@ -238,7 +242,7 @@ class SmtpSession(asyncio.Protocol):
             self._close()
             return
         if events or not data:
-            self._progress_at = self._reception.elapsed()
+            self._has_moved = True
 
     def _reply_to_message(self, reply: Reply) -> None:
         core = self._core
@@ -250,7 +254,7 @@ class SmtpSession(asyncio.Protocol):
         if self._is_closing:
             self._end(CLOSING)
             return
-        self._progress_at = self._reception.elapsed()
+        self._has_moved = True
         if not self._is_unread:
             self._catch_up(core)
 
@@ -370,7 +374,7 @@ class SmtpSession(asyncio.Protocol):
         self.write_out()
         if self._transport is not None and not self._transport.is_closing():
             self._ahead = b""
-            self._progress_at = self._reception.elapsed()
+            self._has_moved = True
             self._transport.close()
 
     def _pause(self) -> None:
