@@ -375,7 +375,7 @@ class Journal:
         """The segment is in its slot and ours: what it says is so."""
         self.state.apply(header, batch.placed(header))
         messages = self.state.messages
-        # All answers before any delivery: said back to back they cost the least, and nobody waits for another's message.
+        # All answers before any delivery: said back to back they cost the least, and nobody waits for another's.
         answered = [(arrival, arrival.answered()) for arrival in batch.arrivals]
         for entry in batch.entries:
             if entry.done is not None:
