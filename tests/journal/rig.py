@@ -150,7 +150,7 @@ class Desk:
             self.store, self.clock, self.randomness, self.settings, owned,
             is_busy=lambda: self.is_busy, on_fenced=self._fenced,
         )  # fmt: skip
-        self._journal.start()
+        self.writing = self._journal.start()
         return self._journal
 
     def letter(self, message_id: str, body: bytes = HELLO, claims: tuple[int, ...] = (), **named: object) -> Letter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sim.letters import Letter
 from sim.loop import in_virtual_time, until
 from tests.journal.rig import HELLO, QUEUE, Desk, header_in, records_in, settle_down, slots_of
 
@@ -22,6 +23,7 @@ from nightmail.journal.records import (
     Yielded,
 )
 from nightmail.journal.segment import INLINE_BODY_BYTES, SEGMENT_LIMIT_BYTES
+from nightmail.journal.state import LiveMessage
 from nightmail.journal.writer import Journal, Move
 
 MS = 0.001
@@ -224,11 +226,68 @@ async def test_stopping_writes_down_what_waits_and_then_the_last_record() -> Non
     found = await replay(desk.store, QUEUE)
     assert found.state.is_yielded
     assert list(found.state.messages) == ["M1"]
+    assert names(list(await records_in(desk.store, found.tail))) == ["Yielded"]
     assert not journal.may_deliver(), "who gave a queue up delivers nothing more of it"
     assert desk.letter("M2").answers == ["451"]
     before = desk.puts()
     await asyncio.sleep(100)
     assert desk.puts() == before
+
+
+@in_virtual_time
+async def test_what_a_stop_calls_for_stands_before_its_last_record() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    letter = desk.letter("M1")
+    letter.is_gone = True
+    await journal.stop(Yielded())
+    found = await replay(desk.store, QUEUE)
+    assert found.state.is_yielded
+    assert not found.state.messages, "its client was gone, so it was voided before the queue was given up"
+
+
+@in_virtual_time
+async def test_a_journal_with_nothing_to_write_stops_with_its_last_record_only() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    before = desk.puts()
+    await journal.stop(Yielded())
+    assert desk.puts() - before == 1
+
+
+@in_virtual_time
+async def test_the_next_put_is_under_way_before_the_deliveries_of_the_last_begin() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    first, behind = desk.store.hold_next("put_new"), desk.store.hold_next("put_new")
+    begun: list[bool] = []
+
+    class Begun(Letter):
+        def begin(self, message: LiveMessage) -> None:
+            begun.append(behind.is_reached)
+
+    letter = Begun("M1", desk.ledger)
+    journal.accept(letter)
+    await first.reached()
+    desk.letter("M2")
+    first.answer()
+    await settle_down()
+    assert letter.answers == ["250"]
+    assert begun == [True], "while the next put hangs, not before it"
+    behind.answer()
+
+
+@in_virtual_time
+async def test_a_delivery_that_cannot_begin_for_a_reason_nobody_foresaw_ends_the_writer() -> None:
+    class Broken(Letter):
+        def begin(self, message: LiveMessage) -> None:
+            raise RuntimeError("nobody foresaw this")
+
+    desk = Desk()
+    journal = await desk.open()
+    journal.accept(Broken("M1", desk.ledger))
+    with pytest.raises(RuntimeError, match="nobody foresaw"):
+        await asyncio.wait_for(desk.writing, 10)
 
 
 @in_virtual_time

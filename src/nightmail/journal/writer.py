@@ -5,6 +5,8 @@ sets how many messages share a put and a lone message costs exactly one. Results
 ride with the next segment and are written by themselves only after 5 ms of nothing else; claims after 1 ms.
 
     collect what waits -> seal -> put until the outcome is known -> apply to the state -> answer the waiters
+                                                                                       -> deliver, once the next put
+                                                                                          is under way
 
 Who waits behind a put that does not end is refused after `commit_wait_s`; who waits in it is left unanswered after
 `answer_timeout_s`, for the message may still land.
@@ -65,6 +67,14 @@ class Move(NamedTuple):
     slot: int
     record: Accepted | Moved
     body: bytes
+
+
+class _Sequel(NamedTuple):
+    """What a segment that is in place calls for: whom to tell that a record is durable, and what to deliver or void."""
+
+    header: Header
+    entries: list[Entry]
+    answered: list[tuple[Arrival, bool]]
 
 
 class _Batch:
@@ -153,6 +163,8 @@ class Journal:
         self._arrivals: deque[Arrival] = deque()
         self._entries: deque[Entry] = deque()
         self._in_flight: _Batch | None = None
+        self._sequels: deque[_Sequel] = deque()
+        self._failure: Exception | None = None
         self._started = owned.started
         self._promise_s = owned.promise_ms / 1000
         self._right_until = self._right_from(self._started, self._promise_s)
@@ -164,6 +176,7 @@ class Journal:
         self._looker: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._last: Record | None = None
 
     def start(self) -> asyncio.Task[None]:
         """Begin to write; the task ends when the journal is stopped or fenced."""
@@ -214,12 +227,14 @@ class Journal:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing waits for a place in the log and nothing is on its way there."""
-        return not (self._entries or self._arrivals or self.moves or self._in_flight)
+        return not (self._entries or self._arrivals or self.moves or self._in_flight or self._sequels)
 
     async def stop(self, last: Record | None = None) -> None:
-        """Write down what waits, then `last`, and stop. Ends also when the queue is lost to another owner."""
-        if last is not None:
-            self._entries.append(Entry(last, None))
+        """Write down what waits, then `last`, and stop. Ends also when the queue is lost to another owner.
+
+        `last` has a segment of its own, behind all that the others call for (who is gone has his message voided).
+        """
+        self._last = last
         self._stopping = True
         self._hurry()
         if self._task is not None:
@@ -267,6 +282,13 @@ class Journal:
         try:
             while True:
                 await self._until_due()
+                if self._failure is not None:
+                    raise self._failure
+                if self._stopping and await self._is_done():
+                    if self._last is None:
+                        return
+                    self._entries.append(Entry(self._last, None))
+                    self._last = None
                 batch = self._seal()
                 try:
                     await self._put(batch)
@@ -276,10 +298,14 @@ class Journal:
                     delay_s = min(2 * delay_s, _RETRY_MAX_S)
                     continue
                 delay_s = _RETRY_FIRST_S
-                if self._stopping and not (self._entries or self._arrivals or self.moves):
-                    return
         except (Fenced, PutBroken) as error:
             self._fenced(error)
+
+    async def _is_done(self) -> bool:
+        """Whether nothing is left to be written, also by what the last segment called for."""
+        while self._sequels:
+            await asyncio.sleep(0)
+        return not (self._entries or self._arrivals or self.moves or self._failure)
 
     async def _until_due(self) -> None:
         """Wait for something that hurries, or for the moment at which the promise asks for a slot."""
@@ -339,7 +365,7 @@ class Journal:
 
     async def _put(self, batch: _Batch) -> None:
         """Put the batch into the next slot. Raises: Fenced, PutBroken, PutFailed."""
-        busy = batch.gives_right or self._is_busy()
+        busy = batch.gives_right or bool(self._sequels) or self._is_busy()
         promise_s = self._settings.lease_s if busy else self._settings.idle_tick_s
         slot = self.next_slot
         floor = self.state.floor(slot)
@@ -374,22 +400,34 @@ class Journal:
     def _known(self, batch: _Batch, header: Header) -> None:
         """The segment is in its slot and ours: what it says is so."""
         self.state.apply(header, batch.placed(header))
-        messages = self.state.messages
+        reports = [entry.report for entry in batch.entries if entry.report is not None]
         # All answers before any delivery: said back to back they cost the least, and nobody waits for another's.
-        answered = [(arrival, arrival.answered()) for arrival in batch.arrivals]
-        for entry in batch.entries:
+        answered = [(arrival, arrival.answered()) for arrival in [*batch.arrivals, *reports]]
+        # What follows takes its time; the store is not to be idle meanwhile.
+        self._sequels.append(_Sequel(header, batch.entries, answered))
+        asyncio.get_running_loop().call_soon(self._follow)
+
+    def _follow(self) -> None:
+        """Do what a segment that is in place calls for."""
+        sequel = self._sequels.popleft()
+        try:
+            self._perform(sequel)
+        except Exception as error:  # noqa: BLE001 - nobody foresaw it: the writer ends with it, and so does the switch
+            self._failure = error
+            self._hurry()
+
+    def _perform(self, sequel: _Sequel) -> None:
+        for entry in sequel.entries:
             if entry.done is not None:
                 entry.done()
-            if entry.report is not None:
-                answered.append((entry.report, entry.report.answered()))
-        for arrival, is_told in answered:
+        for arrival, is_told in sequel.answered:
             if is_told:
-                arrival.begin(messages[arrival.id])
+                arrival.begin(self.state.messages[arrival.id])
             else:
                 arrival.unclaim()
                 self.append(Voided(arrival.id))
         if self.on_known is not None:
-            self.on_known(header)
+            self.on_known(sequel.header)
 
     def _take_back(self, batch: _Batch, error: PutFailed) -> None:
         """The segment is nowhere: refuse its arrivals, keep its records for the next attempt."""
