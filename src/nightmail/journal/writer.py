@@ -303,7 +303,8 @@ class Journal:
 
     async def _is_done(self) -> bool:
         """Whether nothing is left to be written, also by what the last segment called for."""
-        while self._sequels:
+        # They come with the loop's next turn: nothing to wait for by an event.
+        while self._sequels:  # noqa: ASYNC110
             await asyncio.sleep(0)
         return not (self._entries or self._arrivals or self.moves or self._failure)
 
