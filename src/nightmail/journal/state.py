@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from nightmail.journal.records import (
     AMBIGUOUS,
@@ -127,7 +127,7 @@ class QueueState:
             if isinstance(record, Accepted | Moved):
                 self._place(record, slot, offset, size)
             else:
-                self._CHANGES[type(record)](self, record)
+                _CHANGES[type(record)](self, record)
 
     def cut(self, floor: int) -> list[int]:
         """Forget the segments below `floor`; the slots among them that may be deleted (J5)."""
@@ -255,15 +255,16 @@ class QueueState:
     def _ticked(self, _record: Record) -> None:
         """A tick says only what its slot says: the owner lives."""
 
-    _CHANGES: ClassVar[dict[type, Callable[..., None]]] = {
-        Claimed: _claimed,
-        Settled: _settled,
-        Voided: _voided,
-        Held: _held,
-        Resumed: _resumed,
-        Edited: _edited,
-        Adopted: _adopted,
-        Yielded: _yielded,
-        Closed: _closed,
-        Tick: _ticked,
-    }
+
+_CHANGES: dict[type, Callable[..., None]] = {
+    Claimed: QueueState._claimed,
+    Settled: QueueState._settled,
+    Voided: QueueState._voided,
+    Held: QueueState._held,
+    Resumed: QueueState._resumed,
+    Edited: QueueState._edited,
+    Adopted: QueueState._adopted,
+    Yielded: QueueState._yielded,
+    Closed: QueueState._closed,
+    Tick: QueueState._ticked,
+}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
@@ -233,7 +233,7 @@ class SmtpSession(asyncio.Protocol):
             while True:
                 events = core.receive(data)
                 for event in events:
-                    self._HANDLERS[type(event)](self, core, event)
+                    _HANDLERS[type(event)](self, core, event)
                 if not events or core.is_waiting or not core.has_more:
                     break
                 data = b""
@@ -391,16 +391,17 @@ class SmtpSession(asyncio.Protocol):
             self._is_paused = False
             self._transport.resume_reading()
 
-    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
-        HelloReceived: _hello,
-        MailReceived: _mail,
-        RcptReceived: _rcpt,
-        DataRequested: _data,
-        BodyReceived: _body,
-        BodyEnded: _body_ended,
-        BodyRefused: _body_refused,
-        TransactionReset: _reset,
-        ReplyReady: _say,
-        QuitReceived: _say_last,
-        CloseRequested: _say_last,
-    }
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    HelloReceived: SmtpSession._hello,
+    MailReceived: SmtpSession._mail,
+    RcptReceived: SmtpSession._rcpt,
+    DataRequested: SmtpSession._data,
+    BodyReceived: SmtpSession._body,
+    BodyEnded: SmtpSession._body_ended,
+    BodyRefused: SmtpSession._body_refused,
+    TransactionReset: SmtpSession._reset,
+    ReplyReady: SmtpSession._say,
+    QuitReceived: SmtpSession._say_last,
+    CloseRequested: SmtpSession._say_last,
+}
