@@ -6,6 +6,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
+# The same sources as machine code (docs/decisions/0010), in an environment of their own.
+COMPILED       := .venv-compiled
+COMPILED_READY := $(COMPILED)/ready
+COMPILED_TESTS := tests/smtp tests/mail tests/delivery
+
 .PHONY: help run test check prove bench docs clean
 
 help:
@@ -20,19 +25,25 @@ help:
 $(READY): pyproject.toml requirements/constraints.txt scripts/make-venv
 	@scripts/make-venv $(VENV) $(PYTHON)
 
+$(COMPILED_READY): pyproject.toml requirements/constraints.txt scripts/make-venv $(shell find src -name '*.py')
+	@scripts/apt-needs gcc=gcc
+	@scripts/make-venv --compiled $(COMPILED) $(PYTHON)
+
 run: $(READY)
 	@scripts/apt-needs --wish swaks=swaks
 	@mkdir -p run/mail
 	@cat examples/one/welcome.txt
 	@exec $(BIN)/nightmail serve --config examples/one/nightmail.toml
 
-test: $(READY)
+test: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix
 	$(BIN)/pytest
+	$(COMPILED)/bin/pytest $(COMPILED_TESTS)
 
-prove: $(READY)
+prove: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix
 	$(BIN)/pytest --prove
+	$(COMPILED)/bin/pytest $(COMPILED_TESTS) tests/contracts tests/fuzz tests/e2e tests/faults
 
 check: $(READY) docs
 	$(BIN)/ruff format --check .
@@ -44,10 +55,10 @@ docs: $(READY)
 	$(BIN)/python -m nightmail.config.reference docs/reference
 	$(BIN)/sphinx-build -W -E --keep-going -q -b html docs docs/_build/html
 
-bench: $(READY)
-	@scripts/apt-needs smtp-source=postfix
-	$(BIN)/python -m bench
+bench: $(READY) $(COMPILED_READY)
+	@scripts/apt-needs smtp-source=postfix chattr=e2fsprogs
+	$(COMPILED)/bin/python -m bench --plain $(BIN)/nightmail
 
 clean:
-	rm -rf $(VENV) build dist docs/_build
+	rm -rf $(VENV) $(COMPILED) build dist docs/_build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -54,6 +54,7 @@ def _measure(place: Path, options: argparse.Namespace, console: Console) -> None
     goals: list[Goal] = []
     for what in options.what or _MEASUREMENTS:
         (place / what).mkdir(mode=0o755)
+        machine.spread(place / what)
         found, reached = _MEASUREMENTS[what](place / what, options, console)
         report.show(console, found, reached)
         tables += found
@@ -68,6 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs; medians are told")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a single run lasts, about")
     parser.add_argument("--workers", type=int, default=0, help="also measure nightmail with this many switches")
+    parser.add_argument("--plain", metavar="COMMAND", help="also measure another nightmail, such as one not compiled")
     parser.add_argument("--messages", type=int, default=100_000, help="how many are deferred")
     parser.add_argument("--directory", type=Path, default=_ON_DISK, help="where queues and logs are kept")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.contender import Contender
-from bench.nightmail_server import Server
+from bench.nightmail_server import COMMAND, Server
 from bench.postfix import postfix
 from bench.report import Figures, Goal, mib, rate
 from bench.throughput import LOADS, Opening, Result, measure_in_turn, nothing
@@ -20,17 +20,20 @@ def run(place: Path, options: argparse.Namespace, console: Console) -> tuple[lis
     ceiling, rival = Result("smtp-sink alone"), Result("Postfix")
     ours = [Result("nightmail")]
     openings: list[tuple[Result, Opening]] = [(ceiling, nothing), (rival, postfix), (ours[0], _nightmail(1))]
+    if options.plain:
+        ours.append(Result("not compiled"))
+        openings.append((ours[-1], _nightmail(1, options.plain)))
     if options.workers > 1:
         ours.append(Result(f"nightmail, {options.workers} switches"))
-        openings.append((ours[1], _nightmail(options.workers)))
+        openings.append((ours[-1], _nightmail(options.workers)))
     measure_in_turn(openings, place, options.rounds, options.seconds, lambda line: console.print(line, style="dim"))
     tables = [_throughput(ceiling, rival, ours), _latency([rival, *ours]), _memory([rival, *ours])]
     return tables, _goals(ceiling, rival, ours[0])
 
 
-def _nightmail(workers: int) -> Opening:
+def _nightmail(workers: int, command: str = COMMAND) -> Opening:
     def opening(directory: Path, sink_port: int) -> AbstractContextManager[Contender]:
-        return Server(directory, sink_port, workers=workers).serving()
+        return Server(directory, sink_port, workers=workers, command=command).serving()
 
     return opening
 

@@ -14,7 +14,7 @@ from typing import Any
 from bench.contender import Contender
 from bench.processes import BenchFailed, free_port, running, tail, wait_until
 
-_COMMAND = str(Path(sys.executable).parent / "nightmail")
+COMMAND = str(Path(sys.executable).parent / "nightmail")
 # The breaker's and the retries' times are those of the settings' defaults unless a measurement says otherwise; the
 # limit of sessions per client is lifted because the whole load comes from one address.
 _CONFIG = """\
@@ -49,9 +49,12 @@ _TABLES = {
 class Server:
     """One nightmail in a directory of its own, started as often as a measurement needs it."""
 
-    def __init__(self, directory: Path, sink_port: int, *, workers: int = 1, retry_first_s: int = 300) -> None:
+    def __init__(
+        self, directory: Path, sink_port: int, *, workers: int = 1, retry_first_s: int = 300, command: str = COMMAND
+    ) -> None:
         self.home = directory / "nightmail"
         self.workers = workers
+        self._command = command
         self.port, self.http_port = free_port(), free_port()
         self.log = self.home / "nightmail.log"
         self.config = self.home / "nightmail.toml"
@@ -78,7 +81,7 @@ class Server:
     @contextlib.contextmanager
     def spawned(self) -> Iterator[subprocess.Popen[bytes]]:
         """The server's process, perhaps not yet ready."""
-        with running([_COMMAND, "serve", "--config", str(self.config)], self.log, stop_s=30) as process:
+        with running([self._command, "serve", "--config", str(self.config)], self.log, stop_s=30) as process:
             yield process
 
     def wait_ready(self, process: subprocess.Popen[bytes], timeout_s: float = 30) -> float:
@@ -105,7 +108,7 @@ class Server:
 
     def run(self, *words: str) -> str:
         """Run one of nightmail's commands; its output. Raises: BenchFailed."""
-        command = [_COMMAND, *words, "--config", str(self.config)]
+        command = [self._command, *words, "--config", str(self.config)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:
             raise BenchFailed(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")

@@ -83,7 +83,7 @@ def version() -> str:
     for tool in ("postfix", "smtp-source", "smtp-sink"):
         if shutil.which(tool) is None:
             raise BenchFailed(f"{tool} is missing: apt-get install postfix (it need not run)")
-    answer = subprocess.run(["postconf", "-h", "mail_version"], capture_output=True, text=True, check=True)
+    answer = subprocess.run(["postconf", "-d", "-h", "mail_version"], capture_output=True, text=True, check=True)
     return answer.stdout.strip()
 
 

@@ -21,6 +21,7 @@ from bench.tools import Load, Sink, send, sink
 LOADS = (Load(4096, reuse=True), Load(4096, reuse=False), Load(65536, reuse=True), Load(65536, reuse=False))
 _LONGEST_S = 120.0
 _WARM_UP = 400
+_WARM_UP_S = 1.0
 
 
 class Rate(NamedTuple):
@@ -78,6 +79,8 @@ def _measure(result: Result, contender: Contender, target: Sink, seconds: float)
     with Peak(contender.pid) if contender.pid else contextlib.nullcontext() as peak:
         for load in LOADS:
             guess = _run(contender.port, target, load, _WARM_UP).relayed_per_s
+            # A second in full flow: processes are forked, caches filled, and what that rate is lasts for a whole run.
+            guess = _run(contender.port, target, load, max(_WARM_UP, int(guess * _WARM_UP_S))).relayed_per_s
             result.rates[load].append(_run(contender.port, target, load, max(_WARM_UP, int(guess * seconds))))
     if peak is not None:
         result.peak.append(peak.memory)

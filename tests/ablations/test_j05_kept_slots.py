@@ -10,12 +10,12 @@ from sim.loop import run
 from sim.store import SimulatedStore
 from tests.ablations.scenes import QUEUE, Scene, calm
 
+from nightmail.journal import state
 from nightmail.journal.compaction import Compactor
 from nightmail.journal.fetching import Fetcher
 from nightmail.journal.reading import replay
 from nightmail.journal.records import Closed
 from nightmail.journal.segment import Header
-from nightmail.journal.state import QueueState
 
 
 async def a_put_comes_minutes_late() -> Scene:
@@ -82,7 +82,7 @@ def test_nobody_adopts_past_a_close() -> None:
 
 
 def test_a_close_that_is_not_heeded_is_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(QueueState._CHANGES, Closed, lambda state, record: None)
+    monkeypatch.setitem(state._CHANGES, Closed, lambda state, record: None)
 
     async def story() -> None:
         assert (await a_closed_queue_is_found()).owners == 1
