@@ -61,4 +61,5 @@ bench: $(READY) $(COMPILED_READY)
 
 clean:
 	rm -rf $(VENV) $(COMPILED) build dist docs/_build
+	find src -name '*.so' -delete
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

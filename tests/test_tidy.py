@@ -214,3 +214,16 @@ def lint(source: str, as_file: str) -> str:
         "-",
     ]
     return subprocess.run(command, cwd=ROOT, input=source, capture_output=True, text=True, check=False).stdout
+
+
+def test_the_tests_run_on_the_sources_and_not_on_what_was_once_compiled_of_them() -> None:
+    assert [name(file) for file in PACKAGE.rglob("*.so")] == [], "run `make clean`"
+
+
+def test_what_is_to_be_compiled_is_there_and_keeps_its_tables_beside_its_classes() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["mypyc"]["include"]
+    for path in listed:
+        for node in ast.walk(tree_of(ROOT / path)):
+            if isinstance(node, ast.ClassDef):
+                assert not [each for each in node.body if isinstance(getattr(each, "value", None), ast.Dict)], path

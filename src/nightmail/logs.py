@@ -156,7 +156,8 @@ class _Lines:
         self._poll.register(fd, select.POLLOUT)
         self._has_stalled = False
 
-    def _write(self, line: bytes) -> None:
+    def write(self, line: bytes) -> None:
+        """Write a line, or a bundle of lines."""
         try:
             while line:
                 self._has_stalled = not self._poll.poll(0 if self._has_stalled else _PATIENCE_MS)
@@ -166,7 +167,9 @@ class _Lines:
         except OSError:
             return
 
-    debug = info = warning = error = critical = exception = msg = _write
+    def __getattr__(self, level: str) -> Callable[[bytes], None]:
+        """What structlog calls by the name of an event's level; all levels are written alike."""
+        return self.write
 
 
 class MailLog:
@@ -203,7 +206,7 @@ class MailLog:
         """Write what was gathered."""
         bundle, self._bundle, self._bundle_bytes = self._bundle, [], 0
         if bundle and self._lines is not None:
-            self._lines.info(b"".join(bundle))
+            self._lines.write(b"".join(bundle))
 
 
 mail_log = MailLog()
