@@ -42,7 +42,7 @@ test: $(READY) $(COMPILED_READY)
 
 prove: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix
-	$(BIN)/pytest --prove
+	$(BIN)/pytest --prove -o faulthandler_timeout=1800
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS) tests/contracts tests/fuzz tests/e2e tests/faults
 
 check: $(READY) docs
