@@ -23,11 +23,11 @@ help:
 	@echo "make clean   remove what the other targets made, mail in run/ excepted"
 
 $(READY): pyproject.toml requirements/constraints.txt scripts/make-venv
-	@scripts/make-venv $(VENV) $(PYTHON)
+	@scripts/make-venv $(VENV) "$(PYTHON)"
 
 $(COMPILED_READY): pyproject.toml requirements/constraints.txt scripts/make-venv $(shell find src -name '*.py')
 	@scripts/apt-needs gcc=gcc
-	@scripts/make-venv --compiled $(COMPILED) $(PYTHON)
+	@scripts/make-venv --compiled $(COMPILED) "$(PYTHON)"
 
 run: $(READY)
 	@scripts/apt-needs --wish swaks=swaks

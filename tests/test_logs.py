@@ -158,3 +158,12 @@ def test_what_happens_often_is_structlogs_as_long_as_nothing_is_configured() -> 
     with structlog.testing.capture_logs() as events:
         logs.mail_log.info("delivery", {"id": "ID1"})
     assert events == [{"event": "delivery", "id": "ID1", "log_level": "info"}]
+
+
+def test_a_line_that_was_cut_off_ends_before_the_next_begins(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_PATIENCE_MS", 1)
+    logs.configure("logfmt", NoonOf2030(), fd=log.write_fd)
+    structlog.get_logger().info("cut", text="x" * 200_000)
+    os.read(log.read_fd, 1 << 20)
+    structlog.get_logger().info("whole")
+    assert [line.rpartition("event=")[2] for line in log.lines()] == ["", "whole"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -216,3 +217,20 @@ def test_an_argument_that_is_no_text_is_no_address() -> None:
 )
 def test_addresses_of_every_kind_pass(sender: str) -> None:
     check(Submission(sender=sender, recipients=SUBMISSION.recipients))
+
+
+def test_a_file_is_not_refused_because_this_process_has_no_descriptor_left(
+    drop: DropDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = stored(drop)
+
+    def no_more(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", no_more)
+        with pytest.raises(OSError, match="Too many") as raised:
+            drop.open(name)
+    assert not isinstance(raised.value, DropRefused)
+    with drop.open(name) as file:
+        assert file.submission.recipients

@@ -28,6 +28,7 @@ LogFormat = Literal["logfmt", "json"]
 
 _STANDARD_ERROR = 2
 _PATIENCE_MS = 20
+_LEVELS = frozenset(("debug", "info", "warning", "error", "critical", "exception", "msg"))
 _SHORT = 100
 _PLAIN = re.compile(r'[^\s"=\x00-\x1f\x7f-\x9f\u2028\u2029]+').fullmatch
 _TO_ESCAPE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029]').search
@@ -41,11 +42,12 @@ def configure(log_format: LogFormat, clock: Clock, *, fd: int = _STANDARD_ERROR,
     """Send every event of structlog and of the standard library's logging to `fd`, with `always` on each line."""
     stamp = _Stamp(clock, always)
     render = _render_json if log_format == "json" else render_logfmt
-    mail_log.configure(_compose_json(stamp) if log_format == "json" else _compose_logfmt(stamp, always), _Lines(fd))
+    lines = _Lines(fd)
+    mail_log.configure(_compose_json(stamp) if log_format == "json" else _compose_logfmt(stamp, always), lines)
     structlog.configure(
         processors=[stamp, _expand_exception, _as_line(render)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=lambda *_: _Lines(fd),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -155,20 +157,28 @@ class _Lines:
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
         self._has_stalled = False
+        self._is_cut = False
 
     def write(self, line: bytes) -> None:
         """Write a line, or a bundle of lines."""
+        if self._is_cut:
+            line = b"\n" + line
+        begun = False
         try:
             while line:
                 self._has_stalled = not self._poll.poll(0 if self._has_stalled else _PATIENCE_MS)
                 if self._has_stalled:
+                    self._is_cut = self._is_cut or begun
                     return
                 line = line[os.write(self._fd, line[: select.PIPE_BUF]) :]
+                begun, self._is_cut = True, False
         except OSError:
             return
 
     def __getattr__(self, level: str) -> Callable[[bytes], None]:
         """What structlog calls by the name of an event's level; all levels are written alike."""
+        if level not in _LEVELS:
+            raise AttributeError(level)
         return self.write
 
 

@@ -12,6 +12,7 @@ message with its lines ended by CRLF.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import re
@@ -43,6 +44,9 @@ _is_name = re.compile(r"[0-9a-f]{14}-[0-9a-f]{32}").fullmatch
 _is_one_word = re.compile(r"(?!@)[^\s<>\x00-\x20\x7f-\xa0\u2028\u2029]{1,320}").fullmatch
 _is_parameter = re.compile(r"[!-~]{0,500}").fullmatch
 _NO_ADDRESS = Reply(553, "5.1.3", "Not an address")
+
+# What open() answers where something else was put in a drop file's place.
+_NO_DROP_FILE = frozenset({errno.EACCES, errno.ELOOP, errno.ENODEV, errno.ENXIO, errno.EPERM})
 
 
 class DropUnavailable(StoreUnavailable):
@@ -207,6 +211,8 @@ class DropDirectory:
         except FileNotFoundError:
             raise
         except OSError as error:
+            if error.errno not in _NO_DROP_FILE:  # out of descriptors, say: no fault of the file's
+                raise
             raise DropRefused(_reason(error)) from error
         try:
             return DropFile(fd, name, self._size_limit_bytes)

@@ -9,8 +9,9 @@ from sim.checkers import NOTHING, Findings, unwanted
 from sim.loop import in_virtual_time, run, until
 from tests.ablations.scenes import Scene, calm
 
+from nightmail.journal.batch import Batch
 from nightmail.journal.records import Record, Voided
-from nightmail.journal.writer import Journal, _Batch
+from nightmail.journal.writer import Journal
 
 
 async def crash_during_the_put(journal_class: type[Journal]) -> Findings:
@@ -29,7 +30,7 @@ async def crash_during_the_put(journal_class: type[Journal]) -> Findings:
 class AnswersAtOnce(Journal):
     """Says 250 as soon as a message is in the segment, before the segment is in its slot."""
 
-    def _seal(self) -> _Batch:
+    def _seal(self) -> Batch:
         batch = super()._seal()
         for arrival in batch.arrivals:
             arrival.answered()

@@ -12,8 +12,9 @@ from tests.ablations.scenes import Scene, calm
 
 from nightmail.errors import StoreUnavailable
 from nightmail.journal import writer
+from nightmail.journal.batch import Batch
 from nightmail.journal.ownership import put_slot
-from nightmail.journal.writer import Journal, _Batch
+from nightmail.journal.writer import Journal
 from nightmail.store.protocol import Buffer, Put, PutFailed, PutUnknown, Store
 
 
@@ -52,7 +53,7 @@ async def give_up(store: Store, key: str, data: Sequence[Buffer]) -> None:
 class SkipsTheSlot(Journal):
     """Where the outcome is unknown, refuses and goes on with the slot after it."""
 
-    async def _put(self, batch: _Batch) -> None:
+    async def _put(self, batch: Batch) -> None:
         try:
             await super()._put(batch)
         except PutFailed:

@@ -9,8 +9,9 @@ from sim.loop import run, until
 from sim.store import SimulatedStore
 from tests.ablations.scenes import Scene, calm
 
+from nightmail.journal.batch import Done
 from nightmail.journal.records import AMBIGUOUS, Claimed, Record, Settled
-from nightmail.journal.writer import Done, Journal
+from nightmail.journal.writer import Journal
 from nightmail.queue.settings import QueueSettings
 from nightmail.switch.attempts import Round
 from nightmail.switch.owned import OwnedQueue

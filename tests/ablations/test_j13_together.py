@@ -11,8 +11,9 @@ from sim.loop import run
 from tests.ablations.scenes import Scene
 
 from nightmail.journal.arrival import Arrival
+from nightmail.journal.batch import Done
 from nightmail.journal.records import Accepted, Record, Settled
-from nightmail.journal.writer import Done, Journal
+from nightmail.journal.writer import Journal
 from nightmail.queue.settings import QueueSettings
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,19 @@ def test_a_maildir_that_vanished_is_made_anew(tmp_path: Path) -> None:
 
     play(tmp_path, scene)
     assert len(files(tmp_path / "moved1" / "new")) == 1
+
+
+@pytest.mark.parametrize("part", ["tmp", "new", "cur"])
+def test_a_part_of_a_maildir_that_vanished_is_made_anew(tmp_path: Path, part: str) -> None:
+    async def scene(transport: MaildirTransport, route: Route) -> None:
+        for number in range(2):
+            job = RecordedJob("alice@example.org", id=f"M{number}", repeated=number == 1)
+            transport.deliver(route, job)
+            assert [outcome.kind for outcome in await job.end()] == ["delivered"]
+            if number == 0:
+                shutil.rmtree(tmp_path / "alice" / part)
+
+    play(tmp_path, scene)
 
 
 def test_j6_a_lapsed_right_leaves_no_file(tmp_path: Path) -> None:

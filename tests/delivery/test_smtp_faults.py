@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 import pytest
+from tests.delivery.jobs import MESSAGE, RecordedJob, StoredBody
 from tests.delivery.scenes import LMTP, QUICK, Scene, play, send_one, told
 from tests.delivery.sink import EXTENSIONS, Act, Say, Sink, Step
 
@@ -280,3 +283,77 @@ def test_a_fault_of_our_own_defers_once_and_leaves_the_session_usable(is_reused:
 
     play(sink, scene)
     assert sink.connections == 1
+
+
+@pytest.mark.parametrize("with_uvloop", [True, False])
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_a_fault_of_our_own_in_the_step_that_writes_the_dot_defers_at_once(at_hand: bool, with_uvloop: bool) -> None:
+    class Faulty(RecordedJob):
+        def may_finish(self) -> bool:
+            raise RuntimeError("nobody foresaw this")
+
+    sink = Sink()
+
+    async def scene(at: Scene) -> None:
+        job = Faulty(body=StoredBody(MESSAGE, at_hand=at_hand))
+        at.transport.deliver(at.route, job)
+        assert told(await job.end()) == ["deferred 451 4.3.0"]
+
+    play(sink, scene, with_uvloop=with_uvloop)
+    assert sink.messages == []
+
+
+def test_the_right_to_deliver_is_asked_for_when_the_dot_is_written_and_not_when_it_is_planned() -> None:
+    sink = Sink()
+
+    class Planned:
+        """A body; the right to deliver it lapses in the turn of the loop in which its end is planned."""
+
+        size_bytes = len(MESSAGE)
+
+        def __init__(self) -> None:
+            self.lapse: Callable[[], None] | None = None
+
+        @property
+        def in_memory(self) -> memoryview:
+            if self.lapse is not None:
+                asyncio.get_running_loop().call_soon(self.lapse)
+            return memoryview(MESSAGE)
+
+    async def scene(at: Scene) -> None:
+        job, body = RecordedJob(), Planned()
+        job.body = body  # type: ignore[assignment]
+        body.lapse = partial(setattr, job, "right", False)
+        at.transport.deliver(at.route, job)
+        assert told(await job.end()) == ["deferred 451 4.3.0"]
+        assert "finishing" not in job.marks
+
+    play(sink, scene)
+    assert sink.messages == []
+
+
+def test_what_was_being_read_for_a_refused_transaction_is_not_sent_in_the_next() -> None:
+    content = b"".join(b"%07d\r\n" % number for number in range(100_000))
+
+    class GatedBody(StoredBody):
+        """The second read waits until the next transaction has read for itself."""
+
+        async def read(self, offset: int, size: int) -> bytes:
+            found = await super().read(offset, size)
+            if len(self.reads) == 2:
+                await gate.wait()
+            elif len(self.reads) == 4:
+                gate.set()
+                await asyncio.sleep(0.1)
+            return found
+
+    gate = asyncio.Event()
+    sink = Sink({"BDAT": ["452 4.3.1 not now"]}, extensions=("PIPELINING", "CHUNKING", "SIZE 0"))
+
+    async def scene(at: Scene) -> None:
+        job = RecordedJob("alice@example.org", "bob@example.org", body=GatedBody(content, at_hand=False))
+        at.transport.deliver(at.route, job)
+        assert told(await job.end()) == ["deferred 452 4.3.1", "delivered 250 2.0.0"]
+
+    play(sink, scene, recipients_per_transaction=1, chunking=True)
+    assert [message.body for message in sink.messages] == [content]

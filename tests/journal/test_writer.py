@@ -7,13 +7,16 @@ import asyncio
 import pytest
 from sim.letters import Letter
 from sim.loop import in_virtual_time, until
+from sim.store_faults import Fate
 from tests.journal.rig import HELLO, QUEUE, Desk, header_in, records_in, settle_down, slots_of
 
+from nightmail.journal.batch import Move
 from nightmail.journal.reading import replay
 from nightmail.journal.records import (
     DELIVERED,
     Accepted,
     Claimed,
+    Closed,
     Held,
     Moved,
     Settled,
@@ -24,7 +27,7 @@ from nightmail.journal.records import (
 )
 from nightmail.journal.segment import INLINE_BODY_BYTES, SEGMENT_LIMIT_BYTES
 from nightmail.journal.state import LiveMessage
-from nightmail.journal.writer import Journal, Move
+from nightmail.journal.writer import Journal
 
 MS = 0.001
 
@@ -277,17 +280,66 @@ async def test_the_next_put_is_under_way_before_the_deliveries_of_the_last_begin
     behind.answer()
 
 
-@in_virtual_time
-async def test_a_delivery_that_cannot_begin_for_a_reason_nobody_foresaw_ends_the_writer() -> None:
-    class Broken(Letter):
-        def begin(self, message: LiveMessage) -> None:
-            raise RuntimeError("nobody foresaw this")
+class Broken(Letter):
+    """A message whose delivery can't begin for a reason that nobody foresaw."""
 
+    def begin(self, message: LiveMessage) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+
+@in_virtual_time
+async def test_a_delivery_that_cannot_begin_ends_the_writer_also_while_the_next_put_hangs() -> None:
     desk = Desk()
     journal = await desk.open()
+    first, behind = desk.store.hold_next("put_new"), desk.store.hold_next("put_new")
     journal.accept(Broken("M1", desk.ledger))
+    await first.reached()
+    desk.letter("M2")
+    first.answer()
     with pytest.raises(RuntimeError, match="nobody foresaw"):
-        await asyncio.wait_for(desk.writing, 10)
+        await asyncio.wait_for(desk.writing, 1)
+    assert behind.is_reached
+
+
+@in_virtual_time
+async def test_a_message_without_a_claim_is_promised_for_a_lease_only_before_its_delivery_begins() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    first = desk.store.hold_next("put_new")
+    desk.letter("M1")
+    await first.reached()
+    journal.append(Held("M9"), urgent=True)
+    first.answer()
+    await settle_down()
+    assert header_in(desk.store, 2).promise_ms == desk.settings.lease_s * 1000
+
+
+@in_virtual_time
+async def test_nothing_is_written_behind_the_last_record_and_of_two_the_first_is_written() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    held = desk.store.hold_next("put_new")
+    stopping = asyncio.ensure_future(journal.stop(Closed()))
+    await held.reached()
+    journal.append(Held("M9"), urgent=True)
+    again = asyncio.ensure_future(journal.stop(Yielded()))
+    held.answer()
+    await asyncio.gather(stopping, again)
+    tail = slots_of(desk.store)[-1]
+    assert names(list(await records_in(desk.store, tail))) == ["Closed"]
+
+
+@in_virtual_time
+async def test_a_last_record_that_could_not_be_put_is_put_alone_again() -> None:
+    desk = Desk()
+    journal = await desk.open()
+    desk.store.decide_next("put_new", Fate.FAILED)
+    stopping = asyncio.ensure_future(journal.stop(Yielded()))
+    await settle_down()
+    journal.append(Held("M9"))
+    await stopping
+    tail = slots_of(desk.store)[-1]
+    assert names(list(await records_in(desk.store, tail))) == ["Yielded"]
 
 
 @in_virtual_time

@@ -30,3 +30,8 @@ def test_an_idle_tick_shorter_than_the_lease_is_refused() -> None:
 def test_what_is_out_of_bounds_or_unknown_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, StoreSettings)
+
+
+def test_who_waits_behind_a_put_is_told_no_later_than_who_waits_in_it() -> None:
+    with pytest.raises(ConfigInvalid, match=r"commit_wait_s: 30 is more than answer_timeout_s \(10\)"):
+        StoreSettings(url="file:///s", commit_wait_s=30, answer_timeout_s=10)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from sim.life import BUSY, REFUSED, Life
 from tests.eventloop import on_a_loop
-from tests.switch.scene import QUICK, Stage
+from tests.switch.scene import QUICK, Stage, newest
 from tests.switch.service import until_soon
 
 from nightmail.mail.envelope import NOTIFY_NEVER, Recipient
 from nightmail.mail.reply import Reply
 from nightmail.routing.snapshot import Accepted
+from nightmail.store.protocol import Buffer, Put, StoreFull
 from nightmail.submission import DropDirectory, Submission
 from nightmail.switch import pickup
 from nightmail.switch.pickup import Pickup
@@ -112,3 +113,48 @@ async def test_a_file_left_unanswered_is_taken_up_again_unless_its_put_ends_well
         assert pickup_._taken["name"] < float("inf")
         sender.accepted("M1")
         assert pickup_._taken["name"] == float("inf")
+
+
+@on_a_loop
+async def test_a_report_and_the_message_that_is_left_are_kept_together_or_not_at_all(
+    drops: DropDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pickup.put_off, "__defaults__", (0.1,))
+    stage = Stage()
+    async with picking_up(stage, drops) as (life, _):
+        put = type(stage.store).put_new
+        room = [100_000]
+        tried: list[int] = []
+
+        async def put_while_there_is_room(store: object, key: str, data: Sequence[Buffer]) -> Put:
+            size_bytes = sum(map(len, data))
+            if size_bytes > room[0]:
+                tried.append(size_bytes)
+                raise StoreFull("no room")
+            return await put(stage.store, key, data)
+
+        monkeypatch.setattr(type(stage.store), "put_new", put_while_there_is_room)
+        answering(life, {"no@example.net": REFUSED}, monkeypatch)
+        recipients = (Recipient("no@example.net"), Recipient("r@example.net"))
+        submission = Submission(sender="s@example.org", recipients=recipients)
+        drops.store(submission, [b"Subject: x\r\n\r\n", (70 * b"y" + b"\r\n") * 3000], CLOCK, RANDOMNESS)
+        await until_soon(lambda: len(tried) >= 3)
+        assert stage.reports() == [], "however often it was tried"
+        room[0] = 10_000_000
+        await until_soon(lambda: len(life.sink.jobs) > 0 and drops.waiting() == [])
+        assert len(stage.reports()) == 1
+
+
+@on_a_loop
+async def test_a_large_body_that_nobody_is_to_have_is_not_kept(
+    drops: DropDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage()
+    async with picking_up(stage, drops) as (life, _):
+        answering(life, {"no@example.net": REFUSED}, monkeypatch)
+        submission = Submission(sender="s@example.org", recipients=(Recipient("no@example.net"),))
+        drops.store(submission, [b"Subject: x\r\n\r\n", (70 * b"y" + b"\r\n") * 30000], CLOCK, RANDOMNESS)
+        await until_soon(lambda: drops.waiting() == [])
+        state = newest(life).journal.state
+        bodies = [key async for page in stage.store.list_after(f"queues/{newest(life).name}/body/", "") for key in page]
+        assert [key.rpartition("/")[2] for key in bodies] == state.finished_aside, "it goes with the next that go"

@@ -20,7 +20,7 @@ from nightmail.store.protocol import Buffer
 from nightmail.switch.session import SmtpSession
 
 IMPATIENT = msgspec.structs.replace(SMTP, idle_timeout_s=0.2)
-HASTY = msgspec.structs.replace(MEMORY, answer_timeout_s=0.05)
+HASTY = msgspec.structs.replace(MEMORY, commit_wait_s=0.05, answer_timeout_s=0.05)
 LARGE = (b"x" * 998 + b"\r\n") * 2000 + b".\r\n"
 BOUND_BYTES = 1 << 20
 QUEUED = re.compile(rb"250 2\.0\.0 Ok: queued as [0-9A-Z]+$")

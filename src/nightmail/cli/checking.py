@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import tempfile
@@ -12,7 +13,8 @@ from rich.text import Text
 
 from nightmail.config.settings import Config
 from nightmail.errors import ConfigInvalid
-from nightmail.routing.generations import check_tables
+from nightmail.mail.reply import Reply
+from nightmail.routing.generations import check_tables, open_newest
 from nightmail.routing.tables import NAMES
 
 
@@ -30,6 +32,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     peers: tuple[str, ...]
     tables: str
     entries: dict[str, int]
+    remarks: tuple[str, ...] = ()
 
 
 def check_everything(config: Config) -> Findings:
@@ -43,6 +46,7 @@ def check_everything(config: Config) -> Findings:
         _check_user(server.user)
     with tempfile.TemporaryDirectory(prefix="nightmail-check-") as scratch:
         summary = check_tables(config.tables.directory, scratch, config.base)
+        remarks = _remarks(scratch, server.hostname)
     return Findings(
         config=config.path,
         server=server.name,
@@ -54,8 +58,23 @@ def check_everything(config: Config) -> Findings:
         run_directory=server.run_directory,
         peers=tuple(name for name in config.servers if name != server.name),
         tables=config.tables.directory,
+        remarks=remarks,
         entries={name: summary.counts.get(name, 0) for name in NAMES},
     )
+
+
+def _remarks(compiled: str, hostname: str) -> tuple[str, ...]:
+    """What is no fault, and yet hardly meant."""
+    with contextlib.closing(open_newest(compiled, hostname)) as snapshot:
+        found = snapshot.accept(f"postmaster@{hostname}", may_relay=False)
+    if not isinstance(found, Reply):
+        return ()
+    remark = (
+        f"mail to postmaster@{hostname} is refused ({found}). Reports name that address, and programs on this machine "
+        f"mean {hostname} by a bare name such as root: give it a line in domains, such as "
+        f"'{hostname}  alias example.org'"
+    )
+    return (remark,)
 
 
 def _check_user(user: str) -> None:
@@ -80,6 +99,8 @@ def show_findings(findings: Findings, console: Console) -> None:
     _good(console, findings.tables)
     for name, number in findings.entries.items():
         _fact(console, name, f"{number:,}" if number else "–")
+    for remark in findings.remarks:
+        console.print(Text("! ", "bold yellow") + Text(remark), soft_wrap=True)
 
 
 def _good(console: Console, what: str) -> None:

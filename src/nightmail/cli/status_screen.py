@@ -42,9 +42,16 @@ def _switches(picture: ServerPicture) -> RenderableType:
             f"{each.sessions:,}",
             plain(f"{each.restarts:,}", "yellow" if each.restarts else ""),
             state(each.store) if each.store else "–",
-            state(each.routing) if each.routing else "–",
+            _tables(picture, each.routing),
         )
     return table
+
+
+def _tables(picture: ServerPicture, routing: str) -> Text:
+    """A switch is content with the old tables where the server refused the new ones."""
+    if routing == "ok" and picture.tables != "ok":
+        return Text("the last good", style="yellow")
+    return state(routing) if routing else Text("–")
 
 
 def _queues(picture: ServerPicture) -> RenderableType:

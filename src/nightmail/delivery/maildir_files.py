@@ -169,6 +169,9 @@ class Deposit:
                 os.unlink(self._tmp)
 
 
+_PARTS = ("tmp", "cur", "new")
+
+
 class Folders:
     """Makes the directories that a Maildir needs, durably, below a root that must be there."""
 
@@ -185,10 +188,10 @@ class Folders:
         """
         if not os.path.isdir(root):
             raise FileNotFoundError(errno.ENOENT, "the root of the Maildirs is missing", root)
-        if path in self._known and os.path.isdir(os.path.join(path, "tmp")):
+        if path in self._known and all(os.path.isdir(f"{path}/{part}") for part in _PARTS):
             return
         way = _way(root, path)
-        for directory in (*reversed(way[:-1]), *(os.path.join(path, part) for part in ("tmp", "cur", "new"))):
+        for directory in (*reversed(way[:-1]), *(os.path.join(path, part) for part in _PARTS)):
             with suppress(FileExistsError):
                 os.mkdir(directory, mode=0o700)
         for directory in way:
@@ -269,7 +272,8 @@ def failure_reply(error: Exception, root: str) -> Reply:
         return Reply(452, "4.3.1", "the file system of the Maildir is full")
     if isinstance(error, FileNotFoundError) and error.filename == root:
         return Reply(451, "4.3.0", f"Maildir root missing: {root}")
-    return Reply(451, "4.3.0", f"Maildir: {error.strerror or error}".lower())
+    where = f" {error.filename}:" if isinstance(error.filename, str) else f" {root}:"
+    return Reply(451, "4.3.0", f"Maildir{where} {(error.strerror or str(error)).lower()}")
 
 
 def _write_all(fd: int, data: bytes) -> None:

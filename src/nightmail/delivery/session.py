@@ -2,9 +2,9 @@
 
     OPENING ──EHLO answered──▶ READY ──start()──▶ BUSY ──every recipient has its outcome──▶ READY ... ──▶ PARTING
 
-A message on an open session costs two writes and two reads: the envelope, then the message with its final dot. There
-is neither task nor future in it. Only a message too big for one write is sent by a task of its own, range by range,
-each after the one before has left.
+A message on an open session costs two writes and two reads: the envelope, then the message with its final dot, each
+written at the end of the loop's turn together with what other sessions write. There is neither task nor future in it.
+Only a message too big for one write is sent by a task of its own, range by range, each after the one before has left.
 """
 
 from __future__ import annotations
@@ -112,7 +112,6 @@ class Session(Wire):
         """Send the message of `attempt`; its end comes through the owner, never from within this call."""
         self._attempt = attempt
         self._was_answered = False
-        self._last = None
         self._limit = self._deadlines.after(self._settings.transaction_timeout_s)
         self.messages += 1
         self._begin(attempt)
@@ -151,6 +150,7 @@ class Session(Wire):
 
     def _begin(self, attempt: Attempt) -> None:
         """The next transaction, or the end where nobody is left who can be offered to this peer."""
+        self._stop_sending()
         try:
             wire = self._next_transaction(attempt)
         except Exception as error:  # noqa: BLE001  an unknown failure of a delivery is temporary
@@ -286,9 +286,20 @@ class Session(Wire):
     def write_out(self) -> None:
         """Send what waits for the end of the turn."""
         self._flush()
-        rest, self._last = self._last, None
-        if rest is not None and self._attempt is not None:
-            self._send_last(self._attempt, rest)
+        rest, attempt = self._last, self._attempt
+        if rest is None or attempt is None or not self.is_drained:
+            return
+        self._last = None
+        try:
+            self._send_last(attempt, rest)
+        except Exception as error:  # noqa: BLE001  an unknown failure of a delivery is temporary
+            self._break(Reply(451, "4.3.0", f"{type(error).__name__}: {error}"), is_ours=True)
+
+    def resume_writing(self) -> None:
+        """The transport's buffer is empty again: the end of the message may go into it."""
+        super().resume_writing()
+        if self._last is not None:
+            self._outbox.add(self)
 
     def _send_last(self, attempt: Attempt, rest: bytes | memoryview) -> None:
         """The final dot or last chunk, into an empty buffer, if we still have the right to deliver (J6)."""
@@ -299,9 +310,9 @@ class Session(Wire):
             return
         self._doing = "waiting for the answer to the message"
         self.allow(self._settings.final_timeout_s)
-        pieces = [*self._core.body(rest), self._core.end_of_body()]
+        pieces = self._core.body(rest)
         attempt.job.finishing()
-        self.write_now([b"".join(pieces)])
+        self.write_now([b"".join((*pieces, self._core.end_of_body()))])
 
     def _message_answered(self, event: MessageAnswered) -> None:
         if self._attempt is not None and (event.reply.code != 421 or self._core.final_sent):
@@ -312,7 +323,15 @@ class Session(Wire):
         if attempt is None or self._core.is_closed:  # why it is closed is told next, and ends the attempt
             return
         attempt.transaction_ended(self.relay)
+        self._stop_sending()
         self._go_on(attempt)
+
+    def _stop_sending(self) -> None:
+        """What is still being read or waits to be written belongs to a transaction that is over."""
+        self._last = None
+        sender, self._sender = self._sender, None
+        if sender is not None and sender is not asyncio.current_task():
+            sender.cancel()
 
     def _command_ready(self, event: CommandReady) -> None:
         self.write(event.wire)
@@ -333,8 +352,7 @@ class Session(Wire):
     def _break(self, reply: Reply, *, is_ours: bool = False) -> None:
         """The session is over; an attempt on it ends here, ambiguous where its final dot has no answer (J8)."""
         self.hang_up()
-        if self._sender is not None and self._sender is not asyncio.current_task():
-            self._sender.cancel()
+        self._stop_sending()
         if not self.opened.done():
             self.opened.set_exception(TemporaryFailure(reply))
         attempt, self._attempt = self._attempt, None

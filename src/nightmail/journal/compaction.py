@@ -14,11 +14,12 @@ from collections import deque
 import structlog
 
 from nightmail.errors import Corrupt, StoreUnavailable
+from nightmail.journal.batch import Move
 from nightmail.journal.fetching import Fetcher
 from nightmail.journal.keys import body_key, body_prefix, log_prefix, slot_key
 from nightmail.journal.reading import read_segment
 from nightmail.journal.state import LiveMessage, QueueState
-from nightmail.journal.writer import Journal, Move
+from nightmail.journal.writer import Journal
 from nightmail.store.protocol import NotFound, Store
 from nightmail.world import Clock
 

@@ -17,24 +17,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from nightmail.errors import Fenced, StoreUnavailable
 from nightmail.journal.arrival import Arrival
+from nightmail.journal.batch import Batch, Done, Entry, Move, Sequel
 from nightmail.journal.keys import slot_key
 from nightmail.journal.ownership import Ownership, put_slot
-from nightmail.journal.records import Accepted, BodyPlace, Claimed, Codec, Moved, Record, Tick, Voided
+from nightmail.journal.records import Accepted, Claimed, Moved, Record, Tick, Voided
 from nightmail.journal.segment import (
     INLINE_BODY_BYTES,
     NONCE_BYTES,
     SEGMENT_LIMIT_BYTES,
     Header,
-    Placed,
     encode_segment,
     flag_of,
 )
-from nightmail.journal.state import LiveMessage, QueueState
-from nightmail.store.protocol import Buffer, PutBroken, PutFailed, Store
+from nightmail.journal.state import QueueState
+from nightmail.store.protocol import PutBroken, PutFailed, Store
 from nightmail.store.settings import StoreSettings
 from nightmail.world import Clock, Randomness
 
@@ -48,83 +47,6 @@ _BACKLOG_LIMIT = 10_000
 _FULL_BYTES = SEGMENT_LIMIT_BYTES - INLINE_BODY_BYTES
 
 _NEVER = float("inf")
-
-Done = Callable[[], None]
-
-
-class Entry(NamedTuple):
-    """A record that waits for its place, what to do once it is durable, and a report that belongs with it (J13)."""
-
-    record: Record
-    done: Done | None
-    report: Arrival | None = None
-
-
-class Move(NamedTuple):
-    """A message to be carried forward out of `slot`: its envelope, and its body where that lies in the segment."""
-
-    message: LiveMessage
-    slot: int
-    record: Accepted | Moved
-    body: bytes
-
-
-class _Sequel(NamedTuple):
-    """What a segment that is in place calls for: whom to tell that a record is durable, and what to deliver or void."""
-
-    header: Header
-    entries: list[Entry]
-    answered: list[tuple[Arrival, bool]]
-
-
-class _Batch:
-    """A segment under way: what is in it, and who waits for it."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.encoded: list[bytes] = []
-        self.bodies: list[Buffer] = []
-        self.bodies_bytes = 0
-        self.size_bytes = 0
-        self.flags = 0
-        self.entries: list[Entry] = []
-        self.arrivals: list[Arrival] = []
-        self.unanswered: deque[Arrival] = deque()
-        self.gives_right = False
-
-    def add(self, record: Record) -> None:
-        """Take a record in."""
-        data = Codec.encode(record)
-        self.records.append(record)
-        self.encoded.append(data)
-        self.size_bytes += len(data) + 4
-
-    def add_body(self, place: BodyPlace, buffers: list[Buffer] | tuple[Buffer, ...]) -> BodyPlace:
-        """Take a body in; where it lies now. One that is an object of its own stays where it is."""
-        if place.key:
-            return place
-        placed = BodyPlace(place.size_bytes, place.crc, self.bodies_bytes)
-        self.bodies += buffers
-        self.bodies_bytes += place.size_bytes
-        self.size_bytes += place.size_bytes
-        return placed
-
-    def unclaim(self) -> None:
-        """Give back what was reserved for the messages in it."""
-        for entry in self.entries:
-            if entry.report is not None:
-                entry.report.unclaim()
-        for arrival in self.arrivals:
-            arrival.unclaim()
-
-    def placed(self, header: Header) -> list[Placed]:
-        """The records with their places."""
-        found = []
-        offset = header.records_begin
-        for record, data in zip(self.records, self.encoded, strict=True):
-            found.append(Placed(record, offset, len(data)))
-            offset += len(data)
-        return found
 
 
 class Journal:
@@ -162,9 +84,9 @@ class Journal:
         self._on_fenced = on_fenced
         self._arrivals: deque[Arrival] = deque()
         self._entries: deque[Entry] = deque()
-        self._in_flight: _Batch | None = None
-        self._sequels: deque[_Sequel] = deque()
-        self._failure: Exception | None = None
+        self._in_flight: Batch | None = None
+        self._sequels: deque[Sequel] = deque()
+        self._failed: asyncio.Future[None] | None = None
         self._started = owned.started
         self._promise_s = owned.promise_ms / 1000
         self._right_until = self._right_from(self._started, self._promise_s)
@@ -175,12 +97,15 @@ class Journal:
         self._waker: asyncio.Future[None] | None = None
         self._looker: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._stopping = False
         self._last: Record | None = None
 
     def start(self) -> asyncio.Task[None]:
-        """Begin to write; the task ends when the journal is stopped or fenced."""
-        self._task = asyncio.get_running_loop().create_task(self._write(), name=f"journal {self.name}")
+        """Begin to write; the task ends when the journal is stopped or fenced, or with an error nobody foresaw."""
+        loop = asyncio.get_running_loop()
+        self._failed = loop.create_future()
+        self._task = loop.create_task(self._work(self._failed), name=f"journal {self.name}")
         self._look_at_waiters()
         return self._task
 
@@ -232,9 +157,11 @@ class Journal:
     async def stop(self, last: Record | None = None) -> None:
         """Write down what waits, then `last`, and stop. Ends also when the queue is lost to another owner.
 
-        `last` has a segment of its own, behind all that the others call for (who is gone has his message voided).
+        `last` has a segment of its own, behind all that the others call for, and nothing is written behind it. Of two
+        that are asked for, the first is written.
         """
-        self._last = last
+        if not self._stopping:
+            self._last = last
         self._stopping = True
         self._hurry()
         if self._task is not None:
@@ -244,8 +171,9 @@ class Journal:
     def abandon(self) -> None:
         """Stop writing at once; what was in flight may or may not be in the log."""
         self.is_fenced = True
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._writing, self._task):
+            if task is not None:
+                task.cancel()
         self._cancel_timers()
 
     def _cancel_timers(self) -> None:
@@ -277,19 +205,26 @@ class Journal:
         if self._in_flight is None and self._entries:
             self._hurry()
 
+    async def _work(self, failed: asyncio.Future[None]) -> None:
+        """Write, and end at once with what went wrong beside that, however long a put is under way."""
+        self._writing = writing = asyncio.get_running_loop().create_task(self._write())
+        try:
+            await asyncio.wait([writing, failed], return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                failed.result()
+            writing.result()
+        finally:
+            writing.cancel()
+
     async def _write(self) -> None:
         delay_s = _RETRY_FIRST_S
         try:
             while True:
                 await self._until_due()
-                if self._failure is not None:
-                    raise self._failure
-                if self._stopping and await self._is_done():
-                    if self._last is None:
-                        return
-                    self._entries.append(Entry(self._last, None))
-                    self._last = None
-                batch = self._seal()
+                is_last = self._stopping and await self._is_done()
+                if is_last and self._last is None:
+                    return
+                batch = self._seal_last(self._last) if is_last and self._last is not None else self._seal()
                 try:
                     await self._put(batch)
                 except PutFailed as error:
@@ -297,6 +232,8 @@ class Journal:
                     await asyncio.sleep(delay_s)
                     delay_s = min(2 * delay_s, _RETRY_MAX_S)
                     continue
+                if is_last:
+                    return
                 delay_s = _RETRY_FIRST_S
         except (Fenced, PutBroken) as error:
             self._fenced(error)
@@ -306,7 +243,7 @@ class Journal:
         # They come with the loop's next turn: nothing to wait for by an event.
         while self._sequels:  # noqa: ASYNC110
             await asyncio.sleep(0)
-        return not (self._entries or self._arrivals or self.moves or self._failure)
+        return not (self._entries or self._arrivals or self.moves)
 
     async def _until_due(self) -> None:
         """Wait for something that hurries, or for the moment at which the promise asks for a slot."""
@@ -323,13 +260,13 @@ class Journal:
                 self._waker = None
         self._urgent = False
 
-    def _seal(self) -> _Batch:
+    def _seal(self) -> Batch:
         """Collect what waits, up to a segment's limit; what is carried forward stands first.
 
         A message carried forward is written as it stands in the state, which knows nothing of this segment's own
         records: they must come after it.
         """
-        batch = _Batch()
+        batch = Batch()
         while self.moves and batch.size_bytes < _FULL_BYTES:
             self._seal_move(batch, self.moves.popleft())
         while self._entries and batch.size_bytes < _FULL_BYTES:
@@ -351,20 +288,27 @@ class Journal:
         self._urgent = bool(self._entries or self._arrivals or self.moves)
         return batch
 
-    def _seal_move(self, batch: _Batch, move: Move) -> None:
+    def _seal_last(self, record: Record) -> Batch:
+        """A segment with the record that ends the journal, and with nothing else."""
+        batch = Batch()
+        batch.add(record)
+        batch.flags = flag_of(record)
+        return batch
+
+    def _seal_move(self, batch: Batch, move: Move) -> None:
         message = move.message
         if message.id not in self.state.messages or message.slot != move.slot:
             return
         place = batch.add_body(move.record.body, [move.body])
         batch.add(Moved(message.id, move.record.envelope, place, message.arrival, message.progress()))
 
-    def _seal_arrival(self, batch: _Batch, arrival: Arrival) -> None:
+    def _seal_arrival(self, batch: Batch, arrival: Arrival) -> None:
         place = batch.add_body(arrival.place, tuple(arrival.body))
         claimed = arrival.claim()
         batch.gives_right = batch.gives_right or bool(claimed)
         batch.add(Accepted(arrival.id, arrival.envelope, place, arrival.arrival, claimed))
 
-    async def _put(self, batch: _Batch) -> None:
+    async def _put(self, batch: Batch) -> None:
         """Put the batch into the next slot. Raises: Fenced, PutBroken, PutFailed."""
         busy = batch.gives_right or bool(self._sequels) or self._is_busy()
         promise_s = self._settings.lease_s if busy else self._settings.idle_tick_s
@@ -398,14 +342,17 @@ class Journal:
     def _right_from(self, started: float, promise_s: float) -> float:
         return started + promise_s * (1 - self._settings.margin_fraction)
 
-    def _known(self, batch: _Batch, header: Header) -> None:
+    def _known(self, batch: Batch, header: Header) -> None:
         """The segment is in its slot and ours: what it says is so."""
         self.state.apply(header, batch.placed(header))
         reports = [entry.report for entry in batch.entries if entry.report is not None]
         # All answers before any delivery: said back to back they cost the least, and nobody waits for another's.
         answered = [(arrival, arrival.answered()) for arrival in [*batch.arrivals, *reports]]
+        for arrival, is_told in answered:
+            if not is_told:
+                self.append(Voided(arrival.id))
         # What follows takes its time; the store is not to be idle meanwhile.
-        self._sequels.append(_Sequel(header, batch.entries, answered))
+        self._sequels.append(Sequel(header, batch.entries, answered))
         asyncio.get_running_loop().call_soon(self._follow)
 
     def _follow(self) -> None:
@@ -413,11 +360,11 @@ class Journal:
         sequel = self._sequels.popleft()
         try:
             self._perform(sequel)
-        except Exception as error:  # noqa: BLE001 - nobody foresaw it: the writer ends with it, and so does the switch
-            self._failure = error
-            self._hurry()
+        except Exception as error:  # noqa: BLE001 - nobody foresaw it: the journal ends with it, and so does the switch
+            if self._failed is not None and not self._failed.done():
+                self._failed.set_exception(error)
 
-    def _perform(self, sequel: _Sequel) -> None:
+    def _perform(self, sequel: Sequel) -> None:
         for entry in sequel.entries:
             if entry.done is not None:
                 entry.done()
@@ -426,11 +373,10 @@ class Journal:
                 arrival.begin(self.state.messages[arrival.id])
             else:
                 arrival.unclaim()
-                self.append(Voided(arrival.id))
         if self.on_known is not None:
             self.on_known(sequel.header)
 
-    def _take_back(self, batch: _Batch, error: PutFailed) -> None:
+    def _take_back(self, batch: Batch, error: PutFailed) -> None:
         """The segment is nowhere: refuse its arrivals, keep its records for the next attempt."""
         self.fault = str(error)
         batch.unclaim()

@@ -120,7 +120,9 @@ def _what_to_do(fate: Fate) -> str:
     if not fate.reply.is_permanent:
         return _GIVEN_UP
     detail = fate.status.partition(".")[2]
-    return _ADVICE.get(detail) or (_NOT_ALLOWED if detail.startswith("7.") else _REFUSED)
+    if detail in _ADVICE or not fate.remote_host:  # what we said ourselves speaks for itself
+        return _ADVICE.get(detail, "")
+    return _NOT_ALLOWED if detail.startswith("7.") else _REFUSED
 
 
 def _wrapped(text: str, indent: str, further: str | None = None) -> list[str]:

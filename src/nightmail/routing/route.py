@@ -153,6 +153,8 @@ def _parse_maildir(rest: str, place: str, base: str) -> Route:
 def _parse_path(path: str, place: str, base: str) -> str:
     if not path or "\0" in path:
         raise ConfigInvalid(place, "the path is missing", "write it from the root on, as in /srv/mail")
+    if option := _OPTION.search(path):
+        raise ConfigInvalid(place, f"{option[1]!r} is no option of this route", "leave it out")
     return posixpath.normpath(posixpath.join(base, path))
 
 
@@ -176,6 +178,7 @@ def _is_ip(text: str) -> bool:
     return True
 
 
+_OPTION = re.compile(r"\s(\S*=\S*)\Z")
 _WHOLE = {
     "mx": Route(kind="smtp", port=SMTP_PORT, by_mx=True),
     "discard": Route(kind="discard", destination="discard"),

@@ -9,14 +9,11 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from itertools import count, islice
-from typing import TYPE_CHECKING
 
+from nightmail.errors import StoreUnavailable
 from nightmail.store.lanes import Lanes
 from nightmail.store.protocol import Buffer, Put, PutFailed, PutUnknown
 from nightmail.store.scribe import ANSWER, OUTCOMES, REQUEST
-
-if TYPE_CHECKING:
-    from nightmail.errors import StoreUnavailable
 
 _MAX_BUFFERS = 1024
 _READ_BYTES = 65536
@@ -82,7 +79,13 @@ class _Line:
         self._outgoing: deque[memoryview] = deque()
         self._incoming = bytearray()
         self._waiting: dict[int, asyncio.Future[Put]] = {}
-        self._ended = lanes.call(process.wait)
+        try:
+            self._ended = lanes.call(process.wait)
+        except StoreUnavailable as error:
+            process.kill()
+            process.wait()
+            self._hang_up()
+            raise PutFailed(f"the scribe can't be watched: {error}") from error
 
     def ask(self, number: int, key: bytes, data: Sequence[Buffer]) -> asyncio.Future[Put]:
         """Send a request; the future gets its answer."""

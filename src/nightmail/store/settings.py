@@ -56,6 +56,12 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         """Refuse what no single bound can. Raises: ConfigInvalid."""
+        if self.commit_wait_s > self.answer_timeout_s:
+            raise ConfigInvalid(
+                "[store] commit_wait_s",
+                f"{self.commit_wait_s:g} is more than answer_timeout_s ({self.answer_timeout_s:g})",
+                "who waits behind a put is told before who waits in it: make it at most answer_timeout_s",
+            )
         if self.idle_tick_s < self.lease_s:
             raise ConfigInvalid(
                 "[store] idle_tick_s",

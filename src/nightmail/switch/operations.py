@@ -8,6 +8,7 @@ from heapq import nsmallest
 from typing import Any, ClassVar
 
 import msgspec
+import structlog
 
 from nightmail.errors import Corrupt, StoreUnavailable, SwitchError
 from nightmail.journal.records import Accepted, Edited, Held, Moved, Record, Resumed
@@ -29,7 +30,10 @@ from nightmail.world import Clock
 
 _STEP = 500
 _HEADERS_LIMIT_BYTES = 64 << 10
-_BOUNCED = Reply(550, "5.0.0", "returned by the administrator of the mail system")
+_BOUNCED = "returned by the administrator of the mail system"
+_DONE = {"retry": "retried", "hold": "held", "release": "released", "bounce": "bounced", "delete": "deleted"}
+
+log = structlog.get_logger()
 
 Found = tuple[OwnedQueue, LiveMessage, Accepted | Moved | None]
 
@@ -82,6 +86,7 @@ class Operations:
         durable: list[asyncio.Future[None]] = []
         async for queue, message, record in self._selected(selection, with_record=action == "bounce"):
             durable += await perform(self, queue, message, record)
+            log.info(_DONE[action], id=message.id, queue=queue.name, by="operator")
             count += 1
             if len(durable) >= _STEP:
                 await asyncio.gather(*durable)
@@ -95,6 +100,7 @@ class Operations:
             count += len(queue.waiting)
             queue.waiting.hurry_all()
             queue.readback.attempt_due(self._clock.wall())
+        log.info("all retried", messages=count, by="operator")
         return count
 
     def _candidates(self, selection: Selection, after: str) -> list[tuple[OwnedQueue, LiveMessage]]:
@@ -153,7 +159,8 @@ class Operations:
         if record is None:
             raise SwitchError(f"message {message.id} can't be read, and so can't be returned; delete it instead")
         await queue.readback.clear_drop(message)
-        return [queue.bounce(message, record, _BOUNCED)]
+        last = f"; last reply: {message.reply}" if message.reply is not None else ""
+        return [queue.bounce(message, record, Reply(550, "5.0.0", f"{_BOUNCED}{last}"))]
 
     async def _delete(self, queue: OwnedQueue, message: LiveMessage, _: object) -> list[asyncio.Future[None]]:
         await queue.readback.clear_drop(message)

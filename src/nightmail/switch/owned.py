@@ -169,7 +169,9 @@ class OwnedQueue:
         self.waiting.wait(round_.message, 0.0)
 
     def _deliver_claimed(self, attempt: Attempt) -> None:
-        if attempt.round.body is None:
+        if self.is_stopping:
+            self.withdraw(attempt)
+        elif attempt.round.body is None:
             self.spawn(self.readback.load(attempt, self._deliver))
         else:
             self._deliver(attempt)
@@ -214,13 +216,15 @@ class OwnedQueue:
     def _settle(self, round_: Round, outcomes: list[Outcome], attempt: Attempt | None = None) -> None:
         parts = self._parts
         message = self.journal.state.messages.get(round_.id)
-        # What an operator ended meanwhile is ended: no record of it and no report.
+        # What an operator ended meanwhile is ended: no record of it and no report, but a line that it was too late.
         pending = message.pending if message is not None else ()
+        now = parts.clock.wall()
+        if late := [outcome for outcome in outcomes if outcome.index not in pending and outcome.kind == "delivered"]:
+            log_outcomes(parts.counters, round_, attempt, late, now)
         outcomes = [outcome for outcome in outcomes if outcome.index in pending]
         if not outcomes:
             self.settled(round_)
             return
-        now = parts.clock.wall()
         route = attempt.route if attempt is not None else None
         record, outcomes = settle(
             round_.id, outcomes,
@@ -295,7 +299,7 @@ class OwnedQueue:
         self.journal.append(record, lambda: self._deliver(attempt))
 
     def _deliver(self, attempt: Attempt) -> None:
-        if self.is_stopping:
+        if self.is_stopping or self._is_gone(attempt.round):
             self.withdraw(attempt)
             return
         attempt.started = self._parts.clock.wall()
@@ -310,7 +314,7 @@ class OwnedQueue:
     def _is_gone(self, round_: Round) -> bool:
         """Whether an operator ended or held the message meanwhile."""
         message = self.journal.state.messages.get(round_.id)
-        return message is None or message.held
+        return message is None or message.held or round_.id in self._bouncing
 
     def _release(self, attempt: Attempt) -> None:
         if attempt.has_slot:

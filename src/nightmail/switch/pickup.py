@@ -43,21 +43,15 @@ log = structlog.get_logger()
 
 
 class _Left:
-    """The `Sender` of a drop file: hears that it was accepted, or leaves it for another time.
+    """The `Sender` of a drop file: hears that it was accepted, or leaves it for another time."""
 
-    `then` is what is to follow once it was accepted.
-    """
-
-    def __init__(self, pickup: Pickup, name: str, then: Callable[[], None] | None = None) -> None:
+    def __init__(self, pickup: Pickup, name: str) -> None:
         self._pickup = pickup
         self._name = name
-        self._then = then
 
     def accepted(self, message_id: str) -> bool:
         """The journal has it; the file goes before the first claim."""
         self._pickup.keep(self._name)
-        if self._then is not None:
-            self._then()
         return True
 
     def refused(self, error: SwitchError) -> None:
@@ -98,7 +92,7 @@ class Pickup:
                 await asyncio.sleep(_RETRY_S)
                 continue
             for name in names:
-                if self._is_safe() and self._switch.fault() is None:
+                if self._is_safe() and self._switch.fault() is None and self._switch.admission.fault is None:
                     self.keep(name)
                     await self._take(self._switch.parts, name)
 
@@ -177,6 +171,8 @@ class Pickup:
             await self._return(message_id, envelope, refused, reading, submit if taken else None)
         else:
             submit()
+        if not taken and place.key:
+            self._switch.forget_body(place)
 
     async def _expand(self, given: tuple[Recipient, ...]) -> tuple[list[Recipient], list[tuple[Recipient, Reply]]]:
         """Final recipients, each once, and those that are refused for good.
@@ -219,11 +215,10 @@ class Pickup:
         fates = due(envelope, [Fate(recipient, Action.FAILED, reply, "", now) for recipient, reply in refused])
         if fates:
             original = Original(message_id, envelope, now, reading.beginning, reading.size_bytes)
-            sender = _Left(self, envelope.drop, submit)
-            self._switch.report(original, fates, sender, drop="" if submit else envelope.drop)
-        elif submit:
-            submit()
-        else:
+            self._switch.report(original, fates, _Left(self, envelope.drop), drop="" if submit else envelope.drop)
+        if submit:
+            submit()  # in the same step as the report, and so in the same segment (J13)
+        elif not fates:
             log.info("submission dropped", id=message_id, drop=envelope.drop, reason="nobody is to be told of it")
             await self.remove(envelope.drop)
 

@@ -14,11 +14,12 @@ import structlog
 
 from nightmail.errors import DirectoryUnavailable
 from nightmail.net.control import ControlServer
-from nightmail.net.control_messages import Metric, Sample
+from nightmail.net.control_messages import Metric
 from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.smtp.settings import SmtpSettings
 from nightmail.submission import DropDirectory
 from nightmail.switch.liveness import LifeLock
+from nightmail.switch.metrics import measure
 from nightmail.switch.operations import Operations
 from nightmail.switch.pickup import Pickup
 from nightmail.switch.reception import Reception, Service, look_at_space
@@ -118,15 +119,7 @@ class SwitchProcess:
         return msgspec.structs.replace(status, routing=self._routing_fault or "ok")
 
     async def _metrics(self, _: dict[str, Any]) -> list[Metric]:
-        counters = self._switch.parts.counters.as_dict()
-        labels = {"switch": str(self._switch.number)}
-        return [
-            Metric(
-                name=f"nightmail_{name}", kind="counter", help=f"Messages or recipients {name} since the start.",
-                samples=(Sample("_total", labels, value),),
-            )
-            for name, value in counters.items()
-        ]  # fmt: skip
+        return measure(self._switch.status())
 
     async def _reload(self, _: dict[str, Any]) -> None:
         """Swap the routing in one assignment; who began with the old one may finish with it."""

@@ -13,7 +13,7 @@ import msgspec
 
 from nightmail.delivery.job import Body, Outcome
 from nightmail.errors import SwitchError
-from nightmail.journal.records import BodyPlace, Settled
+from nightmail.journal.records import DELIVERED, FAILED, BodyPlace, Settled, Settlement
 from nightmail.mail.dsn import RETURN_LIMIT_BYTES, render
 from nightmail.mail.fate import Action, Fate, Original
 from nightmail.queue.reports import due, success
@@ -117,19 +117,30 @@ class Reporter:
 
 
 def merge(verdicts: list[Verdict]) -> Verdict:
-    """Several attempts of one message, settled by one record and told in one report."""
+    """Several attempts of one message, settled by one record and told in one report.
+
+    Of a recipient that more than one of them names, the first final word counts.
+    """
     if len(verdicts) == 1:
         return verdicts[0]
     records = [verdict.record for verdict in verdicts]
+    results: dict[int, Settlement] = {}
+    for result in (result for record in records for result in record.results):
+        if result.recipient not in results or results[result.recipient].outcome not in (DELIVERED, FAILED):
+            results[result.recipient] = result
+    fates: dict[str, Fate] = {}
+    for fate in (fate for verdict in verdicts for fate in verdict.fates):
+        if fate.recipient.address not in fates or fates[fate.recipient.address].action is Action.DELAYED:
+            fates[fate.recipient.address] = fate
     merged = Settled(
         records[0].id,
-        tuple(result for record in records for result in record.results),
+        tuple(results.values()),
         max(record.next_attempt for record in records),
         max(record.attempts for record in records),
         any(record.delay_reported for record in records),
         any(record.hold for record in records),
     )
-    return Verdict(merged, [fate for verdict in verdicts for fate in verdict.fates])
+    return Verdict(merged, list(fates.values()))
 
 
 def _with_delay_reported(record: Settled) -> Settled:

@@ -5,8 +5,8 @@ core are answered on the spot; the last one, "is this message yours now?", is an
 Meanwhile the client may send ahead; reading pauses when it does. It pauses as well while the client does not read its
 answers, and what it sent already is not obeyed before it has: a session takes so much memory and no more.
 
-Replies are written at the end of the loop's turn, together with those of other sessions. Only the 250 for a message is
-written at once, for whether its client is still there decides what becomes of the message.
+Replies to commands are written at the end of the loop's turn, together with those of other sessions. The reply to a
+message is written at once, for whether its client is still there decides what becomes of it; so is a session's last.
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ class SmtpSession(asyncio.Protocol):
     def check_patience(self, now: float, idle_timeout_s: float) -> None:
         """End a session that makes no progress; called now and then, `now` in elapsed seconds.
 
+        Progress counts from the call that first hears of it, so that an idle session ends up to two calls late.
         A body makes progress only as fast as the slowest line that one could want to wait for.
         """
         core, transport = self._core, self._transport

@@ -139,6 +139,12 @@ class Switch:
         )  # fmt: skip
         queue.journal.accept(incoming)
 
+    def forget_body(self, place: BodyPlace) -> None:
+        """Nobody is to have the message that a large body was kept for: have it deleted."""
+        queue = self._queues.get(queue_of(place.key))
+        if queue is not None:
+            queue.journal.state.finished_aside.append(place.key.rpartition("/")[2])
+
     def report(self, original: Original, fates: list[Fate], sender: Sender, *, drop: str) -> None:
         """Tell a sender at once what became of `original`; `drop` is the drop file that the report stands for."""
         queue = self._newest

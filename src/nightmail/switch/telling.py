@@ -52,6 +52,10 @@ class Teller:
         original = await self._original(round_)
         while gathered := self._gathered[round_.id]:
             self._gathered[round_.id] = []
+            if round_.id not in self._journal.state.messages:  # all of it was told before
+                for _, done in gathered:
+                    done()
+                continue
             verdict = merge([verdict for verdict, _ in gathered])
             report = self._reporter.report(round_.queue, original, verdict.fates)
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
