@@ -78,6 +78,6 @@ def _goals(ceiling: Result, rival: Result, ours: Result) -> list[Goal]:
     top, p99_ms = ceiling.rate(LOADS[0]).relayed_per_s, ours.latency().acceptance_p99_ms
     return [
         Goal("4 KiB, sessions reused: at least 6 x Postfix", f"{own / base:.1f} x", own >= 6 * base),
-        Goal("at least a third of the ceiling that stores nothing", f"{own / top:.0%}", own >= top / 3),
+        Goal("at least a third of the ceiling that stores nothing", f"{own / top:.1%}", own >= top / 3),
         Goal("p99 of acceptance under 50 ms at 50 sessions", f"{p99_ms:.1f} ms", p99_ms < 50),
     ]
