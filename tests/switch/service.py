@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 from sim.life import Life
 from sim.loop import until
@@ -98,7 +99,8 @@ async def serving(
     life = await stage.life(QUICK, store_settings=store_settings)
     life.admission = life.switch.admission = Admission(smtp)
     reception = Reception(life.parts, smtp, service, life.admission, life.switch)
-    server = await asyncio.get_running_loop().create_server(reception.session, "127.0.0.1", 0)
+    protocol = cast("Callable[[], asyncio.Protocol]", reception.session)
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     serving = Serving(stage, life, reception, server.sockets[0].getsockname()[1])
     watching = asyncio.ensure_future(reception.look_after_sessions())
     try:

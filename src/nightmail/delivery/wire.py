@@ -18,8 +18,12 @@ from nightmail.smtp.framing import Buffer
 NEVER = float("inf")
 
 
-class Wire(asyncio.Protocol):
-    """The lower half of a session: everything about bytes and time, nothing about mail."""
+class Wire:
+    """The lower half of a session: everything about bytes and time, nothing about mail.
+
+    With its upper half it is an `asyncio.Protocol` by its methods; an interpreted base class would cost it its fast
+    attributes where it is compiled.
+    """
 
     def __init__(self, deadlines: Deadlines, outbox: Outbox) -> None:
         self.deadline = NEVER
@@ -42,6 +46,14 @@ class Wire(asyncio.Protocol):
         if not self._is_over:
             self.hang_up()
             self.broken(_why(exc))
+
+    def data_received(self, data: bytes) -> None:
+        """The peer said something."""
+        raise NotImplementedError
+
+    def eof_received(self) -> bool:
+        """The peer says no more: the transport is to be closed."""
+        return False
 
     def pause_writing(self) -> None:
         """The kernel's buffer is full."""

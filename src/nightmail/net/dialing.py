@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from nightmail.errors import TemporaryFailure
 from nightmail.mail.reply import Reply
 from nightmail.net.addresses import Target, ip_version
 
-P = TypeVar("P", bound=asyncio.Protocol)
+P = TypeVar("P")
+"""Something with the methods of an `asyncio.Protocol`, whatever its base class."""
 
 
 class Dialer(Protocol):
@@ -44,10 +45,13 @@ class SocketDialer:
 
     async def _connect(self, target: Target, protocol: Callable[[], P]) -> P:
         loop = asyncio.get_running_loop()
+        factory = cast("Callable[[], asyncio.Protocol]", protocol)
         if target.is_unix:
-            return (await loop.create_unix_connection(protocol, target.address))[1]
-        source = self._sources.get(ip_version(target.address))
-        return (await loop.create_connection(protocol, target.address, target.port, local_addr=source))[1]
+            _, connected = await loop.create_unix_connection(factory, target.address)
+        else:
+            source = self._sources.get(ip_version(target.address))
+            _, connected = await loop.create_connection(factory, target.address, target.port, local_addr=source)
+        return cast("P", connected)
 
 
 def _unreachable(target: Target, why: str) -> TemporaryFailure:

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -69,7 +69,8 @@ class SwitchProcess:
         await self._until_worth_listening()
         servers = []
         for listener, reception in zip(listeners, self._receptions, strict=True):
-            servers.append(await loop.create_server(reception.session, sock=listener, backlog=1024))
+            protocol = cast("Callable[[], asyncio.Protocol]", reception.session)
+            servers.append(await loop.create_server(protocol, sock=listener, backlog=1024))
             switch.spawn(reception.look_after_sessions())
         switch.spawn(self._tell_when_ready())
         await self._stop.wait()

@@ -59,8 +59,12 @@ _UNREAD_LIMIT_BYTES = 16 * 1024  # of answers, from which on the client has to r
 log = structlog.get_logger()
 
 
-class SmtpSession(asyncio.Protocol):
-    """One connection of a client, from greeting to close; the `Sender` of the messages it brings."""
+class SmtpSession:
+    """One connection of a client, from greeting to close; the `Sender` of the messages it brings.
+
+    It is an `asyncio.Protocol` by its methods; an interpreted base class would cost it its fast attributes where it is
+    compiled.
+    """
 
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
