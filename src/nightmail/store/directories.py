@@ -7,6 +7,7 @@ a directory, the parent of every directory on the way is synced, whoever made it
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections import OrderedDict
 from contextlib import suppress
@@ -75,15 +76,17 @@ class Directories:
         there is an empty store. Raises: OSError, StoreUnavailable.
         """
         try:
-            inode = os.stat(self._root).st_ino
+            status = os.stat(self._root)
         except FileNotFoundError:
             if self._root_inode is None:
                 return
             raise
+        if not stat.S_ISDIR(status.st_mode):  # whatever is in the way is not to be remembered as the root
+            raise StoreUnavailable(f"{self._root} is not a directory")
         with self._lock:
             if self._root_inode is None:
-                self._root_inode = inode
-            if self._root_inode != inode:
+                self._root_inode = status.st_ino
+            if self._root_inode != status.st_ino:
                 raise StoreUnavailable(f"{self._root} is not the directory it was; is its file system mounted?")
 
     def close(self) -> None:
