@@ -21,21 +21,18 @@ class Watched(Protocol):
 
 
 class Deadlines:
-    """Tells each that is watched when its deadline has passed: never early, and late by two ticks at most.
-
-    `base` is what a timeout is added to.
-    """
+    """Tells each that is watched when its deadline has passed: never early, and late by two ticks at most."""
 
     def __init__(self, tick_s: float = 0.5) -> None:
         self._tick_s = tick_s
         self._now = 0.0
-        self.base = tick_s
+        self._base = tick_s
         self._watched: set[Watched] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def after(self, timeout_s: float) -> float:
         """The deadline that is `timeout_s` from now."""
-        return self.base + timeout_s
+        return self._base + timeout_s
 
     def watch(self, watched: Watched) -> None:
         """Look after it from now on."""
@@ -50,7 +47,7 @@ class Deadlines:
     def _wind(self) -> None:
         loop = asyncio.get_running_loop()
         self._now = loop.time()
-        self.base = self._now + self._tick_s
+        self._base = self._now + self._tick_s
         self._timer = loop.call_later(self._tick_s, self._tick)
 
     def _tick(self) -> None:

@@ -104,8 +104,7 @@ class Wire:
 
     def allow(self, timeout_s: float, no_later_than: float = NEVER) -> None:
         """Give what comes next this much time."""
-        deadline = self._deadlines.base + timeout_s
-        self.deadline = min(deadline, no_later_than)
+        self.deadline = min(self._deadlines.after(timeout_s), no_later_than)
 
     def hang_up(self) -> None:
         """End at once; what has not left yet is dropped. Nothing is told of it."""
