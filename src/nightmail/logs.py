@@ -15,7 +15,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -29,7 +28,8 @@ LogFormat = Literal["logfmt", "json"]
 _STANDARD_ERROR = 2
 _PATIENCE_MS = 20
 _LEVELS = frozenset(("debug", "info", "warning", "error", "critical", "exception", "msg"))
-_SHORT = 100
+_REMEMBERED_TEXTS = 4096
+_REMEMBERED_CHARACTERS = 100
 _PLAIN = re.compile(r'[^\s"=\x00-\x1f\x7f-\x9f\u2028\u2029]+').fullmatch
 _TO_ESCAPE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029]').search
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"} | {
@@ -57,13 +57,26 @@ def configure(log_format: LogFormat, clock: Clock, *, fd: int = _STANDARD_ERROR,
 
 def render_logfmt(event: EventDict) -> str:
     """`key=value` for each fact; a value is quoted where it would otherwise not be one word."""
-    return " ".join(
-        [
-            # What is short is often the same as last time: most values cost one look.
-            f"{key}={_short_text(value) if type(value) is str and len(value) < _SHORT else _logfmt_value(value)}"
-            for key, value in event.items()
-        ]
-    )
+    return " ".join([f"{key}={_text(value)}" for key, value in event.items()])
+
+
+def _text(value: object) -> str:
+    """As `_logfmt_value`: most texts are ids, or the same as last time."""
+    if type(value) is not str:
+        return _logfmt_value(value)
+    if value.isalnum():
+        return value
+    text = _texts.get(value)
+    if text is None:
+        text = _logfmt_value(value)
+        if len(value) <= _REMEMBERED_CHARACTERS:
+            if len(_texts) >= _REMEMBERED_TEXTS:
+                _texts.clear()
+            _texts[value] = text
+    return text
+
+
+_texts: dict[str, str] = {}
 
 
 def _logfmt_value(value: object) -> str:
@@ -74,12 +87,9 @@ def _logfmt_value(value: object) -> str:
         return "true" if value else "false"
     else:
         text = "" if value is None else str(value)
-    if value is None or _PLAIN(text):
+    if kind is int or value is None or _PLAIN(text):
         return text
     return f'"{text.translate(_ESCAPES) if _TO_ESCAPE(text) else text}"'
-
-
-_short_text = lru_cache(maxsize=2048)(_logfmt_value)
 
 
 def _render_json(event: EventDict) -> str:
@@ -104,6 +114,8 @@ class _Stamp:
         self._clock = clock
         self._always = always
         self._second = -1
+        self._to_the_second = ""
+        self._millisecond = -1
         self._text = ""
 
     def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
@@ -112,12 +124,15 @@ class _Stamp:
 
     def now(self) -> str:
         """The time (RFC 3339, UTC, milliseconds)."""
-        milliseconds = int(self._clock.wall() * 1_000)
-        second, fraction = divmod(milliseconds, 1_000)
-        if second != self._second:
-            self._second = second
-            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._text}.{fraction:03d}Z"
+        millisecond = int(self._clock.wall() * 1_000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, fraction = divmod(millisecond, 1_000)
+            if second != self._second:
+                self._second = second
+                self._to_the_second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._text = f"{self._to_the_second}.{fraction:03d}Z"
+        return self._text
 
 
 Compose = Callable[[str, EventDict], str]

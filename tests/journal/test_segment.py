@@ -81,9 +81,9 @@ def test_what_was_written_is_read_back(
 def test_each_record_is_found_by_its_place_alone(written: list[Record]) -> None:
     header, data = build(written, bodies=[b"body"])
     placed = decode_records(KEY, header, data[HEADER_BYTES : header.bodies_begin])
-    for record, (read_record, offset, size) in zip(written, placed, strict=True):
-        assert read_record == record
-        assert Codec.decode(data[offset : offset + size]) == record
+    for record, found in zip(written, placed, strict=True):
+        assert found.record == record
+        assert Codec.decode(data[found.offset : found.offset + found.size]) == record
 
 
 def test_a_segment_that_ends_early_is_corrupt() -> None:

@@ -34,12 +34,12 @@ def test_one_delivered_recipient_is_all_there_is_to_say() -> None:
 
 
 def test_every_recipient_gets_its_own_result_and_a_reply_where_it_was_no_success() -> None:
-    record, outcomes = settled("delivered", "failed", "deferred", "ambiguous")
-    assert record.results == (
+    settling = settled("delivered", "failed", "deferred", "ambiguous")
+    assert settling.record.results == (
         Settlement(0, DELIVERED), Settlement(1, FAILED, NOBODY), Settlement(2, DEFERRED, BUSY),
         Settlement(3, AMBIGUOUS, BUSY),
     )  # fmt: skip
-    assert [outcome.kind for outcome in outcomes] == ["delivered", "failed", "deferred", "ambiguous"]
+    assert [outcome.kind for outcome in settling.outcomes] == ["delivered", "failed", "deferred", "ambiguous"]
 
 
 @pytest.mark.parametrize(("attempts", "pause_s"), [(1, 100), (2, 200), (3, 400), (5, 1000), (90, 1000)])
@@ -54,12 +54,12 @@ def test_nothing_is_due_again_where_all_is_done() -> None:
 
 
 def test_what_expired_has_failed_with_its_last_reply_as_the_reason() -> None:
-    record, outcomes = settled("deferred", "delivered", "ambiguous", now=6001.0)
-    assert [result.outcome for result in record.results] == [FAILED, DELIVERED, FAILED]
-    assert [outcome.kind for outcome in outcomes] == ["failed", "delivered", "failed"]
-    assert outcomes[0].reply.enhanced == "4.4.7"
-    assert "450 4.2.1 busy" in outcomes[0].reply.text
-    assert outcomes[0].reply.code == 450
+    settling = settled("deferred", "delivered", "ambiguous", now=6001.0)
+    assert [result.outcome for result in settling.record.results] == [FAILED, DELIVERED, FAILED]
+    assert [outcome.kind for outcome in settling.outcomes] == ["failed", "delivered", "failed"]
+    assert settling.outcomes[0].reply.enhanced == "4.4.7"
+    assert "450 4.2.1 busy" in settling.outcomes[0].reply.text
+    assert settling.outcomes[0].reply.code == 450
 
 
 def test_a_report_expires_sooner() -> None:

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from nightmail.journal.arrival import Arrival
 from nightmail.journal.records import Accepted, BodyPlace, Codec, Moved, Record
 from nightmail.journal.segment import Header, Placed
@@ -15,7 +17,7 @@ from nightmail.store.protocol import Buffer
 Done = Callable[[], None]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """A record that waits for its place, what to do once it is durable, and a report that belongs with it (J13)."""
 
     record: Record
@@ -32,7 +34,7 @@ class Move(NamedTuple):
     body: bytes
 
 
-class Sequel(NamedTuple):
+class Sequel(msgspec.Struct, frozen=True):
     """What a segment that is in place calls for: whom to tell that a record is durable, and what to deliver or void."""
 
     header: Header

@@ -14,6 +14,7 @@ import struct
 from typing import NamedTuple
 
 import google_crc32c
+import msgspec
 
 from nightmail.errors import Corrupt
 from nightmail.journal.records import Adopted, Closed, Codec, Record, Yielded
@@ -83,7 +84,7 @@ class Header(NamedTuple):
         return head + _CRC.pack(google_crc32c.value(head))
 
 
-class Placed(NamedTuple):
+class Placed(msgspec.Struct, frozen=True):
     """A record with its place in the segment: offset and size in bytes."""
 
     record: Record

@@ -123,9 +123,10 @@ class QueueState:
         self.slots[slot] = SlotUse(header.size_bytes, header.bodies_begin, header.is_kept)
         self.log_bytes += header.size_bytes
         self.is_yielded = False
-        for record, offset, size in records:
+        for placed in records:
+            record = placed.record
             if isinstance(record, Accepted | Moved):
-                self._place(record, slot, offset, size)
+                self._place(record, slot, placed.offset, placed.size)
             else:
                 _CHANGES[type(record)](self, record)
 

@@ -6,7 +6,7 @@ from nightmail.world import Clock, Randomness
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
-_TIME_PAIRS = 5
+_HIGH_PAIRS = 3
 _TAG_PAIRS = 3
 
 
@@ -29,10 +29,16 @@ class MessageIds:
     def __init__(self, clock: Clock, randomness: Randomness) -> None:
         self._clock = clock
         self._last = 0
+        self._high = -1
+        self._high_text = ""
         self._tag = _base36(int.from_bytes(randomness.token(8), "big"), _TAG_PAIRS)
 
     def next(self) -> str:
         """An id above every one before it, also when the wall clock was set back."""
         now = int(self._clock.wall() * 1_000_000)
         self._last = now = now if now > self._last else self._last + 1
-        return _base36(now, _TIME_PAIRS) + self._tag
+        rest, pair = divmod(now, 1296)
+        high, pair_before = divmod(rest, 1296)
+        if high != self._high:  # which changes every second and a half
+            self._high, self._high_text = high, _base36(high, _HIGH_PAIRS)
+        return f"{self._high_text}{_PAIRS[pair_before]}{_PAIRS[pair]}{self._tag}"

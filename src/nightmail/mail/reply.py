@@ -33,8 +33,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
 
     def __str__(self) -> str:
         """The reply on one line, as logs and reports show it."""
-        words = (str(self.code), self.enhanced, " ".join(self.text.split()))
-        return " ".join(word for word in words if word)
+        return _line(self)
 
     def encode(self) -> bytes:
         """The reply as it goes over the wire, one line for each line of its text.
@@ -42,6 +41,13 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
         Whatever the text quotes, it ends no line but its own, and no line is above 512 octets (RFC 5321 §4.5.3.1.5).
         """
         return _wire(self)
+
+
+@lru_cache(maxsize=256)
+def _line(reply: Reply) -> str:
+    """A peer says the same few things over and over."""
+    words = (str(reply.code), reply.enhanced, " ".join(reply.text.split()))
+    return " ".join(word for word in words if word)
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,7 @@ from nightmail.smtp import replies
 from nightmail.smtp.settings import SmtpSettings
 
 _END = b"\r\n.\r\n"
-_LINE_WITH_DOT = re.compile(rb"\n\.")
+_LINE_WITH_DOT = b"\r\n."
 _UNDECIDED = re.compile(rb"(?:\r?\n(?:\.\r?)?|\r)\Z")
 _RECEIVED = re.compile(rb"\r\nreceived[: \t]")
 _RECEIVED_LENGTH = 11
@@ -87,8 +87,8 @@ class DotReader(BodyReader):
     def feed(self, data: bytes) -> bytes:
         """What is certain of the message after `data`; at its end `rest` is what follows it."""
         data = self._held + data
-        dotted = _LINE_WITH_DOT.search(data)
-        end = data.find(_END, max(dotted.start() - 1, 0)) if dotted else -1
+        dotted = data.find(_LINE_WITH_DOT)
+        end = data.find(_END, dotted) if dotted >= 0 else -1
         if end >= 0:
             self.rest = data[end + 5 :]
             data = data[: end + 2]
@@ -100,7 +100,8 @@ class DotReader(BodyReader):
         if not data:
             return b""
         lines = self._lines(data)
-        if dotted:
+        # Where the first line with a dot is the end there is none to unstuff, unless the lines were others before.
+        if dotted != end or lines is not data:
             lines = lines.replace(b"\r\n.", b"\r\n")
         if self._skip:
             lines = lines[self._skip :]

@@ -64,9 +64,10 @@ class Round:
 
     def plan(self, recipients: tuple[int, ...], snapshot: RoutingSnapshot, recipients_per_leg: int) -> None:
         """Make an attempt for each destination of `recipients`, not yet begun."""
-        legs, self.stuck = plan(self.envelope, recipients, snapshot, recipients_per_leg=recipients_per_leg)
-        self.attempts = [Attempt(self, leg.route, leg.recipients) for leg in legs]
-        self.outstanding = len(legs) + bool(self.stuck)
+        planned = plan(self.envelope, recipients, snapshot, recipients_per_leg=recipients_per_leg)
+        self.stuck = planned.stuck
+        self.attempts = [Attempt(self, leg.route, leg.recipients) for leg in planned.legs]
+        self.outstanding = len(self.attempts) + bool(self.stuck)
 
 
 class Attempt:

@@ -226,14 +226,14 @@ class OwnedQueue:
             self.settled(round_)
             return
         route = attempt.route if attempt is not None else None
-        record, outcomes = settle(
+        settling = settle(
             round_.id, outcomes,
             attempts=round_.number, arrival=round_.arrival, now=now, backoff=parts.backoff,
             is_report=not round_.envelope.sender,
             holds_ambiguous=route is not None and route.on_ambiguous == "hold",
         )  # fmt: skip
-        log_outcomes(parts.counters, round_, attempt, outcomes, now)
-        self.write_down(round_, self._reporter.verdict(round_, record, outcomes, route, now))
+        log_outcomes(parts.counters, round_, attempt, settling.outcomes, now)
+        self.write_down(round_, self._reporter.verdict(round_, settling.record, settling.outcomes, route, now))
 
     def write_down(self, round_: Round, verdict: Verdict) -> None:
         """Settle, with a report in the same segment where one is due."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from nightmail.errors import DeliveryFailed, PermanentFailure
 from nightmail.mail.envelope import Envelope
@@ -11,14 +11,14 @@ from nightmail.routing.route import Route
 from nightmail.routing.snapshot import RoutingSnapshot
 
 
-class Leg(NamedTuple):
+class Leg(msgspec.Struct, frozen=True):
     """One transaction to be made: the route, and the recipients' places in the envelope."""
 
     route: Route
     recipients: tuple[int, ...]
 
 
-class Stuck(NamedTuple):
+class Stuck(msgspec.Struct, frozen=True):
     """A recipient that no attempt can be made for now."""
 
     recipient: int
@@ -26,7 +26,7 @@ class Stuck(NamedTuple):
     is_permanent: bool
 
 
-class Plan(NamedTuple):
+class Plan(msgspec.Struct, frozen=True):
     """The legs of one round, and who is on none of them."""
 
     legs: list[Leg]

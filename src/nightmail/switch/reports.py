@@ -6,7 +6,7 @@ Whatever of one message is settled while its report is being made goes into that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import google_crc32c
 import msgspec
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nightmail.switch.owned import OwnedQueue
 
 
-class Verdict(NamedTuple):
+class Verdict(msgspec.Struct, frozen=True):
     """What is to be written down about a round, and what its sender is to be told; no fates: nothing."""
 
     record: Settled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from nightmail.delivery.job import Outcome
 from nightmail.journal.records import AMBIGUOUS, DEFERRED, DELIVERED, FAILED, WITHDRAWN, Settled, Settlement
@@ -13,7 +13,7 @@ _KINDS = {"delivered": DELIVERED, "failed": FAILED, "deferred": DEFERRED, "ambig
 _AGAIN_S = 1.0
 
 
-class Settling(NamedTuple):
+class Settling(msgspec.Struct, frozen=True):
     """What is to be written down, and the outcomes as they count: one that expired counts as failed."""
 
     record: Settled
