@@ -189,7 +189,7 @@ class Journal:
 
     def _linger_for(self, delay_s: float) -> None:
         """Write what waits when so much time has passed, if nothing that hurries takes it along before."""
-        until = asyncio.get_running_loop().time() + delay_s
+        until = self._clock.elapsed() + delay_s
         if until < self._linger_until:
             self._linger_until = until
             if self._in_flight is None:
@@ -198,7 +198,7 @@ class Journal:
     def _wind_linger(self, until: float) -> None:
         if self._linger is not None:
             self._linger.cancel()
-        self._linger = asyncio.get_running_loop().call_at(until, self._lingered)
+        self._linger = asyncio.get_running_loop().call_later(until - self._clock.elapsed(), self._lingered)
 
     def _lingered(self) -> None:
         self._linger = None
@@ -337,7 +337,7 @@ class Journal:
         self._in_flight = None
         if self._linger_until < _NEVER:
             # The answers of this put bring the next messages: what waited meanwhile is to go with them.
-            self._wind_linger(max(self._linger_until, asyncio.get_running_loop().time() + _CLAIM_LINGER_S))
+            self._wind_linger(max(self._linger_until, self._clock.elapsed() + _CLAIM_LINGER_S))
 
     def _right_from(self, started: float, promise_s: float) -> float:
         return started + promise_s * (1 - self._settings.margin_fraction)
