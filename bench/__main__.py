@@ -66,7 +66,7 @@ def _measure(place: Path, options: argparse.Namespace, console: Console) -> None
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(_MEASUREMENTS)}; default: all of them")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs; medians are told")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs; medians are told")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a single run lasts, about")
     parser.add_argument("--workers", type=int, default=0, help="also measure nightmail with this many switches")
     parser.add_argument("--plain", metavar="COMMAND", help="also measure another nightmail, such as one not compiled")

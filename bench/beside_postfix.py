@@ -1,8 +1,13 @@
-"""nightmail and Postfix in turn, and smtp-source straight into smtp-sink as the ceiling of both."""
+"""nightmail and Postfix in turn, and beside each run smtp-source straight into smtp-sink as the ceiling.
+
+A machine that others share changes its speed from one minute to the next: a run is set against the ceiling measured
+just before and after it, and of such shares the median is told.
+"""
 
 from __future__ import annotations
 
 import argparse
+import statistics
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -12,14 +17,13 @@ from bench.contender import Contender
 from bench.nightmail_server import COMMAND, Server
 from bench.postfix import postfix
 from bench.report import Figures, Goal, mib, rate
-from bench.throughput import LOADS, Opening, Result, measure_in_turn, nothing
+from bench.throughput import LOADS, Opening, Result, measure_in_turn
 
 
 def run(place: Path, options: argparse.Namespace, console: Console) -> tuple[list[Figures], list[Goal]]:
     """Measure all contenders; the tables and the goals."""
-    ceiling, rival = Result("smtp-sink alone"), Result("Postfix")
-    ours = [Result("nightmail")]
-    openings: list[tuple[Result, Opening]] = [(ceiling, nothing), (rival, postfix), (ours[0], _nightmail(1))]
+    rival, ours = Result("Postfix"), [Result("nightmail")]
+    openings: list[tuple[Result, Opening]] = [(rival, postfix), (ours[0], _nightmail(1))]
     if options.plain:
         ours.append(Result("not compiled"))
         openings.append((ours[-1], _nightmail(1, options.plain)))
@@ -27,8 +31,8 @@ def run(place: Path, options: argparse.Namespace, console: Console) -> tuple[lis
         ours.append(Result(f"nightmail, {options.workers} switches"))
         openings.append((ours[-1], _nightmail(options.workers)))
     measure_in_turn(openings, place, options.rounds, options.seconds, lambda line: console.print(line, style="dim"))
-    tables = [_throughput(ceiling, rival, ours), _latency([rival, *ours]), _memory([rival, *ours])]
-    return tables, _goals(ceiling, rival, ours[0])
+    tables = [_throughput(rival, ours), _latency([rival, *ours]), _memory([rival, *ours])]
+    return tables, _goals(rival, ours[0])
 
 
 def _nightmail(workers: int, command: str = COMMAND) -> Opening:
@@ -38,18 +42,19 @@ def _nightmail(workers: int, command: str = COMMAND) -> Opening:
     return opening
 
 
-def _throughput(ceiling: Result, rival: Result, ours: list[Result]) -> Figures:
+def _throughput(rival: Result, ours: list[Result]) -> Figures:
     head = ["messages/s relayed (accepted)", "ceiling", "Postfix"]
     for result in ours:
         head += [result.name, "x Postfix", "of the ceiling"]
     rows = []
     for load in LOADS:
-        top, base = ceiling.rate(load).relayed_per_s, rival.rate(load)
-        row = [str(load), rate(top), f"{rate(base.relayed_per_s)} ({rate(base.accepted_per_s)})"]
+        tops = [top for result in (rival, *ours) for top in result.ceilings[load]]
+        base = rival.rate(load)
+        row = [str(load), rate(statistics.median(tops)), f"{rate(base.relayed_per_s)} ({rate(base.accepted_per_s)})"]
         for result in ours:
             own = result.rate(load)
             row.append(f"{rate(own.relayed_per_s)} ({rate(own.accepted_per_s)})")
-            row += [f"{own.relayed_per_s / base.relayed_per_s:.1f}", f"{own.relayed_per_s / top:.0%}"]
+            row += [f"{result.times(rival, load):.1f}", f"{result.share_of_ceiling(load):.0%}"]
         rows.append(row)
     return Figures("Durable relay, end to end, 50 sessions", head, rows)
 
@@ -73,11 +78,11 @@ def _memory(results: list[Result]) -> Figures:
     return Figures("Memory (PSS counts shared pages once)", head, rows)
 
 
-def _goals(ceiling: Result, rival: Result, ours: Result) -> list[Goal]:
-    own, base = ours.rate(LOADS[0]).relayed_per_s, rival.rate(LOADS[0]).relayed_per_s
-    top, p99_ms = ceiling.rate(LOADS[0]).relayed_per_s, ours.latency().acceptance_p99_ms
+def _goals(rival: Result, ours: Result) -> list[Goal]:
+    times, share = ours.times(rival, LOADS[0]), ours.share_of_ceiling(LOADS[0])
+    p99_ms = ours.latency().acceptance_p99_ms
     return [
-        Goal("4 KiB, sessions reused: at least 6 x Postfix", f"{own / base:.1f} x", own >= 6 * base),
-        Goal("at least a third of the ceiling that stores nothing", f"{own / top:.1%}", own >= top / 3),
+        Goal("4 KiB, sessions reused: at least 6 x Postfix", f"{times:.1f} x", times >= 6),
+        Goal("at least a third of the ceiling that stores nothing", f"{share:.1%}", share >= 1 / 3),
         Goal("p99 of acceptance under 50 ms at 50 sessions", f"{p99_ms:.1f} ms", p99_ms < 50),
     ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +36,7 @@ class Result:
     def __init__(self, name: str) -> None:
         self.name = name
         self.rates: defaultdict[Load, list[Rate]] = defaultdict(list)
+        self.ceilings: defaultdict[Load, list[float]] = defaultdict(list)
         self.latencies: list[Latency] = []
         self.idle: list[Memory] = []
         self.peak: list[Memory] = []
@@ -45,15 +45,19 @@ class Result:
         """The median of the runs, each figure by itself."""
         return Rate(*map(statistics.median, zip(*self.rates[load], strict=True)))
 
+    def share_of_ceiling(self, load: Load) -> float:
+        """The median of each run's share of what the tools alone did just before and after it."""
+        runs = zip(self.rates[load], self.ceilings[load], strict=True)
+        return statistics.median(rate.relayed_per_s / ceiling for rate, ceiling in runs)
+
+    def times(self, rival: Result, load: Load) -> float:
+        """How many times the rival's rate: the median of the rounds."""
+        rounds = zip(self.rates[load], rival.rates[load], strict=True)
+        return statistics.median(own.relayed_per_s / other.relayed_per_s for own, other in rounds)
+
     def latency(self) -> Latency:
         """The median of the runs, each figure by itself."""
         return Latency(*map(statistics.median, zip(*self.latencies, strict=True)))
-
-
-@contextlib.contextmanager
-def nothing(_directory: Path, sink_port: int) -> Iterator[Contender]:
-    """The ceiling: the sink itself as the contender, nothing in between and nothing stored."""
-    yield Contender("smtp-sink alone", sink_port, 0, Path())
 
 
 Opening = Callable[[Path, int], AbstractContextManager[Contender]]
@@ -74,17 +78,23 @@ def measure_in_turn(
 
 
 def _measure(result: Result, contender: Contender, target: Sink, seconds: float) -> None:
-    if contender.pid:
-        result.idle.append(of_tree(contender.pid))
-    with Peak(contender.pid) if contender.pid else contextlib.nullcontext() as peak:
+    result.idle.append(of_tree(contender.pid))
+    with Peak(contender.pid) as peak:
         for load in LOADS:
+            before = _ceiling(target, load, seconds / 4)
             guess = _run(contender.port, target, load, _WARM_UP).relayed_per_s
             # A second in full flow: processes are forked, caches filled, and what that rate is lasts for a whole run.
             guess = _run(contender.port, target, load, max(_WARM_UP, int(guess * _WARM_UP_S))).relayed_per_s
             result.rates[load].append(_run(contender.port, target, load, max(_WARM_UP, int(guess * seconds))))
-    if peak is not None:
-        result.peak.append(peak.memory)
-        result.latencies.append(_latency(contender.port, target, result.rates[LOADS[0]][-1], seconds))
+            result.ceilings[load].append((before + _ceiling(target, load, seconds / 4)) / 2)
+    result.peak.append(peak.memory)
+    result.latencies.append(_latency(contender.port, target, result.rates[LOADS[0]][-1], seconds))
+
+
+def _ceiling(target: Sink, load: Load, seconds: float) -> float:
+    """Messages per second from smtp-source straight into the sink: nothing in between, and nothing stored."""
+    guess = _run(target.port, target, load, _WARM_UP).relayed_per_s
+    return _run(target.port, target, load, max(_WARM_UP, int(guess * seconds))).relayed_per_s
 
 
 def _run(port: int, target: Sink, load: Load, count: int) -> Rate:
