@@ -11,13 +11,14 @@ COMPILED       := .venv-compiled
 COMPILED_READY := $(COMPILED)/ready
 COMPILED_TESTS := tests/smtp tests/mail tests/delivery
 
-.PHONY: help run test check prove bench docs clean
+.PHONY: help run test check prove simulate bench docs clean
 
 help:
 	@echo "make run     serve mail for example.org on 127.0.0.1:2525, with examples/one"
 	@echo "make test    the tests"
 	@echo "make check   the gate: format, lint, types, arrows between the rooms, documentation"
 	@echo "make prove   the tests with every campaign in its full length"
+	@echo "make simulate SEEDS=n   stories of a simulated cluster that n seeds decide"
 	@echo "make bench   messages per second, beside Postfix on this machine"
 	@echo "make docs    the documentation, into docs/_build/html"
 	@echo "make clean   remove what the other targets made, mail in run/ excepted"
@@ -44,6 +45,10 @@ prove: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix
 	$(BIN)/pytest --prove -o faulthandler_timeout=1800
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS) tests/contracts tests/fuzz tests/e2e tests/faults
+
+SEEDS ?= 200
+simulate: $(READY)
+	@$(BIN)/python -m sim.chance $(SEEDS)
 
 check: $(READY) docs
 	$(BIN)/ruff format --check .

@@ -171,7 +171,10 @@ class ObservedSwitch(Switch):
 
 
 class Life:
-    """A switch at work. `server` is its name, `seed` makes its nonces and ids differ from those of other lives."""
+    """A switch at work. `server` is its name, `seed` makes its nonces and ids differ from those of other lives.
+
+    `assignment` tells which queues it runs, by default the server's own; `is_alone`, that there is no other server.
+    """
 
     def __init__(
         self,
@@ -185,6 +188,8 @@ class Life:
         queue_settings: QueueSettings | None = None,
         clock: Clock | None = None,
         switch_class: type[ObservedSwitch] = ObservedSwitch,
+        assignment: Assignment | None = None,
+        is_alone: bool = True,
     ) -> None:
         self.ledger = ledger
         self.mortality = mortality or Mortality()
@@ -214,7 +219,14 @@ class Life:
             self.parts.store, self.clock, randomness, identity, promise_ms=int(settings.lease_s * 1000)
         )  # fmt: skip
         self.admission = Admission(SmtpSettings())
-        self.switch = switch_class(self.parts, adopter, Machine("", ""), Assignment(server, 0, 1), self.admission)
+        self.switch = switch_class(
+            self.parts,
+            adopter,
+            Machine("", ""),
+            assignment or Assignment(server, 0, 1),
+            self.admission,
+            is_alone=is_alone,
+        )
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> Life:
@@ -238,6 +250,11 @@ class Life:
         place = BodyPlace(len(BODY), google_crc32c.value(BODY))
         self.switch.submit(message_id, envelope, BODY, place, client)
         return client
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it began to work."""
+        return bool(self._tasks)
 
     @property
     def is_idle(self) -> bool:

@@ -27,6 +27,7 @@ from nightmail.delivery.job import Transport
 from nightmail.delivery.maildir import MaildirTransport
 from nightmail.delivery.smtp import SmtpTransport
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable, StoreUnavailable
+from nightmail.group.heartbeat import Seal
 from nightmail.journal.ownership import Adopter, Identity
 from nightmail.mail.message_id import MessageIds
 from nightmail.net.addresses import parse_host_port
@@ -41,8 +42,10 @@ from nightmail.routing.table_files import TableFiles
 from nightmail.store.location import directory_of
 from nightmail.store.opening import open_store
 from nightmail.submission import DropDirectory
+from nightmail.supervisor.child import CommandFor, SwitchChild
+from nightmail.supervisor.cluster import Cluster, read_secret
 from nightmail.supervisor.parent import die_with_supervisor
-from nightmail.supervisor.supervising import supervise
+from nightmail.supervisor.supervising import Join, Spawn, supervise
 from nightmail.switch.admission import Admission
 from nightmail.switch.attempts import Attempt
 from nightmail.switch.generations import Assignment
@@ -51,7 +54,7 @@ from nightmail.switch.liveness import LifeLock, Machine
 from nightmail.switch.parts import Parts, Routing
 from nightmail.switch.process import SwitchProcess
 from nightmail.switch.switch import Switch
-from nightmail.world import SystemClock, SystemRandomness
+from nightmail.world import Clock, SystemClock, SystemRandomness
 
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
@@ -71,18 +74,51 @@ def serve(config: Config) -> int:
     _refuse_what_is_not_there_yet(config)
     tables = TableFiles(config.tables.directory, _compiled_directory(config), config.base)
 
+    owned = [directory_of(config.store.url)]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(
+            supervise(
+                config,
+                command_for=_command_for(config),
+                tables=tables,
+                clock=clock,
+                owned_directories=owned,
+                join=_joining(config, clock) if len(config.servers) > 1 else None,
+            )
+        )
+
+
+def _command_for(config: Config, secondary_for: str = "") -> CommandFor:
+    """How a switch of this server is started: a primary one, or a secondary one for another server."""
+    program = ["secondary", "--of", secondary_for] if secondary_for else ["switch"]
+
     def command_for(number: int, control_fd: int, listener_fds: Sequence[int]) -> list[str]:
         return [
-            sys.executable, "-m", "nightmail.server", "switch",
+            sys.executable, "-m", "nightmail.server", *program,
             "--config", config.path, "--name", config.server.name, "--switch", str(number),
             "--control-fd", str(control_fd), "--listener-fds", json.dumps(list(listener_fds)),
         ]  # fmt: skip
 
-    owned = [directory_of(config.store.url)]
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(
-            supervise(config, command_for=command_for, tables=tables, clock=clock, owned_directories=owned)
+    return command_for
+
+
+def _joining(config: Config, clock: Clock) -> Join:
+    """How this server takes part in its cluster. Raises: ConfigInvalid: the secret is none."""
+    seal, randomness = Seal(read_secret(config.heartbeat.secret_file)), SystemRandomness()
+
+    def secondary_for(number: int, server: str) -> SwitchChild:
+        return SwitchChild(
+            number, _command_for(config, server), [], clock, may_give_up=lambda: False, name=f"secondary for {server}"
         )
+
+    def join(children: list[SwitchChild], spawn: Spawn) -> Cluster:
+        return Cluster(
+            config, children,
+            store=open_store(config.store.url, randomness), seal=seal, clock=clock, randomness=randomness,
+            secondary_for=secondary_for, spawn=spawn,
+        )  # fmt: skip
+
+    return join
 
 
 def _refuse_what_is_not_there_yet(config: Config) -> None:
@@ -100,8 +136,11 @@ def _compiled_directory(config: Config) -> str:
     return os.path.join(config.server.run_directory, "compiled")
 
 
-def build_switch(config: Config, number: int) -> SwitchProcess:
-    """Everything of one switch process, wired but not started. Raises: ConfigInvalid, DirectoryUnavailable, OSError."""
+def build_switch(config: Config, number: int, secondary_for: str = "") -> SwitchProcess:
+    """Everything of one switch process, wired but not started; a secondary one takes no mail.
+
+    Raises: ConfigInvalid, DirectoryUnavailable, OSError.
+    """
     clock, randomness = SystemClock(), SystemRandomness()
     server = config.server
     switches = server.workers or len(os.sched_getaffinity(0))
@@ -110,9 +149,10 @@ def build_switch(config: Config, number: int) -> SwitchProcess:
     life.remove_old(clock.wall())
     machine = Machine.this()
     store = open_store(config.store.url, randomness)
-    identity = Identity(server.name, incarnation, machine.machine, machine.boot, life.path)
+    group = config.servers[server.name].group if server.name in config.servers else ""
+    identity = Identity(server.name, incarnation, machine.machine, machine.boot, life.path, group)
     promise_ms = int(config.store.lease_s * 1000)
-    queue_settings = _share(config, switches)
+    queue_settings = _share(config, switches + bool(secondary_for))
     destinations: Destinations[Attempt] = Destinations(queue_settings, randomness)
     health = DestinationHealth(destinations, clock)
     parts = Parts(
@@ -131,14 +171,19 @@ def build_switch(config: Config, number: int) -> SwitchProcess:
     )
     adopter = Adopter(store, clock, randomness, identity, promise_ms=promise_ms)
     admission = Admission(config.smtp)
-    switch = Switch(parts, adopter, machine, Assignment(server.name, number, switches), admission)
+    assignment = (
+        Assignment(secondary_for, number, switches, host=server.name)
+        if secondary_for
+        else Assignment(server.name, number, switches)
+    )
+    switch = Switch(parts, adopter, machine, assignment, admission, is_alone=len(config.servers) < 2)
     return SwitchProcess(
         switch,
         config.smtp,
-        [listener.service for listener in config.listeners],
+        [] if secondary_for else [listener.service for listener in config.listeners],
         open_routing=lambda: open_newest(_compiled_directory(config), server.hostname),
         drops=DropDirectory(config.submission.drop_directory, config.smtp.message_size_limit_bytes)
-        if number == 0
+        if number == 0 and not secondary_for
         else None,
         life=life,
     )
@@ -194,8 +239,9 @@ def run_switch(given: argparse.Namespace) -> int:
     die_with_supervisor(control)
     try:
         config = load(given.config, given.name)
-        logs.configure(config.server.log_format, SystemClock(), switch=given.switch)
-        process = build_switch(config, given.switch)
+        facts = {"secondary_for": given.of} if given.of else {}
+        logs.configure(config.server.log_format, SystemClock(), switch=given.switch, **facts)
+        process = build_switch(config, given.switch, given.of)
     except ConfigInvalid as error:
         log.critical("switch can't start", reason=str(error), remedy="mend the configuration")
         return EX_CONFIG
@@ -219,14 +265,18 @@ def main(arguments: Sequence[str]) -> int:
     programs = parser.add_subparsers(dest="program", required=True)
     server = programs.add_parser("serve", help="the supervisor and its switches")
     switch = programs.add_parser("switch", help="one switch, started by the supervisor")
-    for program in (server, switch):
+    secondary = programs.add_parser("secondary", help="a switch for the queues of another server")
+    for program in (server, switch, secondary):
         program.add_argument("--config", required=True)
         program.add_argument("--name")
-    switch.add_argument("--switch", type=int, required=True)
-    switch.add_argument("--control-fd", type=int, required=True)
-    switch.add_argument("--listener-fds", type=json.loads, required=True)
+    secondary.add_argument("--of", required=True)
+    switch.set_defaults(of="")
+    for program in (switch, secondary):
+        program.add_argument("--switch", type=int, required=True)
+        program.add_argument("--control-fd", type=int, required=True)
+        program.add_argument("--listener-fds", type=json.loads, required=True)
     given = parser.parse_args(arguments)
-    return run_switch(given) if given.program == "switch" else run_server(given.config, given.name)
+    return run_server(given.config, given.name) if given.program == "serve" else run_switch(given)
 
 
 if __name__ == "__main__":

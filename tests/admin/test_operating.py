@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nightmail.admin.answers import why_not_ready
+from nightmail.admin.answers import PeerPicture, why_not_ready
 from nightmail.admin.exposition import render
 from nightmail.admin.operating import Admin
 from nightmail.net.control import RequestFailed, SwitchSilent
@@ -65,7 +65,10 @@ def ask(ask_admin: Callable[[Admin], Awaitable[Any]], *switches: FakeSwitch, **m
 
 def test_status_shows_every_switch_and_queue_and_peer() -> None:
     picture = ask(
-        Admin.status, FakeSwitch(0, {"status": status(0)}), FakeSwitch(1, {"status": status(1)}), peers=["mx2"]
+        Admin.status,
+        FakeSwitch(0, {"status": status(0)}),
+        FakeSwitch(1, {"status": status(1)}),
+        peers=lambda: [PeerPicture(server="mx2")],
     )
     assert (picture.server, picture.state, picture.tables) == ("mx1", "serving", "ok")
     assert [(switch.switch, switch.state, switch.sessions, switch.restarts) for switch in picture.switches] == [

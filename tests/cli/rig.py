@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
+from nightmail.admin.answers import PeerPicture
 from nightmail.admin.http import operator_app
 from nightmail.admin.operating import Admin
 from nightmail.admin.serving import HttpServer
@@ -125,7 +126,9 @@ class FakeServer:
         self._loop.close()
 
     async def _start(self) -> HttpServer:
-        admin = Admin("mx1", self.switches, SystemClock(), peers=["mx2"], reload=self._reload)
+        admin = Admin(
+            "mx1", self.switches, SystemClock(), peers=lambda: [PeerPicture(server="mx2")], reload=self._reload
+        )
         server = HttpServer(operator_app(admin), bind_admin_socket(str(self.run_directory)))
         server.start()
         return server

@@ -65,8 +65,14 @@ class Switch:
     """
 
     def __init__(
-        self, directory: Path, tables: Tables = LOCAL_ONLY, settings: Settings | None = None, disk: Path | None = None
+        self,
+        directory: Path,
+        tables: Tables = LOCAL_ONLY,
+        settings: Settings | None = None,
+        disk: Path | None = None,
+        name: str = "mx1",
     ) -> None:
+        self.name = name
         self.directory = directory
         self.store = (disk or directory) / "store"
         self.mail = (disk or directory) / "mail"
@@ -84,8 +90,8 @@ class Switch:
     def configure(self, settings: Settings) -> None:
         """Write the configuration file anew."""
         sections: dict[str, dict[str, object]] = {
-            "server": {"name": "mx1", "hostname": "mx1.example.net", "run_directory": "run"},
-            "servers.mx1": {
+            "server": {"name": self.name, "hostname": f"{self.name}.example.net", "run_directory": "run"},
+            f"servers.{self.name}": {
                 "heartbeat": f"127.0.0.1:{free_port()}",
                 "smtp": f"127.0.0.1:{self.port}",
                 "http": f"127.0.0.1:{self.http_port}",

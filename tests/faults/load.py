@@ -52,7 +52,7 @@ class Load:
 
     A client reconnects when its session ends and never repeats a message: whatever comes twice came twice from the
     switch. Sizes are mixed, one message in a hundred being too large for a segment's bodies. `pause_s` is the
-    longest rest between two messages of a session, `limit` bounds them all.
+    longest rest between two messages of a session, `limit` bounds them all. `name` tells its messages from another's.
     """
 
     def __init__(
@@ -64,7 +64,9 @@ class Load:
         pause_s: float = 0.02,
         limit: int = 200_000,
         large_bytes: int = 1_200_000,
+        name: str = "m",
     ) -> None:
+        self._name = name
         self.port = port
         self.book: list[Sent] = []
         self._random = random.Random(seed)
@@ -121,7 +123,7 @@ class Load:
 
     async def _message(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._begun += 1
-        audit_id = f"m{self._begun}"
+        audit_id = f"{self._name}{self._begun}"
         recipients = self._recipients(audit_id)
         fate, reply = Fate.UNSENT, ""
         try:

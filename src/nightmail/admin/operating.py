@@ -79,7 +79,7 @@ class Admin:
         switches: Sequence[Switch],
         clock: Clock,
         *,
-        peers: Sequence[str] = (),
+        peers: Callable[[], Sequence[PeerPicture]] = tuple,
         reload: Callable[[], Awaitable[None]],
         tables_fault: Callable[[], str] = lambda: "",
     ) -> None:
@@ -103,7 +103,7 @@ class Admin:
             tables=self._tables_fault() or "ok",
             switches=switches,
             queues=tuple(queue for status in told if status for queue in status.queues),
-            peers=tuple(PeerPicture(server=peer) for peer in self._peers),
+            peers=tuple(self._peers()),
         )
 
     async def why_not_ready(self) -> str:

@@ -16,7 +16,8 @@ from nightmail.store.protocol import NotFound, Store
 _FIRST_READ_BYTES = 16 << 10
 _READ_AHEAD = 16
 _MISSING_LOOKS = 3
-_LONGEST_S = 600.0
+LONGEST_S = 600.0
+"""The longest promise that any journal may have made."""
 
 
 class Segment(NamedTuple):
@@ -93,7 +94,7 @@ async def replay(store: Store, queue: str) -> Replayed:
     last = await _last_readable(store, queue, slots)
     floor, epoch = (last.floor, last.epoch) if last else (slots[0], 0)
     # What the tail promises only the tail says: its neighbour may have been busy, and the tail an idle tick (J7).
-    promise_s = last.promise_ms / 1000 if last and last.slot == tail else _LONGEST_S
+    promise_s = last.promise_ms / 1000 if last and last.slot == tail else LONGEST_S
     slots = await _without_holes(store, queue, slots, floor, tail)
     expected, unread = floor, 0
     async for slot, found in _read_in_order(store, queue, [slot for slot in slots if floor <= slot <= tail]):
@@ -110,6 +111,29 @@ async def replay(store: Store, queue: str) -> Replayed:
     stale = [slot for slot in slots if slot < floor]
     # Each slot that wasn't read may have been an adoption.
     return Replayed(tail, floor, epoch + unread, promise_s, state, stale, damage)
+
+
+async def catch_up(store: Store, queue: str, found: Replayed) -> Replayed:
+    """What `replay` would find now, by reading only what came after `found`, whose state it goes on with.
+
+    Raises: StoreUnavailable.
+    """
+    slots = await list_slots(store, queue, after=found.tail)
+    if not slots:
+        return found
+    if slots[0] != found.tail + 1 or len(slots) != slots[-1] - found.tail:
+        return await replay(store, queue)  # the log was cut meanwhile, or has a hole
+    last: Header | None = None
+    async for _, segment in _read_in_order(store, queue, slots):
+        if isinstance(segment, Corrupt):
+            return await replay(store, queue)
+        last = segment.header
+        found.state.apply(last, segment.records)
+    if last is None:
+        return found
+    stale = [*found.stale, *found.state.cut(last.floor)]
+    epoch = max(found.epoch, last.epoch)
+    return Replayed(last.slot, last.floor, epoch, last.promise_ms / 1000, found.state, stale, found.damage)
 
 
 def _doubt(state: QueueState, damage: list[Corrupt], fault: Corrupt, slots: int = 1) -> int:

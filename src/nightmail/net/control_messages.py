@@ -4,7 +4,8 @@ The methods of a switch, with their params and results:
 
 `status` -> SwitchStatus · `metrics` -> list of Metric · `reload` -> None · `stop` -> None ·
 `queue_list` Listing -> Page · `queue_count` Selection -> {"count"} · `queue_show` {"id"} -> Shown or None ·
-`queue_act` {"action", "selection"} -> {"count"}
+`queue_act` {"action", "selection"} -> {"count"} ·
+`prepare` {"queue"} -> None · `adopt` {"queue", "tail"} -> whether it is run there now · `forget` {"queue"} -> None
 
 and its notices: `ready` (it accepts mail), `fenced` with the `queue`.
 """

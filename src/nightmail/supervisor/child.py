@@ -30,8 +30,8 @@ class SwitchChild:
     """The place of one switch; processes come and go in it.
 
     `command_for` makes the command line from the switch's number, the descriptor of its control channel and those
-    of its listeners. `may_give_up` tells whether a refused configuration ends it: one that was edited while a server
-    runs is no reason to stop the switches that serve.
+    of its listeners. `name` is what people call it, `serving` is set while it serves. `may_give_up` tells whether a
+    refused configuration ends it: one that was edited while a server runs is no reason to stop the switches that serve.
     """
 
     def __init__(
@@ -42,8 +42,11 @@ class SwitchChild:
         clock: Clock,
         *,
         may_give_up: Callable[[], bool] = lambda: True,
+        name: str = "",
     ) -> None:
         self.number = number
+        self.name = name or f"switch {number}"
+        self.serving = asyncio.Event()
         self.state: State = "starting"
         self.pid = 0
         self.restarts = 0
@@ -55,6 +58,7 @@ class SwitchChild:
         self._patience = RestartPatience()
         self._control = ControlClient()
         self._stop_wanted = asyncio.Event()
+        self._ended = asyncio.Event()
 
     async def request(self, method: str, params: Mapping[str, object] | None = None, timeout_s: float = 5.0) -> Any:
         """What the switch answers. Raises: SwitchSilent, RequestFailed."""
@@ -67,6 +71,12 @@ class SwitchChild:
 
         0, or EX_CONFIG where the switch said that its configuration can't work, and may give up.
         """
+        try:
+            return await self._run()
+        finally:
+            self._ended.set()
+
+    async def _run(self) -> int:
         while not self._stop_wanted.is_set():
             started = self._clock.elapsed()
             code = await self._run_once()
@@ -88,6 +98,10 @@ class SwitchChild:
         except (SwitchSilent, RequestFailed) as fault:
             log.debug("stop was not confirmed", switch=self.number, reason=str(fault))
 
+    async def ended(self) -> None:
+        """Wait until `run` has come to its end."""
+        await self._ended.wait()
+
     def kill(self) -> None:
         """End the process now. What it acknowledged is in its journal."""
         if self.pid:
@@ -108,6 +122,7 @@ class SwitchChild:
             return await _exit_of(process, pidfd)
         finally:
             self.pid = 0
+            self.serving.clear()
             self._control.close()
 
     def _launch(self) -> tuple[socket.socket, subprocess.Popen[bytes], int]:
@@ -142,6 +157,7 @@ class SwitchChild:
         if notice == "ready" and self.state == "starting":
             self.state = "serving"
             self.has_served = True
+            self.serving.set()
             log.info("switch serving", switch=self.number, pid=self.pid)
         elif notice == "fenced":
             log.warning("queue lost to another owner", switch=self.number, **message)

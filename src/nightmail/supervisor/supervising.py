@@ -22,6 +22,7 @@ from nightmail.errors import ConfigInvalid
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.submission import DropDirectory
 from nightmail.supervisor.child import CommandFor, SwitchChild
+from nightmail.supervisor.cluster import Cluster
 from nightmail.supervisor.listening import bind_listeners
 from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
 from nightmail.supervisor.run_directory import RunDirectory, own_directory
@@ -29,6 +30,9 @@ from nightmail.supervisor.tables import TableReloads, Tables
 from nightmail.world import Clock
 
 _RELOAD_TIMEOUT_S = 30.0
+
+Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+Join = Callable[[list[SwitchChild], Spawn], Cluster]
 
 log = structlog.get_logger()
 
@@ -83,25 +87,35 @@ class Grounds:
 class Supervisor:
     """Runs the switches of one server, and answers the operator."""
 
-    def __init__(self, config: Config, grounds: Grounds, command_for: CommandFor, tables: Tables, clock: Clock) -> None:
-        """`command_for` tells how a switch is started."""
+    def __init__(
+        self,
+        config: Config,
+        grounds: Grounds,
+        command_for: CommandFor,
+        tables: Tables,
+        clock: Clock,
+        *,
+        join: Join | None = None,
+    ) -> None:
+        """`command_for` tells how a switch is started, `join` makes the membership in a cluster of several servers."""
         self._config = config
         self._grounds = grounds
         self._stop_wanted = asyncio.Event()
-        self._children = [
+        self._background: set[asyncio.Task[Any]] = set()
+        self._children: list[SwitchChild] = [
             SwitchChild(number, command_for, listeners, clock, may_give_up=self._is_at_first_start)
             for number, listeners in enumerate(grounds.listeners)
         ]
+        self._cluster = join(self._children, self._start) if join is not None else None
         self._reloads = TableReloads(tables, self._announce_tables, clock)
         self._admin = Admin(
             config.server.name,
             self._children,
             clock,
-            peers=[name for name in config.servers if name != config.server.name],
+            peers=self._cluster.peers if self._cluster is not None else list,
             reload=self._reloads.reload,
             tables_fault=lambda: self._reloads.fault,
         )
-        self._background: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit code.
@@ -117,10 +131,15 @@ class Supervisor:
             self._start(self._reloads.watch())
             runs = [self._start(child.run()) for child in self._children]
             self._start(self._stop_if_one_gives_up(runs))
+            taking_part = self._start(self._cluster.run()) if self._cluster is not None else None
+            if taking_part is not None:
+                taking_part.add_done_callback(self._cluster_ended)
             await self._stop_wanted.wait()
             code = await self._stop(runs)
         for server in http:
             await server.close()
+        if self._cluster is not None:
+            await self._cluster.close()
         for task in list(self._background):
             task.cancel()
         self._grounds.run_directory.leave()
@@ -164,9 +183,13 @@ class Supervisor:
         """Have the switches settle and end, kill those that take too long; the exit code of the server."""
         patience_s = self._config.server.stop_timeout_s
         log.info("server stopping", server=self._config.server.name, patience_s=patience_s)
-        for child in self._children:
+        if self._cluster is not None:
+            self._cluster.leave()
+        stopping = list(self._children)
+        for child in stopping:
             self._start(child.stop(patience_s))
-        _, late = await asyncio.wait(runs, timeout=patience_s)
+        ends = [*runs, *(child.ended() for child in stopping[len(runs) :])]
+        _, late = await asyncio.wait(map(asyncio.ensure_future, ends), timeout=patience_s)
         if late:
             self._kill_all()
         return max(await asyncio.gather(*runs))
@@ -177,6 +200,12 @@ class Supervisor:
 
     def _is_at_first_start(self) -> bool:
         return not any(child.has_served for child in self._children)
+
+    def _cluster_ended(self, task: asyncio.Task[Any]) -> None:
+        """Without heartbeats and watching a server protects nobody: better to be restarted than to look well."""
+        if not task.cancelled() and not self._stop_wanted.is_set():
+            log.critical("server gives up: it can't take part in its cluster", exc_info=task.exception())
+            self._stop_wanted.set()
 
     async def _stop_if_one_gives_up(self, runs: Sequence[asyncio.Task[int]]) -> None:
         """A switch that can't work with the configuration ends a server that never worked with it."""
@@ -214,6 +243,7 @@ async def supervise(
     tables: Tables,
     clock: Clock,
     owned_directories: Iterable[str] = (),
+    join: Join | None = None,
 ) -> int:
     """Run the server that `config` describes until it is told to stop; its exit code.
 
@@ -225,4 +255,4 @@ async def supervise(
     """
     grounds = Grounds(config, owned_directories)
     DropDirectory(config.submission.drop_directory).remove_stale(clock)
-    return await Supervisor(config, grounds, command_for, tables, clock).run()
+    return await Supervisor(config, grounds, command_for, tables, clock, join=join).run()

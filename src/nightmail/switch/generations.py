@@ -1,4 +1,8 @@
-"""The older queues of our own server: found in the store, adopted as soon as J7 allows, closed when they are empty."""
+"""The older queues of our own server: found in the store, adopted as soon as J7 allows, closed when they are empty.
+
+Where there are other servers, one of them may have adopted such a queue, and its puts may be slow: then only what needs
+no patience is adopted here, and the rest is left to the group, which times it with an eye on its owner's heartbeats.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from nightmail.journal.ownership import Adopter, Ownership
 from nightmail.journal.reading import Replayed, find_owner, list_queues, list_slots, read_segment, replay
 from nightmail.journal.records import Adopted
 from nightmail.store.protocol import NotFound, Store
+from nightmail.switch.damage import DamageAlarm
 from nightmail.switch.liveness import Machine
 from nightmail.world import Clock
 
@@ -26,11 +31,26 @@ log = structlog.get_logger()
 
 
 class Assignment(NamedTuple):
-    """Which of a server's queues a switch runs: those of its number, and its share of those without a switch."""
+    """Which of a server's queues a switch runs: those of its number, and its share of those without a switch.
+
+    A *secondary* switch runs queues of another server, takes no mail, and adopts only what it is asked to: then `host`
+    is the server that it runs on, which owns the queues.
+    """
 
     server: str
     switch: int
     switches: int
+    host: str = ""
+
+    @property
+    def takes_mail(self) -> bool:
+        """Whether it is a primary switch, with a newest queue."""
+        return not self.host
+
+    @property
+    def owner(self) -> str:
+        """The server that owns what it runs."""
+        return self.host or self.server
 
     def covers(self, name: QueueName) -> bool:
         """Whether a queue is this switch's to run."""
@@ -52,7 +72,8 @@ class Seen(NamedTuple):
 class Generations:
     """Watches the queues of `assignment` that nobody here runs, and adopts them.
 
-    `is_ours` tells whether a queue is run here already; `adopted` takes one over that was just adopted.
+    `is_ours` tells whether a queue is run here already; `adopted` takes one over that was just adopted. `is_alone` says
+    that the cluster has no other server.
     `is_complete` holds once every queue that was there is run here or closed; `waiting` has those that may be alive.
     """
 
@@ -64,6 +85,8 @@ class Generations:
         machine: Machine,
         assignment: Assignment,
         *,
+        alarm: DamageAlarm,
+        is_alone: bool,
         is_ours: Callable[[str], bool],
         adopted: Callable[[Ownership], None],
     ) -> None:
@@ -78,7 +101,8 @@ class Generations:
         self._adopted = adopted
         self._closed: set[str] = set()
         self._wanted = asyncio.Event()
-        self._alarmed: set[str] = set()
+        self._alarm = alarm
+        self._is_alone = is_alone
         self._faults: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -141,7 +165,7 @@ class Generations:
             self.waiting.pop(queue, None)
             await self._sweep_closed(queue, found)
             return True
-        self._alarm(found.damage)
+        self._alarm.raise_for(found.damage)
         if found.tail < 0 or not await self._may_adopt(queue, found):
             return False
         owned = await self._adopter.adopt(queue, found)
@@ -159,7 +183,7 @@ class Generations:
         seen = self.waiting.get(queue)
         if seen is None or self._is_dead(seen) or await list_slots(self._store, queue, after=seen.found.tail):
             return False
-        return self._clock.elapsed() - seen.since <= seen.found.promise_s * (1 + _DRIFT)
+        return not self._is_alone or self._clock.elapsed() - seen.since <= seen.found.promise_s * (1 + _DRIFT)
 
     async def _may_adopt(self, queue: str, found: Replayed) -> bool:
         """Whether J7 allows it: yielded, its owner proven dead, or stood still for its promise and the drift."""
@@ -169,7 +193,9 @@ class Generations:
         if seen is None or seen.found.tail != found.tail:
             owner = await find_owner(self._store, queue, found)
             seen = self.waiting[queue] = Seen(found, owner, self._clock.elapsed())
-        return self._is_dead(seen) or self._clock.elapsed() - seen.since > found.promise_s * (1 + _DRIFT)
+        if self._is_dead(seen):
+            return True
+        return self._is_alone and self._clock.elapsed() - seen.since > found.promise_s * (1 + _DRIFT)
 
     def _is_dead(self, seen: Seen) -> bool:
         return seen.owner is not None and self._machine.is_proven_dead(seen.owner)
@@ -189,12 +215,3 @@ class Generations:
             doomed += page
         if doomed:
             await self._store.delete(doomed)
-
-    def _alarm(self, damage: list[Corrupt]) -> None:
-        for fault in damage:
-            if str(fault) not in self._alarmed:
-                self._alarmed.add(str(fault))
-                log.error(
-                    "segment unreadable", key=fault.key, offset=fault.offset, reason=fault.what,
-                    remedy="it is kept; messages open around it count as ambiguous; look at the store's own logs",
-                )  # fmt: skip

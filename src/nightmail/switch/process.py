@@ -109,6 +109,9 @@ class SwitchProcess:
             "metrics": self._metrics,
             "reload": self._reload,
             "stop": self._asked_to_stop,
+            "prepare": self._prepare,
+            "adopt": self._adopt,
+            "forget": self._forget,
             "queue_list": operations.queue_list,
             "queue_count": operations.queue_count,
             "queue_show": operations.queue_show,
@@ -133,6 +136,15 @@ class SwitchProcess:
         self._routing_fault = ""
         old, routing.snapshot = routing.snapshot, fresh
         asyncio.get_running_loop().call_later(_OLD_ROUTING_S, old.close)
+
+    async def _prepare(self, params: dict[str, Any]) -> None:
+        self._switch.adoptions.prepare(params["queue"])
+
+    async def _forget(self, params: dict[str, Any]) -> None:
+        self._switch.adoptions.forget(params["queue"])
+
+    async def _adopt(self, params: dict[str, Any]) -> bool:
+        return await self._switch.adoptions.adopt(params["queue"], params["tail"])
 
     async def _asked_to_stop(self, _: dict[str, Any]) -> None:
         self._stop.set()

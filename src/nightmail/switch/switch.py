@@ -25,6 +25,8 @@ from nightmail.mail.reply import Reply
 from nightmail.net.control_messages import QueueStatus, SwitchStatus
 from nightmail.queue.reports import due
 from nightmail.switch.admission import STORE_AWAY, Admission
+from nightmail.switch.adoptions import Adoptions
+from nightmail.switch.damage import DamageAlarm
 from nightmail.switch.fresh import FreshAllowance
 from nightmail.switch.generations import Assignment, Generations
 from nightmail.switch.incoming import Incoming, Sender
@@ -44,15 +46,26 @@ class Switch:
     """The queues of one switch process. `on_ready` is told when it takes mail, each time it begins to."""
 
     def __init__(
-        self, parts: Parts, adopter: Adopter, machine: Machine, assignment: Assignment, admission: Admission
+        self,
+        parts: Parts,
+        adopter: Adopter,
+        machine: Machine,
+        assignment: Assignment,
+        admission: Admission,
+        *,
+        is_alone: bool,
     ) -> None:
         self.parts = parts
         self.admission = admission
+        alarm = DamageAlarm()
         self.generations = Generations(
             parts.store, parts.clock, adopter, machine, assignment,
+            alarm=alarm,
+            is_alone=is_alone,
             is_ours=lambda name: name in self._queues,
             adopted=self._adopted,
         )  # fmt: skip
+        self.adoptions = Adoptions(parts.store, parts.clock, adopter, alarm, self._adopted)
         self.is_ready = asyncio.Event()
         self._adopter = adopter
         self._assignment = assignment
@@ -73,8 +86,11 @@ class Switch:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        self.spawn(self._open_newest())
-        self.spawn(self.generations.run())
+        if self._assignment.takes_mail:
+            self.spawn(self._open_newest())
+            self.spawn(self.generations.run())
+        else:
+            self.is_ready.set()
         while True:
             await asyncio.sleep(_LOOK_S)
             if self._orphans:
@@ -171,9 +187,8 @@ class Switch:
 
     def status(self) -> SwitchStatus:
         """What the switch says of itself."""
-        newest = self._newest
-        state = "stopping" if self._stopping else "starting" if newest is None else "serving"
-        fault = newest.journal.fault if newest is not None else "no queue could be opened yet"
+        state = "stopping" if self._stopping else "serving" if self.is_ready.is_set() else "starting"
+        fault = self._store_fault()
         return SwitchStatus(
             switch=self._assignment.switch,
             state=state,
@@ -183,6 +198,12 @@ class Switch:
             store=fault or (str(self.admission.fault) if self.admission.fault is not None else "ok"),
             counters=self.parts.counters.as_dict(),
         )
+
+    def _store_fault(self) -> str:
+        """Why what should be written is not, empty where it is."""
+        if self._newest is None and self._assignment.takes_mail:
+            return "no queue could be opened yet"
+        return next((queue.journal.fault for queue in self.queues if queue.journal.fault), "")
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something beside; a switch that meets an error nobody foresaw ends, to be started afresh."""
@@ -202,7 +223,7 @@ class Switch:
         messages = journal.state.messages
         return QueueStatus(
             id=queue.name,
-            owner=self._assignment.server,
+            owner=self._assignment.owner,
             epoch=journal.epoch,
             slot=journal.next_slot - 1,
             messages=len(messages),

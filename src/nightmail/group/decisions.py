@@ -1,0 +1,238 @@
+"""What to do next, from what is known: `step(view, event, now) -> (view, effects)`, and nothing else.
+
+A queue that nobody here runs is watched until it is adopted or gone:
+
+    watched ──nobody seems to run it──▶ looked at often, prepared ──stood still long enough──▶ adopting ──▶ run here
+       ▲                                                                                          │
+       └────────── a slot beyond the one we knew, or another adopter: measure anew ◀──────────────┘
+
+How long is long enough (J7): its last promise and the clocks' drift, ten times that if its owner is heard from and
+well, once more for every server that comes before us, and not counting any time in which our own puts were slow. A
+`yielded` journal need not stand still at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Prepare, Probe
+from nightmail.group.events import (
+    AdoptionEnded,
+    DrainBegan,
+    Event,
+    Gone,
+    Heard,
+    Listed,
+    LookFailed,
+    Probed,
+    Running,
+    Sighted,
+    Ticked,
+)
+from nightmail.group.view import Peer, View, Watched
+
+LIST_EVERY_S = 2.0
+
+
+def step(view: View, event: Event, now: float) -> tuple[View, list[Effect]]:
+    """Take an event in, and say what is to be done because of it; `now` is seconds of `Clock.elapsed`."""
+    before = view
+    view = _TAKEN[type(event)](view, event, now)
+    if view.is_draining:
+        return view, []
+    effects: list[Effect] = []
+    queues = dict(view.queues)
+    for name, queue in view.queues.items():
+        for effect, changed in _attend(view, queue, now):
+            effects.append(effect)
+            queues[name] = changed
+    view = msgspec.structs.replace(view, queues=queues)
+    effects += _no_longer_prepared(before, view)
+    view = _measure_the_store(view, now, effects)
+    if not view.is_listing and now - view.listed_at >= LIST_EVERY_S:
+        view = msgspec.structs.replace(view, is_listing=True)
+        effects.append(List())
+    return view, effects
+
+
+def required_s(view: View, queue: Watched, now: float) -> float:
+    """How long the journal must stand still before we may adopt it."""
+    rank = view.rank(queue, now)
+    if queue.is_yielded:
+        return rank * view.patience.lease_s
+    promises = view.patience.promises_if_alive if view.is_well(queue, now) else 1
+    late = 0.0 if view.is_ours_to_mind(queue) else view.patience.orphan_after_s
+    return _promise_s(view, queue) * (promises + rank) + late
+
+
+def _promise_s(view: View, queue: Watched) -> float:
+    return queue.promise_s * (1 + view.patience.drift)
+
+
+def _attend(view: View, queue: Watched, now: float) -> Iterator[tuple[Effect, Watched]]:
+    """What one queue calls for, each with the queue as it is then."""
+    if queue.adopting:
+        return
+    replace = msgspec.structs.replace
+    required = required_s(view, queue, now)
+    # All who come before us have had their time, and the next promise that runs out is the one we wait for.
+    is_next = now - queue.since >= required - _promise_s(view, queue)
+    if is_next and not queue.is_prepared:
+        queue = replace(queue, is_prepared=True)
+        yield Prepare(queue.name, queue.server), queue
+    elif queue.is_prepared and not is_next:
+        queue = replace(queue, is_prepared=False)
+    if queue.is_prepared and _stood_still(view, queue, required):
+        queue = replace(queue, adopting=True)
+        yield Adopt(queue.name, queue.server, queue.tail), queue
+        return
+    is_urgent = queue.is_prepared or not view.is_well(queue, now)
+    pause_s = view.patience.look_often_s if is_urgent else view.patience.look_rarely_s
+    if not queue.is_looked_at and now - queue.looked_at >= pause_s:
+        queue = replace(queue, is_looked_at=True)
+        yield Look(queue.name, queue.tail), queue
+
+
+def _stood_still(view: View, queue: Watched, required: float) -> bool:
+    """Whether the last look found it as it was so long ago, and our own puts got through for the last promise of it."""
+    if queue.looked_at - queue.since < required:
+        return False
+    return queue.is_yielded or queue.looked_at - view.store_well_since >= _promise_s(view, queue)
+
+
+def _no_longer_prepared(before: View, after: View) -> list[Effect]:
+    """What to let go of: queues that moved on, or that another has taken."""
+    return [
+        Forget(name, queue.server)
+        for name, queue in before.queues.items()
+        if queue.is_prepared and name not in after.here
+        if not ((now := after.queues.get(name)) is not None and now.is_prepared)
+    ]
+
+
+def _measure_the_store(view: View, now: float, effects: list[Effect]) -> View:
+    """Probe while somebody's last promise runs out; it does not before the first probe, nor while one is slow."""
+    replace, patience = msgspec.structs.replace, view.patience
+    if not any(queue.is_prepared for queue in view.queues.values()):
+        return replace(view, is_probing=False)
+    if not view.is_probing:
+        view = replace(view, is_probing=True, store_well_since=now)
+    if view.probe_began is not None:
+        return replace(view, store_well_since=now) if now - view.probe_began >= patience.slow_put_s else view
+    if now - view.probed_at >= patience.probe_every_s:
+        effects.append(Probe())
+        view = replace(view, probe_began=now)
+    return view
+
+
+def _ticked(view: View, _: Ticked, __: float) -> View:
+    return view
+
+
+def _heard(view: View, event: Heard, now: float) -> View:
+    beat = event.heartbeat
+    peer = Peer(
+        server=beat.server,
+        heard_at=now,
+        incarnation=beat.incarnation,
+        state=beat.state,
+        config=beat.config,
+        queues={pulse.name: pulse for pulse in beat.queues},
+        silent=frozenset(pulse.number for pulse in beat.switches if pulse.is_silent),
+        hides_queues=beat.queue_count > len(beat.queues),
+    )
+    return msgspec.structs.replace(view, peers={**view.peers, beat.server: peer})
+
+
+def _listed(view: View, event: Listed, now: float) -> View:
+    """Watch what is new, and nothing that is gone. What was never looked at is looked at once."""
+    queues = {
+        name: view.queues.get(name) or _unseen(name)
+        for name in event.queues
+        if name not in view.here and name not in event.closed
+    }
+    return msgspec.structs.replace(view, queues=queues, listed_at=now, is_listing=False)
+
+
+def _unseen(name: str) -> Watched:
+    """A queue of which only its name is known: whatever it promised, it counts from the first sight of its tail."""
+    never = float("inf")
+    return Watched(
+        name, name.partition(".")[0], owner="", owner_group="", tail=-1, promise_s=0.0, since=never,
+        looked_at=float("-inf"),
+    )  # fmt: skip
+
+
+def _sighted(view: View, event: Sighted, now: float) -> View:
+    queue = view.queues.get(event.queue)
+    if queue is None:
+        return view
+    if event.tail == queue.tail:
+        queue = msgspec.structs.replace(queue, looked_at=now, is_looked_at=False)
+    else:
+        queue = Watched(
+            queue.name, queue.server, event.owner, event.owner_group, event.tail, event.promise_s,
+            since=now, looked_at=now, is_yielded=event.is_yielded, is_prepared=queue.is_prepared,
+        )  # fmt: skip
+    return msgspec.structs.replace(view, queues={**view.queues, queue.name: queue})
+
+
+def _look_failed(view: View, event: LookFailed, now: float) -> View:
+    """The store did not answer: it is not well, so nobody's stillness means anything."""
+    queues = dict(view.queues)
+    if (queue := queues.get(event.queue)) is not None:
+        queues[queue.name] = msgspec.structs.replace(queue, looked_at=now, is_looked_at=False)
+    return msgspec.structs.replace(view, queues=queues, is_listing=view.is_listing and bool(event.queue),
+                                   listed_at=view.listed_at if event.queue else now, store_well_since=now)  # fmt: skip
+
+
+def _gone(view: View, event: Gone, _: float) -> View:
+    queues = {name: queue for name, queue in view.queues.items() if name != event.queue}
+    return msgspec.structs.replace(view, queues=queues)
+
+
+def _running(view: View, event: Running, _: float) -> View:
+    queues = {name: queue for name, queue in view.queues.items() if name not in event.queues}
+    return msgspec.structs.replace(view, here=event.queues, queues=queues)
+
+
+def _adoption_ended(view: View, event: AdoptionEnded, now: float) -> View:
+    """Ours, or another's who was first, or its owner lives: whichever it is, what was measured is void."""
+    queue = view.queues.get(event.queue)
+    if queue is None:
+        return view
+    queues = dict(view.queues)
+    if event.is_ours:
+        del queues[event.queue]
+        return msgspec.structs.replace(view, queues=queues, here=view.here | {event.queue})
+    queues[event.queue] = msgspec.structs.replace(_unseen(queue.name), is_prepared=False)
+    return msgspec.structs.replace(view, queues=queues)
+
+
+def _probed(view: View, event: Probed, now: float) -> View:
+    began = view.probe_began if view.probe_began is not None else now
+    was_slow = event.has_failed or now - began >= view.patience.slow_put_s
+    return msgspec.structs.replace(
+        view, probe_began=None, probed_at=now, store_well_since=now if was_slow else view.store_well_since
+    )
+
+
+def _drain_began(view: View, _: DrainBegan, __: float) -> View:
+    return msgspec.structs.replace(view, is_draining=True)
+
+
+_TAKEN: dict[type, Callable[[View, Any, float], View]] = {
+    Ticked: _ticked,
+    Heard: _heard,
+    Listed: _listed,
+    Sighted: _sighted,
+    LookFailed: _look_failed,
+    Gone: _gone,
+    Running: _running,
+    AdoptionEnded: _adoption_ended,
+    Probed: _probed,
+    DrainBegan: _drain_began,
+}

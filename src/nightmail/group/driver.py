@@ -1,0 +1,171 @@
+"""The driver of the decisions: feeds them what happens, and carries out what they ask for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from nightmail.errors import StoreUnavailable
+from nightmail.group.decisions import step
+from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Prepare, Probe
+from nightmail.group.events import (
+    AdoptionEnded,
+    DrainBegan,
+    Event,
+    Gone,
+    Heard,
+    Listed,
+    LookFailed,
+    Probed,
+    Running,
+    Ticked,
+)
+from nightmail.group.heartbeat import Heartbeat
+from nightmail.group.view import View
+from nightmail.group.watching import Watcher
+from nightmail.journal.keys import QueueName
+from nightmail.journal.reading import list_queues
+from nightmail.store.protocol import Store
+from nightmail.world import Clock
+
+_TICK_S = 0.05
+
+log = structlog.get_logger()
+
+
+class Hands(Protocol):
+    """What carries adoptions out: the supervisor and its processes."""
+
+    def pulse(self) -> Heartbeat:
+        """What this server says of itself; incarnation, sequence and echo are filled in by who sends it."""
+        ...
+
+    def running(self) -> frozenset[str]:
+        """The queues that are run on this server."""
+        ...
+
+    def prepare(self, queue: str, server: str) -> None:
+        """Start a secondary switch for `server` if there is none, and have it read `queue`. Returns at once."""
+        ...
+
+    def forget(self, queue: str, server: str) -> None:
+        """Let go of what was read of `queue`. Returns at once."""
+        ...
+
+    async def adopt(self, queue: str, server: str, tail: int) -> bool:
+        """Adopt the queue by the slot after `tail`; whether it is ours. Never raises."""
+        ...
+
+
+class Speaker(Protocol):
+    """Sends heartbeats; `voices.Voices` is one."""
+
+    async def speak(self, beat: Heartbeat) -> None:
+        """Send it to every peer. Never raises because of one of them."""
+        ...
+
+
+class Group:
+    """One server's part in its cluster, from `run` until that is cancelled."""
+
+    def __init__(
+        self, view: View, store: Store, watcher: Watcher, *, speaker: Speaker, hands: Hands, clock: Clock
+    ) -> None:
+        self.view = view
+        self._store = store
+        self._watcher = watcher
+        self._speaker = speaker
+        self._hands = hands
+        self._clock = clock
+        self._closed: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beat_at = 0.0
+
+    async def run(self) -> None:
+        """Watch, and see to it that what nobody runs is run."""
+        try:
+            while True:
+                await self._beat()
+                running = self._hands.running()
+                self.tell(Running(running) if running != self.view.here else Ticked())
+                await asyncio.sleep(_TICK_S)
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def heard(self, beat: Heartbeat) -> None:
+        """A heartbeat that is believed came in."""
+        known = self.view.peers.get(beat.server)
+        if known is None or known.incarnation != beat.incarnation:
+            log.info("peer heard", peer=beat.server, state=beat.state, incarnation=beat.incarnation)
+        elif known.state != beat.state:
+            log.info("peer changed", peer=beat.server, state=beat.state, was=known.state)
+        self.tell(Heard(beat))
+
+    def drain(self) -> None:
+        """Adopt nothing any more."""
+        self.tell(DrainBegan())
+
+    def tell(self, event: Event) -> None:
+        """Have an event decided on, and do what is to be done."""
+        self.view, effects = step(self.view, event, self._clock.elapsed())
+        for effect in effects:
+            self._carry_out(effect)
+
+    async def _beat(self) -> None:
+        now = self._clock.elapsed()
+        if now - self._beat_at >= self.view.patience.beat_s:
+            self._beat_at = now
+            await self._speaker.speak(self._hands.pulse())
+
+    def _carry_out(self, effect: Effect) -> None:
+        if isinstance(effect, Prepare):
+            log.warning("queue seems abandoned", queue=effect.queue, remedy="it is adopted once its promise is over")
+            self._hands.prepare(effect.queue, effect.server)
+        elif isinstance(effect, Forget):
+            log.info("queue is run again", queue=effect.queue)
+            self._hands.forget(effect.queue, effect.server)
+        else:
+            self._start(_WORK[type(effect)](self, effect))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _list(self, _: List) -> None:
+        try:
+            names = await list_queues(self._store)
+        except StoreUnavailable as error:
+            log.warning("queues not listed", reason=str(error))
+            self.tell(LookFailed())
+        else:
+            known = tuple(name for name in names if QueueName.parse(name) is not None)
+            self._closed.intersection_update(known)
+            self.tell(Listed(known, frozenset(self._closed)))
+
+    async def _look(self, effect: Look) -> None:
+        seen = await self._watcher.look(effect.queue, effect.tail)
+        if isinstance(seen, Gone):
+            self._closed.add(effect.queue)
+        self.tell(seen)
+
+    async def _probe(self, _: Probe) -> None:
+        self.tell(Probed(has_failed=not await self._watcher.probe()))
+
+    async def _adopt(self, effect: Adopt) -> None:
+        is_ours = await self._hands.adopt(effect.queue, effect.server, effect.tail)
+        self.tell(AdoptionEnded(effect.queue, is_ours))
+
+
+_WORK: dict[type[msgspec.Struct], Callable[[Group, Any], Coroutine[Any, Any, None]]] = {
+    List: Group._list,
+    Look: Group._look,
+    Probe: Group._probe,
+    Adopt: Group._adopt,
+}

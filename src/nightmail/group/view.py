@@ -1,0 +1,122 @@
+"""The cluster as one server sees it: who was heard when, and which journal has stood still since when.
+
+All times are seconds of `Clock.elapsed` of this server: nothing here was ever measured by another.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import msgspec
+
+from nightmail.group.heartbeat import QueuePulse
+from nightmail.group.settings import Patience
+
+NEVER = float("-inf")
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A server of the cluster as it is configured."""
+
+    server: str
+    group: str
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """What another server last said of itself. `hides_queues`: it runs more than a datagram has room for."""
+
+    server: str
+    heard_at: float = NEVER
+    incarnation: str = ""
+    state: str = ""
+    config: str = ""
+    queues: dict[str, QueuePulse] = {}
+    silent: frozenset[int] = frozenset()
+    hides_queues: bool = False
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """A queue that is not run here, as it was found in the store.
+
+    `server` is the one that it is named after, `owner` the one that writes it, by its last `adopted` record. `since`
+    is when its tail was first seen, `looked_at` when it was last looked for something beyond. `adopting` is set
+    from the moment we set out to adopt it until that has come to an end.
+    """
+
+    name: str
+    server: str
+    owner: str
+    owner_group: str
+    tail: int
+    promise_s: float
+    since: float
+    looked_at: float
+    is_yielded: bool = False
+    is_looked_at: bool = False
+    is_prepared: bool = False
+    adopting: bool = False
+
+
+class View(msgspec.Struct, frozen=True):
+    """Everything that decisions are made from.
+
+    `here` are the queues that are run on this server. While somebody's stillness is being timed the store is probed by
+    puts of our own: `store_well_since` is since when every one was quick, `probe_began` when the one under way began,
+    None where none is, and `probed_at` when the last one ended.
+    """
+
+    server: str
+    group: str
+    patience: Patience
+    members: dict[str, Member]
+    peers: dict[str, Peer] = {}
+    queues: dict[str, Watched] = {}
+    here: frozenset[str] = frozenset()
+    is_draining: bool = False
+    store_well_since: float = NEVER
+    is_probing: bool = False
+    probe_began: float | None = None
+    probed_at: float = NEVER
+    listed_at: float = NEVER
+    is_listing: bool = False
+
+    def is_heard(self, server: str, now: float) -> bool:
+        """Whether a server was heard from lately; we hear ourselves."""
+        if server == self.server:
+            return True
+        peer = self.peers.get(server)
+        return peer is not None and now - peer.heard_at <= self.patience.missing_after_s
+
+    def is_well(self, queue: Watched, now: float) -> bool:
+        """Whether the queue's owner is heard from, serves, and has a switch that runs the queue and answers."""
+        if queue.owner == self.server:
+            return False  # it is not run here, so nobody runs it
+        peer = self.peers.get(queue.owner)
+        if peer is None or not self.is_heard(queue.owner, now) or peer.state != "serving":
+            return False
+        pulse = peer.queues.get(queue.name)
+        if pulse is None:
+            return peer.hides_queues and not peer.silent
+        return pulse.switch not in peer.silent
+
+    def rank(self, queue: Watched, now: float) -> int:
+        """Our place among the servers that could adopt the queue now: by rendezvous, so that queues spread."""
+        able = [self.server]
+        for peer in self.peers.values():
+            member = self.members.get(peer.server)
+            is_able = peer.state == "serving" and self.is_heard(peer.server, now)
+            if member is not None and member.group == self.group and is_able and peer.server != queue.owner:
+                able.append(peer.server)
+        return sorted(able, key=lambda server: _weight(queue.name, server)).index(self.server)
+
+    def is_ours_to_mind(self, queue: Watched) -> bool:
+        """Whether its owner's group is ours."""
+        return self._group_of(queue) == self.group
+
+    def _group_of(self, queue: Watched) -> str:
+        member = self.members.get(queue.owner)
+        return member.group if member is not None else queue.owner_group
+
+
+def _weight(queue: str, server: str) -> bytes:
+    return blake2b(f"{queue}\n{server}".encode(), digest_size=8).digest()

@@ -1,0 +1,130 @@
+"""Heartbeats on the network: sent to every peer, heard from every peer, and what is neither is counted and ignored."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import cast
+
+import msgspec
+import structlog
+
+from nightmail.group.hearing import Hearing, Verdict
+from nightmail.group.heartbeat import Forged, Heartbeat, Seal
+from nightmail.net.addresses import HostPort
+
+_RESOLVE_AGAIN_S = 30.0
+
+log = structlog.get_logger()
+
+
+class _Line(asyncio.DatagramProtocol):
+    """A socket of one address family."""
+
+    def __init__(self, heard: Callable[[bytes], None]) -> None:
+        self._heard = heard
+
+    def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
+        self._heard(data)
+
+    def error_received(self, exc: Exception) -> None:
+        """A peer that is not there answers with ICMP: its silence says the same."""
+
+
+class Voices:
+    """Speaks for one life of this server with its peers.
+
+    `heard` is given each heartbeat that is believed. `ignored` counts the others by reason.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        incarnation: str,
+        seal: Seal,
+        *,
+        own: HostPort,
+        peers: dict[str, HostPort],
+        heard: Callable[[Heartbeat], None],
+    ) -> None:
+        self.ignored = dict.fromkeys(("forged", "unknown", "repeated", "unproven"), 0)
+        self._server = server
+        self._incarnation = incarnation
+        self._seal = seal
+        self._own = own
+        self._peers = peers
+        self._heard = heard
+        self._sequence = 0
+        self._hearings = {peer: Hearing(incarnation) for peer in peers}
+        self._places: dict[str, tuple[int, tuple[str, int]]] = {}
+        self._lines: dict[int, asyncio.DatagramTransport] = {}
+
+    async def open(self) -> None:
+        """Bind the own address. Raises: OSError."""
+        loop = asyncio.get_running_loop()
+        family, place = await self._resolve(self._own)
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Line(self._received), local_addr=place)
+        self._lines[family] = transport
+
+    async def keep_resolved(self) -> None:
+        """Find the peers' addresses, again and again: names may move."""
+        while True:
+            for peer, place in self._peers.items():
+                try:
+                    self._places[peer] = await self._resolve(place)
+                except OSError as error:
+                    log.warning("peer not found", peer=peer, address=str(place), reason=str(error),
+                                remedy="see to its name, or write its IP address")  # fmt: skip
+            await asyncio.sleep(_RESOLVE_AGAIN_S)
+
+    async def _resolve(self, place: HostPort) -> tuple[int, tuple[str, int]]:
+        try:
+            ip = ipaddress.ip_address(place.host)
+        except ValueError:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_DGRAM)
+            return found[0][0], cast("tuple[str, int]", found[0][4][:2])
+        return socket.AF_INET6 if ip.version == 6 else socket.AF_INET, (place.host, place.port)
+
+    async def speak(self, beat: Heartbeat) -> None:
+        """Send `beat` to every peer, each with the echo of what was last heard from it."""
+        self._sequence += 1
+        for peer, (family, place) in self._places.items():
+            echo = self._hearings[peer].echo
+            said = msgspec.structs.replace(
+                beat, server=self._server, incarnation=self._incarnation, sequence=self._sequence,
+                echo_incarnation=echo[0], echo_sequence=echo[1],
+            )  # fmt: skip
+            datagram = self._seal.seal(said)
+            line = self._lines.get(family) or await self._open_line(family)
+            line.sendto(datagram, place)
+
+    async def _open_line(self, family: int) -> asyncio.DatagramTransport:
+        """A socket for peers of another address family than ours."""
+        loop = asyncio.get_running_loop()
+        line, _ = await loop.create_datagram_endpoint(lambda: _Line(self._received), family=family)
+        self._lines[family] = line
+        return line
+
+    def close(self) -> None:
+        """Say and hear nothing any more."""
+        for line in self._lines.values():
+            line.close()
+
+    def _received(self, datagram: bytes) -> None:
+        try:
+            beat = self._seal.open(datagram)
+        except Forged:
+            self.ignored["forged"] += 1
+            return
+        hearing = self._hearings.get(beat.server)
+        if hearing is None:
+            self.ignored["unknown"] += 1
+            return
+        verdict = hearing.hear(beat, self._sequence)
+        if verdict is Verdict.BELIEVED:
+            self._heard(beat)
+        else:
+            self.ignored[verdict.value] += 1

@@ -1,0 +1,144 @@
+"""A server's membership in its cluster: heartbeats, the view they make, and the takeovers that follow."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Coroutine
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import structlog
+
+from nightmail.admin.answers import PeerPicture
+from nightmail.config.settings import Config
+from nightmail.errors import ConfigInvalid
+from nightmail.group.driver import Group
+from nightmail.group.heartbeat import SECRET_MIN_BYTES, Heartbeat, Seal
+from nightmail.group.settings import Patience
+from nightmail.group.view import Member, View
+from nightmail.group.voices import Voices
+from nightmail.group.watching import Watcher
+from nightmail.net.addresses import HostPort, parse_host_port
+from nightmail.store.protocol import Store
+from nightmail.supervisor.child import SwitchChild
+from nightmail.supervisor.pulse import Pulse
+from nightmail.supervisor.takeover import Takeover
+from nightmail.world import Clock, Randomness
+
+log = structlog.get_logger()
+
+
+def read_secret(path: str) -> bytes:
+    """The cluster's secret. Raises: ConfigInvalid: it can't be read, is too short, or everybody can read it."""
+    place = f"[heartbeat] secret_file {path}"
+    make = f"make one with: head -c 32 /dev/urandom | base64 > {path} && chmod 600 {path}"
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            secret = file.read().strip()
+    except OSError as error:
+        raise ConfigInvalid(place, os.strerror(error.errno or 0), make) from error
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise ConfigInvalid(place, "every user of this machine can read or write it", f"chmod 600 {path}")
+    if len(secret) < SECRET_MIN_BYTES:
+        wrong = f"it has {len(secret)} octets, too few to be a secret; {SECRET_MIN_BYTES} are the least"
+        raise ConfigInvalid(place, wrong, make)
+    return secret
+
+
+class Cluster:
+    """What a server has to do with the other servers of its site, from `run` until that is cancelled."""
+
+    def __init__(
+        self,
+        config: Config,
+        children: list[SwitchChild],
+        *,
+        store: Store,
+        seal: Seal,
+        clock: Clock,
+        randomness: Randomness,
+        secondary_for: Callable[[int, str], SwitchChild],
+        spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
+    ) -> None:
+        name = config.server.name
+        members = _members(config)
+        lease_s = config.store.lease_s
+        self._config = config
+        self._store = store
+        self._clock = clock
+        self._spawn = spawn
+        self.pulse = Pulse(name, children, clock, lease_s, _digest(config))
+        self._takeover = Takeover(
+            name, children, self.pulse,
+            secondary_for=secondary_for, spawn=spawn, patience_s=config.server.stop_timeout_s,
+        )  # fmt: skip
+        peers = [server for server in members if server != name]
+        self._voices = Voices(
+            name, randomness.token(8).hex(), seal,
+            own=_heartbeat_of(config, name),
+            peers={peer: _heartbeat_of(config, peer) for peer in peers},
+            heard=self._heard,
+        )  # fmt: skip
+        view = View(name, members[name].group, Patience(lease_s=lease_s), members)
+        watcher = Watcher(store, randomness, name)
+        self._group = Group(view, store, watcher, speaker=self._voices, hands=self._takeover, clock=clock)
+        self._peers = peers
+
+    async def run(self) -> None:
+        """Take part until cancelled. Raises: OSError: the heartbeat's address can't be had."""
+        await self._voices.open()
+        self._spawn(self._voices.keep_resolved())
+        self._spawn(self.pulse.run())
+        self._spawn(self._takeover.run())
+        await self._group.run()
+
+    def leave(self) -> None:
+        """Say that this server stops, and adopt nothing any more. It goes on to say so until `close`."""
+        self.pulse.state = "stopping"
+        self._takeover.is_stopping = True
+        self._group.drain()
+
+    async def close(self) -> None:
+        """Say nothing any more, and let go of the store."""
+        self._voices.close()
+        await self._store.close()
+
+    def _heard(self, beat: Heartbeat) -> None:
+        self._group.heard(beat)
+
+    def peers(self) -> list[PeerPicture]:
+        """The other servers, as they were heard last."""
+        view, now = self._group.view, self._clock.elapsed()
+        found = []
+        for server in self._peers:
+            peer = view.peers.get(server)
+            if peer is None:
+                found.append(PeerPicture(server=server))
+                continue
+            state = peer.state if view.is_heard(server, now) else "silent"
+            found.append(PeerPicture(server=server, state=state, heartbeat_age_s=round(now - peer.heard_at, 3)))
+        return found
+
+
+def _members(config: Config) -> dict[str, Member]:
+    """The servers of our site: a store is never shared beyond it."""
+    site = config.servers[config.server.name].site
+    ours = {name: entry.group for name, entry in config.servers.items() if entry.site == site}
+    return {name: Member(name, group or f"site {site}") for name, group in ours.items()}
+
+
+def _heartbeat_of(config: Config, server: str) -> HostPort:
+    try:
+        return parse_host_port(config.servers[server].heartbeat)
+    except ValueError as error:
+        raise ConfigInvalid(f"[servers.{server}] heartbeat", str(error)) from error
+
+
+def _digest(config: Config) -> str:
+    """Tells whether two servers have the same idea of their cluster."""
+    said = msgspec.json.encode([config.servers, config.store.lease_s, config.store.idle_tick_s], order="sorted")
+    return blake2b(said, digest_size=8).hexdigest()

@@ -1,0 +1,116 @@
+"""Several servers on one store, each under a load of its own, and the audit of them all."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.e2e.sink import Sink
+from tests.e2e.switch import Settings, Switch, free_port
+from tests.e2e.waiting import until
+from tests.faults.ledger import Ledger, audit
+from tests.faults.load import Fate, Load
+from tests.faults.siege import QUICK_RETRIES, tables
+
+
+class Cluster:
+    """Servers mx1, mx2, ... that protect one another, a sink behind them, and a load on each; `seed` decides chance."""
+
+    def __init__(self, directory: Path, seed: int, *, servers: int = 2, settings: Settings | None = None) -> None:
+        self.random = random.Random(seed)
+        self.seed = seed
+        self.sink = Sink()
+        self.names = [f"mx{number + 1}" for number in range(servers)]
+        self._directory = directory
+        self._settings: dict[str, Any] = {**QUICK_RETRIES, **(settings or {})}
+
+    def __enter__(self) -> Self:
+        self.sink.__enter__()
+        disk = self._directory / "shared"
+        secret = self._directory / "heartbeat.key"
+        secret.write_bytes(os.urandom(16).hex().encode())
+        secret.chmod(0o600)
+        heartbeats = {name: f"127.0.0.1:{free_port()}" for name in self.names}
+        entries = {f"servers.{name}": {"heartbeat": heartbeats[name]} for name in self.names}
+        settings = {**self._settings, **entries, "heartbeat": {"secret_file": str(secret)}}
+        self.servers = {
+            name: Switch(self._directory / name, tables(self.sink.port), settings, disk, name) for name in self.names
+        }
+        for server in self.servers.values():
+            server.spawn()
+        for server in self.servers.values():
+            until(server.is_ready, f"{server.name} is ready", 20)
+        self.loads = {
+            name: Load(server.port, self.seed + index, name=name).__enter__()
+            for index, (name, server) in enumerate(self.servers.items())
+        }
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for load in self.loads.values():
+            load.__exit__(None, None, None)
+        for server in self.servers.values():
+            server.__exit__(kind, error, tb)
+        self.sink.__exit__(None, None, None)
+        if error is not None:
+            error.add_note(f"seed {self.seed}")
+
+    def acknowledged(self, name: str) -> int:
+        """How many messages the load on one server had acknowledged so far."""
+        return self.loads[name].count(Fate.ACKNOWLEDGED)
+
+    def under_way(self, name: str) -> None:
+        """Wait until mail is being acknowledged by a server, and a random moment longer."""
+        seen = self.acknowledged(name)
+        until(lambda: self.acknowledged(name) > seen + 20, f"{name} acknowledges mail", 30)
+        time.sleep(self.random.random())
+
+    def open_queues(self, viewers: Sequence[str], of: str) -> list[dict[str, Any]]:
+        """The queues named after a server that others run."""
+        return [
+            queue
+            for viewer in viewers
+            for queue in self.servers[viewer].facts("status")["queues"]
+            if queue["id"].startswith(f"{of}.") and queue["owner"] == viewer
+        ]
+
+    def wait_for_adoption(self, by: str, of: str, timeout_s: float = 20.0) -> None:
+        """Wait until a server says that it adopted the newest queue of another."""
+        newest = self._newest(of)
+        self.servers[by].wait_for_log("queue adopted", rf"queue={newest}\b", timeout_s=timeout_s)
+
+    def _newest(self, of: str) -> str:
+        opened = self.servers[of].logged('event="queue opened"')
+        return opened[-1].rpartition("queue=")[2].split()[0]
+
+    def settle(self, title: str, check: Callable[[], None] = lambda: None, timeout_s: float = 90.0) -> Ledger:
+        """End the loads, wait until all queues are empty, and audit. Every server has to run."""
+        for load in self.loads.values():
+            load.finish()
+        check()
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for server in self.servers.values():
+                until(server.is_drained, f"the queues of {server.name} are empty", timeout_s, 0.2)
+            ledger = self.audit(title)
+            if not ledger.lost or time.monotonic() > deadline:
+                return ledger
+            time.sleep(0.5)
+
+    def audit(self, title: str) -> Ledger:
+        """Hold the loads' books against what arrived and what is queued anywhere."""
+        waiting = [row for server in self.servers.values() for row in server.facts("queue", "list")["messages"]]
+        first = next(iter(self.servers.values()))
+        return audit(
+            title,
+            book=[sent for load in self.loads.values() for sent in load.book],
+            received=list(self.sink.received),
+            mailbox=[file.read_bytes() for file in first.maildir("box")],
+            queued_ids={message["id"] for message in waiting},
+            log="\n".join(server.log() for server in self.servers.values()),
+        )

@@ -1,0 +1,313 @@
+"""Who adopts what, and when: never a journal that moves, never before its promise is over, one server at a time."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from nightmail.group.decisions import step
+from nightmail.group.effects import Adopt, Effect, List, Look, Prepare, Probe
+from nightmail.group.events import (
+    AdoptionEnded,
+    DrainBegan,
+    Event,
+    Gone,
+    Heard,
+    Listed,
+    LookFailed,
+    Probed,
+    Running,
+    Sighted,
+    Ticked,
+)
+from nightmail.group.heartbeat import Heartbeat, QueuePulse, SwitchPulse
+from nightmail.group.settings import Patience
+from nightmail.group.view import Member, View
+
+PATIENCE = Patience(lease_s=1.0)
+PROMISE_S = 1.0
+QUEUE = "mx2.0.1"
+
+
+class Scene:
+    """One server, mx1, that decides, and a world around it that answers at once.
+
+    `tail` is the last slot of the one queue there is; it moves on while `is_written`. `beats` are the servers that are
+    heard. What was adopted is in `adopted`, with the time and the slot.
+    """
+
+    def __init__(self, server: str = "mx1", servers: tuple[str, ...] = ("mx1", "mx2"), group: str = "g") -> None:
+        members = {name: Member(name, group if name == server else "g") for name in servers}
+        self.view = View(server, group, PATIENCE, members)
+        self.now = 1000.0
+        self.tail = 7
+        self.promise_s = PROMISE_S
+        self.owner = "mx2"
+        self.is_written = True
+        self.is_yielded = False
+        self.is_closed = False
+        self.is_store_away = False
+        self.probe_takes_s = 0.01
+        self.beats: dict[str, Heartbeat] = {}
+        self.adopted: list[tuple[float, int]] = []
+        self.prepared: list[float] = []
+        self.looks = 0
+        self._probe_ends: float | None = None
+
+    def hear(self, server: str, *, state: str = "serving", silent: bool = False, runs: tuple[str, ...] = (),
+             hidden: int = 0) -> None:  # fmt: skip
+        """From now on heartbeats of `server` say this."""
+        queues = tuple(QueuePulse(name, 0, 1, self.tail, 1) for name in runs)
+        self.beats[server] = Heartbeat(
+            server, "life", 1, "", 0, state, "", (SwitchPulse(0, silent),), len(queues) + hidden, 0, queues
+        )
+
+    def tell(self, event: Event) -> None:
+        """Have an event taken in, and do what it calls for."""
+        self.view, effects = step(self.view, event, self.now)
+        for effect in effects:
+            self._do(effect)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass in ticks of a fifth of a lease, with heartbeats, and the owner at work."""
+        for _ in range(round(seconds / 0.05)):
+            self.now += 0.05
+            if self.is_written:
+                self.tail += 1
+            for beat in self.beats.values():
+                self.tell(Heard(beat))
+            if self._probe_ends is not None and self.now >= self._probe_ends:
+                self._probe_ends = None
+                self.tell(Probed())
+            self.tell(Ticked())
+
+    def _do(self, effect: Effect) -> None:
+        if isinstance(effect, List):
+            self.tell(LookFailed() if self.is_store_away else Listed((QUEUE,)))
+        elif isinstance(effect, Look):
+            self.looks += 1
+            if self.is_store_away:
+                self.tell(LookFailed(effect.queue))
+            elif self.is_closed:
+                self.tell(Gone(effect.queue))
+            else:
+                self.tell(Sighted(QUEUE, self.tail, self.promise_s, self.owner, "g", self.is_yielded))
+        elif isinstance(effect, Probe):
+            self._probe_ends = self.now + self.probe_takes_s
+        elif isinstance(effect, Prepare):
+            self.prepared.append(self.now)
+        elif isinstance(effect, Adopt):
+            is_ours = effect.tail == self.tail
+            if is_ours:
+                self.adopted.append((self.now, effect.tail))
+            self.tell(AdoptionEnded(effect.queue, is_ours))
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.hear("mx2", runs=(QUEUE,))
+    scene.pass_time(20)
+    assert not scene.adopted
+    return scene
+
+
+def kill(scene: Scene) -> float:
+    """mx2 falls silent and writes no more; the time of that."""
+    scene.is_written = False
+    del scene.beats["mx2"]
+    return scene.now
+
+
+def test_the_queue_of_a_dead_server_is_adopted_once_its_promise_is_over(scene: Scene) -> None:
+    died = kill(scene)
+    scene.pass_time(5)
+    [(adopted, slot)] = scene.adopted
+    assert slot == scene.tail
+    assert died + PROMISE_S < adopted < died + PROMISE_S * 1.1 + PATIENCE.missing_after_s + 0.4
+    assert QUEUE in scene.view.here
+
+
+def test_it_is_prepared_while_the_promise_runs_out(scene: Scene) -> None:
+    died = kill(scene)
+    scene.pass_time(5)
+    assert died < scene.prepared[-1] <= died + PATIENCE.missing_after_s + 0.1
+
+
+def test_a_queue_whose_owner_is_cut_off_but_writes_is_never_adopted(scene: Scene) -> None:
+    del scene.beats["mx2"]
+    scene.pass_time(600)
+    assert not scene.adopted
+
+
+def test_an_owner_that_is_heard_and_well_has_ten_promises(scene: Scene) -> None:
+    scene.is_written = False
+    stopped = scene.now
+    scene.pass_time(10)
+    assert not scene.adopted
+    scene.pass_time(10)
+    [(adopted, _)] = scene.adopted
+    assert adopted >= stopped + 10 * PROMISE_S
+
+
+@pytest.mark.parametrize("why", ["silent", "not run", "draining"])
+def test_an_owner_that_is_heard_but_does_not_run_it_has_one_promise(scene: Scene, why: str) -> None:
+    scene.is_written = False
+    scene.hear("mx2", runs=() if why == "not run" else (QUEUE,), silent=why == "silent",
+               state="draining" if why == "draining" else "serving")  # fmt: skip
+    scene.pass_time(3)
+    assert len(scene.adopted) == 1
+
+
+def test_an_owner_with_more_queues_than_it_can_tell_is_taken_to_run_it(scene: Scene) -> None:
+    scene.is_written = False
+    scene.hear("mx2", runs=(), hidden=500)
+    scene.pass_time(9)
+    assert not scene.adopted
+
+
+def test_a_long_promise_is_waited_for(scene: Scene) -> None:
+    scene.promise_s = 10.0
+    scene.pass_time(20)
+    died = kill(scene)
+    scene.pass_time(9)
+    assert not scene.adopted
+    scene.pass_time(10)
+    assert scene.adopted[0][0] >= died + 10.0
+
+
+def test_a_yielded_queue_is_adopted_at_once(scene: Scene) -> None:
+    scene.promise_s = 10.0
+    scene.is_written = False
+    scene.is_yielded = True
+    scene.tail += 1
+    scene.hear("mx2", state="stopping")
+    yielded = scene.now
+    scene.pass_time(2)
+    assert scene.adopted[0][0] <= yielded + 0.3
+
+
+def test_a_closed_queue_is_left_alone(scene: Scene) -> None:
+    kill(scene)
+    scene.is_closed = True
+    scene.pass_time(30)
+    assert not scene.adopted
+
+
+def test_a_queue_that_is_run_here_is_not_watched(scene: Scene) -> None:
+    scene.tell(Running(frozenset({QUEUE})))
+    looks = scene.looks
+    kill(scene)
+    scene.pass_time(30)
+    assert scene.looks == looks
+    assert not scene.adopted
+
+
+def test_our_own_queue_that_nobody_here_runs_is_adopted(scene: Scene) -> None:
+    scene.owner = "mx1"
+    scene.is_written = False
+    scene.tail += 1
+    scene.pass_time(10)
+    assert len(scene.adopted) == 1
+
+
+def test_who_is_second_waits_one_promise_more() -> None:
+    died, adopted = {}, {}
+    for server in ("mx1", "mx3"):
+        scene = Scene(server, ("mx1", "mx2", "mx3"))
+        for other in {"mx1", "mx2", "mx3"} - {server}:
+            scene.hear(other, runs=(QUEUE,) if other == "mx2" else ())
+        scene.pass_time(20)
+        died[server] = kill(scene)
+        scene.pass_time(10)
+        adopted[server] = scene.adopted[0][0]
+    first, second = sorted(adopted[server] - died[server] for server in adopted)
+    assert PROMISE_S / 2 < second - first < 2 * PROMISE_S
+
+
+def test_the_second_goes_on_at_once_when_the_first_is_dead_too() -> None:
+    for server, other in (("mx1", "mx3"), ("mx3", "mx1")):
+        scene = Scene(server, ("mx1", "mx2", "mx3"))
+        scene.hear("mx2", runs=(QUEUE,))
+        scene.hear(other)
+        scene.pass_time(20)
+        died = kill(scene)
+        del scene.beats[other]
+        scene.pass_time(10)
+        assert scene.adopted[0][0] < died + 1.1 * PROMISE_S + PATIENCE.missing_after_s + 0.4
+
+
+def test_another_group_waits_until_the_queue_is_an_orphan() -> None:
+    scene = Scene(group="another")
+    scene.view = msgspec.structs.replace(scene.view, members={**scene.view.members, "mx2": Member("mx2", "g")})
+    scene.hear("mx2", runs=(QUEUE,))
+    scene.pass_time(20)
+    died = kill(scene)
+    scene.pass_time(PATIENCE.orphan_after_s)
+    assert not scene.adopted
+    scene.pass_time(10)
+    assert scene.adopted[0][0] >= died + PATIENCE.orphan_after_s
+
+
+def test_no_stillness_counts_while_our_own_puts_are_slow(scene: Scene) -> None:
+    scene.probe_takes_s = 0.6
+    kill(scene)
+    scene.pass_time(60)
+    assert not scene.adopted
+    scene.probe_takes_s = 0.01
+    scene.pass_time(3)
+    assert len(scene.adopted) == 1
+
+
+def test_no_stillness_counts_while_a_put_of_ours_does_not_end(scene: Scene) -> None:
+    scene.probe_takes_s = 1e9
+    kill(scene)
+    scene.pass_time(60)
+    assert not scene.adopted
+
+
+def test_nothing_is_adopted_while_the_store_is_out_of_reach(scene: Scene) -> None:
+    scene.is_store_away = True
+    kill(scene)
+    scene.pass_time(60)
+    assert not scene.adopted
+    scene.is_store_away = False
+    back = scene.now
+    scene.pass_time(5)
+    assert scene.adopted[0][0] >= back + PROMISE_S
+
+
+def test_who_lost_the_race_for_a_queue_measures_anew(scene: Scene) -> None:
+    kill(scene)
+    scene.pass_time(1.5)
+    assert not scene.adopted
+    scene.tail += 1  # another adopter, just before us
+    scene.owner = "mx3"
+    moved = scene.now
+    scene.pass_time(5)
+    [(adopted, slot)] = scene.adopted
+    assert slot == scene.tail
+    assert adopted >= moved + PROMISE_S
+
+
+def test_a_server_that_drains_adopts_nothing(scene: Scene) -> None:
+    scene.tell(DrainBegan())
+    kill(scene)
+    scene.pass_time(60)
+    assert not scene.adopted
+
+
+def test_a_healthy_queue_is_looked_at_rarely(scene: Scene) -> None:
+    looks = scene.looks
+    scene.pass_time(60)
+    assert scene.looks - looks <= 60 / PATIENCE.look_rarely_s + 2
+
+
+def test_a_store_that_stalls_now_and_then_deposes_nobody(scene: Scene) -> None:
+    """Design section 4: puts that stall for 1.5 s at a lease of 1 s, both servers healthy, for an hour."""
+    for _ in range(3600 // 10):
+        scene.is_written, scene.probe_takes_s = False, 1.5
+        scene.pass_time(1.5)
+        scene.is_written, scene.probe_takes_s = True, 0.01
+        scene.pass_time(8.5)
+    assert not scene.adopted
