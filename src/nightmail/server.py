@@ -71,7 +71,6 @@ def serve(config: Config) -> int:
     """
     clock = SystemClock()
     logs.configure(config.server.log_format, clock)
-    _refuse_what_is_not_there_yet(config)
     tables = TableFiles(config.tables.directory, _compiled_directory(config), config.base)
 
     owned = [directory_of(config.store.url)]
@@ -119,17 +118,6 @@ def _joining(config: Config, clock: Clock) -> Join:
         )  # fmt: skip
 
     return join
-
-
-def _refuse_what_is_not_there_yet(config: Config) -> None:
-    """A setting that would be silently without effect is refused: an operator relies on it."""
-    for listener in config.listeners:
-        if listener.proxy_from:
-            raise ConfigInvalid(
-                f"{config.path}: [[listener]] {listener.address}",
-                "proxy_from is not supported by this release",
-                "leave it out and let clients connect directly",
-            )
 
 
 def _compiled_directory(config: Config) -> str:
@@ -180,7 +168,7 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
     return SwitchProcess(
         switch,
         config.smtp,
-        [] if secondary_for else [listener.service for listener in config.listeners],
+        [] if secondary_for else config.listeners,
         open_routing=lambda: open_newest(_compiled_directory(config), server.hostname),
         drops=DropDirectory(config.submission.drop_directory, config.smtp.message_size_limit_bytes)
         if number == 0 and not secondary_for

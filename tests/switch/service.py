@@ -66,10 +66,15 @@ class Serving:
         self.port = port
         self._dialogues: list[Dialogue] = []
 
-    async def dial(self, greeting: bytes = b"220") -> Dialogue:
-        """A client that was greeted."""
+    async def connect(self) -> Dialogue:
+        """A connection on which nothing was said yet."""
         dialogue = Dialogue(*await asyncio.open_connection("127.0.0.1", self.port))
         self._dialogues.append(dialogue)
+        return dialogue
+
+    async def dial(self, greeting: bytes = b"220") -> Dialogue:
+        """A client that was greeted."""
+        dialogue = await self.connect()
         heard = await dialogue.hear()
         if not heard[0].startswith(greeting):
             raise RuntimeError(f"greeted with {heard}")
@@ -92,13 +97,16 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    service: Service = "smtp", smtp: SmtpSettings = SMTP, store_settings: StoreSettings = MEMORY
+    service: Service = "smtp",
+    smtp: SmtpSettings = SMTP,
+    store_settings: StoreSettings = MEMORY,
+    proxy_from: tuple[str, ...] = (),
 ) -> AsyncIterator[Serving]:
     """Serve until the story is over."""
     stage = Stage()
     life = await stage.life(QUICK, store_settings=store_settings)
     life.admission = life.switch.admission = Admission(smtp)
-    reception = Reception(life.parts, smtp, service, life.admission, life.switch)
+    reception = Reception(life.parts, smtp, service, life.admission, life.switch, proxy_from=proxy_from)
     protocol = cast("Callable[[], asyncio.Protocol]", reception.session)
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     serving = Serving(stage, life, reception, server.sockets[0].getsockname()[1])

@@ -15,6 +15,7 @@ import structlog
 from nightmail.errors import DirectoryUnavailable
 from nightmail.net.control import ControlServer
 from nightmail.net.control_messages import Metric
+from nightmail.net.settings import ListenerSettings
 from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.smtp.settings import SmtpSettings
 from nightmail.submission import DropDirectory
@@ -22,7 +23,7 @@ from nightmail.switch.liveness import LifeLock
 from nightmail.switch.metrics import measure
 from nightmail.switch.operations import Operations
 from nightmail.switch.pickup import Pickup
-from nightmail.switch.reception import Reception, Service, look_at_space
+from nightmail.switch.reception import Reception, look_at_space
 from nightmail.switch.switch import Switch
 
 _OPENING_S = 1.0
@@ -39,14 +40,17 @@ class SwitchProcess:
         self,
         switch: Switch,
         smtp: SmtpSettings,
-        services: Sequence[Service],
+        listeners: Sequence[ListenerSettings],
         *,
         open_routing: Callable[[], RoutingSnapshot],
         drops: DropDirectory | None,
         life: LifeLock,
     ) -> None:
         self._switch = switch
-        self._receptions = [Reception(switch.parts, smtp, service, switch.admission, switch) for service in services]
+        self._receptions = [
+            Reception(switch.parts, smtp, listener.service, switch.admission, switch, proxy_from=listener.proxy_from)
+            for listener in listeners
+        ]
         self._open_routing = open_routing
         self._routing_fault = ""
         self._pickup = Pickup(switch, drops) if drops is not None else None

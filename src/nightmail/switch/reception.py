@@ -29,6 +29,7 @@ from nightmail.switch.session import SmtpSession
 
 _SPACE_LOOK_S = 1.0
 _PATIENCE_SHARE = 20
+_UNNAMED_LIMIT = 1_000
 
 Service = Literal["smtp", "submission", "lmtp"]
 
@@ -61,7 +62,10 @@ class Reception:
         service: Service,
         admission: Admission,
         desk: Desk,
+        *,
+        proxy_from: Sequence[str] = (),
     ) -> None:
+        """Take what is shared; `proxy_from` are the networks whose connections begin with a PROXY header."""
         self.counters: Counters = parts.counters
         self._parts = parts
         self._settings = settings
@@ -69,6 +73,8 @@ class Reception:
         self._admission = admission
         self._desk = desk
         self._sessions: set[SmtpSession] = set()
+        self._unnamed: set[SmtpSession] = set()
+        self._balancers = [ipaddress.ip_network(network) for network in proxy_from]
         self._tasks: set[asyncio.Task[Any]] = set()
         self._bare_from = [ipaddress.ip_network(network) for network in settings.bare_newlines_from]
         self.outbox = Outbox()
@@ -93,6 +99,20 @@ class Reception:
             self._service,
             bare_newlines_allowed=bool(self._bare_from) and _is_in(client_ip, self._bare_from),
         )
+
+    def is_balancer(self, client_ip: str) -> bool:
+        """Whether this client has to tell in whose name it comes."""
+        return bool(self._balancers) and _is_in(client_ip, self._balancers)
+
+    def await_proxy(self, session: SmtpSession) -> None:
+        """A balancer's connection has not told yet whose it is: look after it, within a bound."""
+        self._unnamed.add(session)
+        if len(self._unnamed) > _UNNAMED_LIMIT:
+            session.abort()
+
+    def proxy_over(self, session: SmtpSession) -> None:
+        """It has told, or is gone."""
+        self._unnamed.discard(session)
 
     def client_rule(self, client_ip: str) -> str:
         """What the tables say of this client."""
@@ -188,17 +208,17 @@ class Reception:
         while True:
             await asyncio.sleep(timeout_s / _PATIENCE_SHARE)
             now = self.elapsed()
-            for session in list(self._sessions):
+            for session in [*self._sessions, *self._unnamed]:
                 session.check_patience(now, timeout_s)
 
     def shut_down(self) -> None:
         """End every session that has no message under way; the others end with its answer."""
-        for session in list(self._sessions):
+        for session in [*self._sessions, *self._unnamed]:
             session.shut_down()
 
     def abort(self) -> None:
         """Drop whoever is left."""
-        for session in list(self._sessions):
+        for session in [*self._sessions, *self._unnamed]:
             session.abort()
 
 

@@ -21,6 +21,7 @@ from nightmail.errors import DirectoryUnavailable, ProtocolViolation, StoreUnava
 from nightmail.mail.envelope import Envelope
 from nightmail.mail.received import Trace
 from nightmail.mail.reply import Reply
+from nightmail.net.proxy import ProxyReader
 from nightmail.smtp.events import (
     BodyEnded,
     BodyReceived,
@@ -53,6 +54,7 @@ _IDLE = Reply(421, "4.4.2", "Idle for too long; closing")
 _TOO_MANY_FINAL = Reply(452, "4.5.3", "Too many recipients after aliases are expanded")
 _FINAL_RECIPIENTS_LIMIT = 10_000
 _SLOWEST_BODY_BYTES_S = 1024
+_PROXY_PATIENCE_S = 10.0
 _PORTION_BYTES = 32 * 1024  # of commands that are obeyed before it is looked whether the client takes the answers
 _UNREAD_LIMIT_BYTES = 16 * 1024  # of answers, from which on the client has to read before it is heard
 
@@ -85,6 +87,8 @@ class SmtpSession:
         self._body_bytes = 0
         self._out: list[bytes] = []
         self._ahead = b""
+        self._proxy: ProxyReader | None = None
+        self._is_balancers_own = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the client, or turn it away."""
@@ -93,8 +97,15 @@ class SmtpSession:
         transport.set_write_buffer_limits(high=_UNREAD_LIMIT_BYTES)
         peer = transport.get_extra_info("peername")
         self._client_ip = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
-        self._client = f"unknown[{self._client_ip}]"
         self._progress_at = self._reception.elapsed()
+        if self._reception.is_balancer(self._client_ip):
+            self._proxy = ProxyReader()
+            self._reception.await_proxy(self)
+        else:
+            self._begin(transport)
+
+    def _begin(self, transport: asyncio.Transport) -> None:
+        self._client = f"unknown[{self._client_ip}]"
         self._core = self._reception.core(self._client_ip)
         refused = self._admit()
         if refused is not None:
@@ -110,6 +121,9 @@ class SmtpSession:
         """Forget what was being received; what is on its way into the journal learns of it from `accepted`."""
         self._transport = None
         self._ahead = b""
+        if self._proxy is not None:
+            self._proxy = None
+            self._reception.proxy_over(self)
         self._out.clear()
         self._forget()
         if self._is_counted:
@@ -119,12 +133,38 @@ class SmtpSession:
     def data_received(self, data: bytes) -> None:
         """Go on with the dialogue."""
         core = self._core
-        if core is None or core.is_closed:
+        if core is None:
+            if self._proxy is not None:
+                self._hear_proxy(self._proxy, data)
+            return
+        if core.is_closed:
             return
         if core.is_waiting or self._is_unread or len(data) > _PORTION_BYTES:
             self._take_ahead(core, data)
         else:
             self._advance(core, data)
+
+    def _hear_proxy(self, proxy: ProxyReader, data: bytes) -> None:
+        """The balancer says whose connection this is; the client's first words may come with it."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        try:
+            proxied = proxy.feed(data)
+        except ProtocolViolation as violation:
+            log.warning("connection dropped", client=self._client_ip, reason=str(violation),
+                        remedy="let the balancer send the PROXY header, or take it out of proxy_from")  # fmt: skip
+            self.abort()
+            return
+        if proxied is None:
+            return
+        self._proxy = None
+        self._reception.proxy_over(self)
+        self._is_balancers_own = not proxied.address
+        self._client_ip = proxied.address.removeprefix("::ffff:") or self._client_ip
+        self._begin(transport)
+        if proxy.rest:
+            self.data_received(proxy.rest)
 
     def pause_writing(self) -> None:
         """The client does not read its answers: nothing more is heard of it until it has."""
@@ -149,7 +189,12 @@ class SmtpSession:
         A body makes progress only as fast as the slowest line that one could want to wait for.
         """
         core, transport = self._core, self._transport
-        if core is None or transport is None:
+        if transport is None:
+            return
+        if core is None:
+            if now - self._progress_at > _PROXY_PATIENCE_S:
+                log.info("connection dropped", client=self._client_ip, reason="no PROXY header came")
+                self.abort()
             return
         if self._has_moved:
             self._has_moved = False
@@ -165,7 +210,9 @@ class SmtpSession:
     def shut_down(self) -> None:
         """End the session as soon as no message waits for its answer."""
         self._is_closing = True
-        if self._core is None or not self._core.is_waiting:
+        if self._core is None:
+            self.abort()
+        elif not self._core.is_waiting:
             self._end(CLOSING)
 
     def abort(self) -> None:
@@ -203,6 +250,8 @@ class SmtpSession:
         except DirectoryUnavailable as error:
             log.warning("client rules not available", client=self._client_ip, reason=str(error))
             return _RULES_AWAY
+        if self._is_balancers_own and self._rule != "deny":
+            self._rule = ""  # its health checks never relay, whatever its address may
         return _DENIED if self._rule == "deny" else self._reception.enter(self, self._client_ip)
 
     def _patient_since(self) -> float:
