@@ -37,12 +37,12 @@ run: $(READY)
 	@exec $(BIN)/nightmail serve --config examples/one/nightmail.toml
 
 test: $(READY) $(COMPILED_READY)
-	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy
 	$(BIN)/pytest
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS)
 
 prove: $(READY) $(COMPILED_READY)
-	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy
 	$(BIN)/pytest --prove -o faulthandler_timeout=1800
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS) tests/contracts tests/fuzz tests/e2e tests/faults
 

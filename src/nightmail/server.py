@@ -107,7 +107,7 @@ def _joining(config: Config, clock: Clock) -> Join:
 
     def secondary_for(number: int, server: str) -> SwitchChild:
         return SwitchChild(
-            number, _command_for(config, server), [], clock, may_give_up=lambda: False, name=f"secondary for {server}"
+            number, _command_for(config, server), [], clock, may_give_up=lambda: False, secondary_for=server
         )
 
     def join(children: list[SwitchChild], spawn: Spawn) -> Cluster:
@@ -191,7 +191,8 @@ def _transports(
     config: Config, health: DestinationHealth, clock: SystemClock, randomness: SystemRandomness
 ) -> Mapping[str, Transport]:
     listeners = [parse_host_port(listener.address) for listener in config.listeners]
-    own = OwnHosts(config.server.hostname, listeners, config.server.own_addresses)
+    balancer = (config.balancer.address,) if config.balancer is not None else ()
+    own = OwnHosts(config.server.hostname, listeners, (*config.server.own_addresses, *balancer))
     hosts = MailHosts(DnsResolver(config.dns, clock), randomness, own, config.dns.addresses_tried)
     smtp = SmtpTransport(
         config.delivery, config.server.hostname, hosts=hosts, dialer=SocketDialer(), health=health, clock=clock

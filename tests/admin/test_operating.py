@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nightmail.admin.answers import PeerPicture, why_not_ready
+from nightmail.admin.answers import PeerPicture, is_leaving, why_not_ready
 from nightmail.admin.exposition import render
 from nightmail.admin.operating import Admin
 from nightmail.net.control import RequestFailed, SwitchSilent
@@ -28,8 +28,11 @@ class StoppedClock:
 class FakeSwitch:
     """Answers from a table; an exception in it is raised."""
 
-    def __init__(self, number: int, answers: Mapping[str, Any], state: str = "serving") -> None:
+    def __init__(
+        self, number: int, answers: Mapping[str, Any], state: str = "serving", secondary_for: str = ""
+    ) -> None:
         self.number = number
+        self.secondary_for = secondary_for
         self.state = state
         self.pid = 100 + number
         self.restarts = number
@@ -121,7 +124,21 @@ def test_ready_means_that_a_switch_serves_and_none_is_leaving(states: list[str],
         )
         for number, state in enumerate(states)
     ]
-    assert ask(Admin.why_not_ready, *switches) == reason
+    assert why_not_ready(ask(Admin.switches, *switches)) == reason
+
+
+def test_a_secondary_switch_makes_no_server_ready_and_none_unready() -> None:
+    secondary = FakeSwitch(1, {"status": status(1, "stopping")}, secondary_for="mx2")
+    pictures = ask(Admin.switches, FakeSwitch(0, {"status": status(0)}), secondary)
+    assert pictures[1].secondary_for == "mx2"
+    assert why_not_ready(pictures) == ""
+    assert not is_leaving(pictures)
+    assert why_not_ready(ask(Admin.switches, FakeSwitch(0, {"status": status(0)}, secondary_for="mx2"))) != ""
+
+
+def test_who_drains_is_leaving_and_who_died_is_not() -> None:
+    assert is_leaving(ask(Admin.switches, FakeSwitch(0, {"status": status(0, "draining")})))
+    assert not is_leaving(ask(Admin.switches, FakeSwitch(0, {}, state="restarting")))
 
 
 def test_ready_of_nothing() -> None:

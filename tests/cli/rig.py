@@ -43,6 +43,7 @@ class QueueOf:
 
     def __init__(self, *messages: MessageRow, number: int = 0) -> None:
         self.number = number
+        self.secondary_for = ""
         self.state = "serving"
         self.pid = 4711
         self.restarts = 0

@@ -10,7 +10,10 @@ from nightmail.net.control_messages import MessageRow, QueueStatus, SwitchStatus
 
 
 class SwitchPicture(msgspec.Struct, frozen=True, kw_only=True):
-    """One switch: `state` is starting, serving, draining, stopping, restarting, stopped or silent."""
+    """One switch: `state` is starting, serving, draining, stopping, restarting, stopped or silent.
+
+    `secondary_for` is the dead server whose queues it runs; empty for a primary switch.
+    """
 
     switch: int
     state: str
@@ -20,6 +23,7 @@ class SwitchPicture(msgspec.Struct, frozen=True, kw_only=True):
     store: str = ""
     routing: str = ""
     counters: dict[str, float] = {}
+    secondary_for: str = ""
 
 
 class PeerPicture(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +62,13 @@ class ActionDone(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
 
 
-def picture_switch(number: int, state: str, pid: int, restarts: int, told: SwitchStatus | None) -> SwitchPicture:
+def picture_switch(
+    number: int, state: str, pid: int, restarts: int, told: SwitchStatus | None, *, secondary_for: str = ""
+) -> SwitchPicture:
     """A switch as its process is known to the supervisor, and as it describes itself where it answered."""
     if told is None:
         silent = "silent" if state == "serving" else state
-        return SwitchPicture(switch=number, state=silent, pid=pid, restarts=restarts)
+        return SwitchPicture(switch=number, state=silent, pid=pid, restarts=restarts, secondary_for=secondary_for)
     return SwitchPicture(
         switch=number,
         state=told.state if state == "serving" else state,
@@ -72,20 +78,30 @@ def picture_switch(number: int, state: str, pid: int, restarts: int, told: Switc
         store=told.store,
         routing=told.routing,
         counters=told.counters,
+        secondary_for=secondary_for,
     )
 
 
 def state_of(switches: Sequence[SwitchPicture]) -> str:
     """The state of the whole server, from those of its switches."""
-    states = [switch.state for switch in switches]
+    states = [switch.state for switch in switches if not switch.secondary_for]
     for state in ("stopping", "draining", "serving", "starting", "restarting", "silent"):
         if state in states:
             return state
     return "stopped"
 
 
+def is_leaving(switches: Sequence[SwitchPicture]) -> bool:
+    """Whether a primary switch is on its way out."""
+    return any(switch.state in ("draining", "stopping") for switch in switches if not switch.secondary_for)
+
+
 def why_not_ready(switches: Sequence[SwitchPicture]) -> str:
-    """Why a balancer should send nobody here; empty where it should: a switch serves, and none is draining."""
+    """Why a balancer should send nobody here; empty where it should: a switch serves, and none is draining.
+
+    A secondary switch takes no mail, and is not asked.
+    """
+    switches = [switch for switch in switches if not switch.secondary_for]
     leaving = [switch for switch in switches if switch.state in ("draining", "stopping")]
     if leaving:
         return f"switch {leaving[0].switch} is {leaving[0].state}"

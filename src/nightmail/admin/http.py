@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from nightmail.admin import exposition
+from nightmail.admin.answers import is_leaving, why_not_ready
 from nightmail.admin.operating import Admin
 from nightmail.errors import ConfigInvalid
 from nightmail.net.control import RequestFailed, SwitchSilent
@@ -63,8 +64,12 @@ class _Public:
         return PlainTextResponse("live\n")
 
     async def _ready(self, _: Request) -> Response:
-        reason = await self._admin.why_not_ready()
-        return PlainTextResponse(f"{reason}\n", 503) if reason else PlainTextResponse("ready\n")
+        """404 while the server leaves, 503 while it can't: HAProxy lets a leaving one end what it has."""
+        switches = await self._admin.switches()
+        reason = why_not_ready(switches)
+        if not reason:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse(f"{reason}\n", 404 if is_leaving(switches) else 503)
 
     async def _metrics(self, _: Request) -> Response:
         page = exposition.render(await self._admin.metrics())

@@ -17,7 +17,6 @@ from nightmail.admin.answers import (
     SwitchPicture,
     picture_switch,
     state_of,
-    why_not_ready,
 )
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.net.control_messages import (
@@ -45,6 +44,11 @@ class Switch(Protocol):
     @property
     def number(self) -> int:
         """Its place on this server, from 0."""
+        ...
+
+    @property
+    def secondary_for(self) -> str:
+        """The server whose queues it runs, empty for a primary switch."""
         ...
 
     @property
@@ -106,9 +110,9 @@ class Admin:
             peers=tuple(self._peers()),
         )
 
-    async def why_not_ready(self) -> str:
-        """Why a balancer should send nobody here; empty where it should."""
-        return why_not_ready(self._picture(await asyncio.gather(*map(self._ask_status, self._switches))))
+    async def switches(self) -> tuple[SwitchPicture, ...]:
+        """The switches alone, as a balancer's question is answered from them."""
+        return self._picture(await asyncio.gather(*map(self._ask_status, self._switches)))
 
     async def queue_list(self, listing: Listing) -> QueuePage:
         """One page of the messages that are meant, oldest first. Raises: SwitchSilent where nobody answered."""
@@ -171,7 +175,9 @@ class Admin:
 
     def _picture(self, told: Sequence[SwitchStatus | None]) -> tuple[SwitchPicture, ...]:
         return tuple(
-            picture_switch(switch.number, switch.state, switch.pid, switch.restarts, status)
+            picture_switch(
+                switch.number, switch.state, switch.pid, switch.restarts, status, secondary_for=switch.secondary_for
+            )
             for switch, status in zip(self._switches, told, strict=True)
         )
 

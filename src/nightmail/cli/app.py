@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nightmail import __version__
-from nightmail.cli import queue
+from nightmail.cli import balancer, queue
 from nightmail.cli.client import Client
 from nightmail.cli.configuration import find_config, load_config
 from nightmail.cli.failing import CommandFailed, complain
@@ -29,6 +29,7 @@ app = typer.Typer(
     help="A mail switch that never loses an acknowledged message and never keeps a server idle.",
 )
 app.add_typer(queue.app, name="queue")
+app.add_typer(balancer.app, name="balancer")
 
 
 def _print_version(wanted: bool) -> None:

@@ -36,7 +36,7 @@ def _switches(picture: ServerPicture) -> RenderableType:
     table = columns("SWITCH", "STATE", "PID", "SESSIONS", "RESTARTS", "STORE", "TABLES", right="PID SESSIONS RESTARTS")
     for each in picture.switches:
         table.add_row(
-            str(each.switch),
+            f"{each.switch} secondary for {printable(each.secondary_for)}" if each.secondary_for else str(each.switch),
             state(each.state),
             str(each.pid or "–"),
             f"{each.sessions:,}",

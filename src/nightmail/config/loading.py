@@ -17,6 +17,7 @@ from nightmail.config.parsing import Parser, nearest
 from nightmail.config.settings import Config, HeartbeatSettings, ServerSettings, SubmissionSettings
 from nightmail.errors import ConfigInvalid
 from nightmail.net.addresses import is_ip, parse_host_port
+from nightmail.net.settings import ListenerSettings
 from nightmail.routing.settings import TablesSettings
 from nightmail.store.location import directory_of
 from nightmail.store.settings import StoreSettings
@@ -37,6 +38,7 @@ def load(path: str, name: str | None = None) -> Config:
     config = parser.parse()
     _check_servers(config, parser)
     config = msgspec.structs.replace(config, server=_identify(config, parser, name))
+    config = _with_a_listener(config)
     _check_listeners(config, parser)
     _check_addresses(config, parser)
     config = _complete(config, os.path.abspath(path))
@@ -98,6 +100,16 @@ def _check_servers(config: Config, parser: Parser) -> None:
             "[heartbeat] has no secret_file",
             "with several servers it names the file with the key that all of them share",
         )
+
+
+def _with_a_listener(config: Config) -> Config:
+    """Where none is named, mail is taken where the balancer brings it, and a balancer has to say whose it is."""
+    entry = config.servers.get(config.server.name)
+    if config.listeners or entry is None or not entry.smtp:
+        return config
+    host = parse_host_port(config.balancer.address).host if config.balancer is not None else ""
+    listener = ListenerSettings(address=entry.smtp, proxy_from=(host,) if is_ip(host) else ())
+    return msgspec.structs.replace(config, listeners=(listener,))
 
 
 def _check_listeners(config: Config, parser: Parser) -> None:

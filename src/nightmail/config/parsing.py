@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from nightmail.balancer.settings import BalancerSettings
 from nightmail.config.expecting import Setting, describe_value, settings_of
 from nightmail.config.locating import Lines, Path
 from nightmail.config.settings import (
-    BalancerSettings,
     Config,
     HeartbeatSettings,
     ServerEntry,

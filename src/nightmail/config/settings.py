@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from nightmail.balancer.settings import BalancerSettings
 from nightmail.delivery.settings import DeliverySettings
 from nightmail.net.settings import DnsSettings, ListenerSettings
 from nightmail.queue.settings import QueueSettings
@@ -101,12 +102,6 @@ class SubmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     group: Annotated[
         str, Meta(description="The group that owns the drop directory; default: that of the server's process.")
     ] = ""
-
-
-class BalancerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[balancer]`: the load balancer in front of the servers."""
-
-    address: Annotated[str, Meta(description="`host:port` to which clients connect.", extra={"endpoint": True})]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename={"listeners": "listener"}):

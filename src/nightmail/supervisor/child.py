@@ -30,8 +30,9 @@ class SwitchChild:
     """The place of one switch; processes come and go in it.
 
     `command_for` makes the command line from the switch's number, the descriptor of its control channel and those
-    of its listeners. `name` is what people call it, `serving` is set while it serves. `may_give_up` tells whether a
-    refused configuration ends it: one that was edited while a server runs is no reason to stop the switches that serve.
+    of its listeners. `secondary_for` is the server whose queues it runs, empty for a primary switch. `serving` is set
+    while it serves. `may_give_up` tells whether a refused configuration ends it: one that was edited while a server
+    runs is no reason to stop the switches that serve.
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class SwitchChild:
         clock: Clock,
         *,
         may_give_up: Callable[[], bool] = lambda: True,
-        name: str = "",
+        secondary_for: str = "",
     ) -> None:
         self.number = number
-        self.name = name or f"switch {number}"
+        self.secondary_for = secondary_for
+        self.name = f"secondary for {secondary_for}" if secondary_for else f"switch {number}"
         self.serving = asyncio.Event()
         self.state: State = "starting"
         self.pid = 0
