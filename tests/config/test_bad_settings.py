@@ -25,7 +25,10 @@ def fault(directory: Path, text: str | bytes, name: str | None = None) -> str:
     ("added", "line"),
     [
         ("[queue]\nretry_frist_s = 3", "9: [queue] retry_frist_s is not a setting; did you mean retry_first_s?"),
-        ("[balancer]\nport = 3", "9: [balancer] port is not a setting; known are address, runtime_socket, check_every_s, session_limit"),
+        (
+            "[balancer]\nport = 3",
+            "9: [balancer] port is not a setting; known are address, runtime_socket, check_every_s, session_limit",
+        ),
         ("[queue]\nlog_format = 1", "9: [queue] log_format is not a setting; it belongs below [server]"),
         ("addres = '[::1]:25'", "8: [[listener]] addres is not a setting; did you mean address?"),
         ("[quue]\nretry_first_s = 3", "8: [quue] is not a table of settings; did you mean [queue]?"),

@@ -13,47 +13,80 @@ from typing import Any, Self
 from tests.e2e.sink import Sink
 from tests.e2e.switch import Settings, Switch, free_port
 from tests.e2e.waiting import until
+from tests.faults.haproxy import HAProxy
 from tests.faults.ledger import Ledger, audit
 from tests.faults.load import Fate, Load
 from tests.faults.siege import QUICK_RETRIES, tables
 
 
 class Cluster:
-    """Servers mx1, mx2, ... that protect one another, a sink behind them, and a load on each; `seed` decides chance."""
+    """Servers mx1, mx2, ... that protect one another, a sink behind them, and a load on each; `seed` decides chance.
 
-    def __init__(self, directory: Path, seed: int, *, servers: int = 2, settings: Settings | None = None) -> None:
+    `balanced` puts HAProxy in front of them, and one load on that.
+    """
+
+    def __init__(
+        self, directory: Path, seed: int, *, servers: int = 2, settings: Settings | None = None, balanced: bool = False
+    ) -> None:
         self.random = random.Random(seed)
         self.seed = seed
         self.sink = Sink()
         self.names = [f"mx{number + 1}" for number in range(servers)]
         self._directory = directory
+        self._balanced = balanced
+        self.balancer: HAProxy | None = None
+        self.servers: dict[str, Switch] = {}
+        self.loads: dict[str, Load] = {}
         self._settings: dict[str, Any] = {**QUICK_RETRIES, **(settings or {})}
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def _start(self) -> None:
         self.sink.__enter__()
         disk = self._directory / "shared"
         secret = self._directory / "heartbeat.key"
         secret.write_bytes(os.urandom(16).hex().encode())
         secret.chmod(0o600)
-        heartbeats = {name: f"127.0.0.1:{free_port()}" for name in self.names}
-        entries = {f"servers.{name}": {"heartbeat": heartbeats[name]} for name in self.names}
-        settings = {**self._settings, **entries, "heartbeat": {"secret_file": str(secret)}}
         self.servers = {
-            name: Switch(self._directory / name, tables(self.sink.port), settings, disk, name) for name in self.names
+            name: Switch(self._directory / name, tables(self.sink.port), None, disk, name) for name in self.names
         }
+        settings = {**self._settings, "heartbeat": {"secret_file": str(secret)}}
+        for name, server in self.servers.items():
+            settings[f"servers.{name}"] = {
+                "heartbeat": f"127.0.0.1:{free_port()}",
+                "smtp": f"127.0.0.1:{server.port}",
+                "http": f"127.0.0.1:{server.http_port}",
+            }
+        if self._balanced:
+            self.balancer = HAProxy(self._directory)
+            settings["balancer"] = self.balancer.settings
+            settings["[[listener]]"] = {"proxy_from": ["127.0.0.1/32"]}
+        for server in self.servers.values():
+            server.configure(settings)
         for server in self.servers.values():
             server.spawn()
         for server in self.servers.values():
             until(server.is_ready, f"{server.name} is ready", 20)
-        self.loads = {
-            name: Load(server.port, self.seed + index, name=name).__enter__()
-            for index, (name, server) in enumerate(self.servers.items())
-        }
-        return self
+        if self.balancer is not None:
+            self.balancer.start(self.servers["mx1"])
+            self.loads = {"balancer": Load(self.balancer.port, self.seed, name="b").__enter__()}
+        else:
+            self.loads = {
+                name: Load(server.port, self.seed + index, name=name).__enter__()
+                for index, (name, server) in enumerate(self.servers.items())
+            }
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         for load in self.loads.values():
             load.__exit__(None, None, None)
+        if self.balancer is not None:
+            self.balancer.kill()
         for server in self.servers.values():
             server.__exit__(kind, error, tb)
         self.sink.__exit__(None, None, None)

@@ -22,4 +22,4 @@ class BalancerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     check_every_s: Annotated[
         float, msgspec.Meta(description="How often the balancer asks a server whether it is ready.", gt=0)
     ] = 0.5
-    session_limit: Annotated[int, msgspec.Meta(description="The most clients at a time, in all.", ge=1)] = 10_000
+    session_limit: Annotated[int, msgspec.Meta(description="The most clients at a time, in all.", ge=1)] = 4_000
