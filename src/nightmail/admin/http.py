@@ -65,6 +65,8 @@ class _Public:
 
     async def _ready(self, _: Request) -> Response:
         """404 while the server leaves, 503 while it can't: HAProxy lets a leaving one end what it has."""
+        if leaving := self._admin.leaving():
+            return PlainTextResponse(f"the server is {leaving}\n", 404)
         switches = await self._admin.switches()
         reason = why_not_ready(switches)
         if not reason:
@@ -88,6 +90,7 @@ class _Operator:
             Route("/queue/show/{id:path}", self._show),
             *(Route(f"/queue/{action}", self._acting(action), methods=["POST"]) for action in get_args(Action)),
             Route("/reload", self._reload, methods=["POST"]),
+            Route("/drain", self._drain, methods=["POST"]),
         ]
 
     async def _status(self, _: Request) -> Response:
@@ -110,6 +113,10 @@ class _Operator:
             return _json(await self._admin.queue_act(action, selection))
 
         return act
+
+    async def _drain(self, _: Request) -> Response:
+        await self._admin.drain()
+        return _json({"state": "drained"})
 
     async def _reload(self, _: Request) -> Response:
         await self._admin.reload()

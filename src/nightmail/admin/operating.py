@@ -74,7 +74,8 @@ class Switch(Protocol):
 class Admin:
     """What can be asked of, and done to, the server `server`.
 
-    `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed.
+    `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed. `leaving`
+    tells whether the server is draining or stopping, as a word, and is empty while it is not.
     """
 
     def __init__(
@@ -86,8 +87,12 @@ class Admin:
         peers: Callable[[], Sequence[PeerPicture]] = tuple,
         reload: Callable[[], Awaitable[None]],
         tables_fault: Callable[[], str] = lambda: "",
+        drain: Callable[[], Awaitable[None]] | None = None,
+        leaving: Callable[[], str] = lambda: "",
     ) -> None:
         self.reload = reload
+        self.leaving = leaving
+        self._drain = drain
         self._server = server
         self._switches = switches
         self._peers = peers
@@ -101,7 +106,7 @@ class Admin:
         switches = self._picture(told)
         return ServerPicture(
             server=self._server,
-            state=state_of(switches),
+            state=self.leaving() or state_of(switches),
             version=__version__,
             uptime_s=self._clock.elapsed() - self._started,
             tables=self._tables_fault() or "ok",
@@ -109,6 +114,12 @@ class Admin:
             queues=tuple(queue for status in told if status for queue in status.queues),
             peers=tuple(self._peers()),
         )
+
+    async def drain(self) -> None:
+        """Take no new mail and give every queue up; returns once that is done. Raises: RequestFailed: it can't."""
+        if self._drain is None:
+            raise RequestFailed("this server can't be drained")
+        await self._drain()
 
     async def switches(self) -> tuple[SwitchPicture, ...]:
         """The switches alone, as a balancer's question is answered from them."""

@@ -84,6 +84,15 @@ def reload(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fa
     sys.stdout.write('{"tables":"ok"}\n' if json else "The tables are in force.\n")
 
 
+@app.command()
+def drain(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
+    """Take no new mail, end what is under way, and give the queues to the partners. A restart takes mail again."""
+    Client(load_config(config, name).server.run_directory).drain()
+    sys.stdout.write(
+        '{"state":"drained"}\n' if json else "Drained: this server takes no mail, and its queues are its partners'.\n"
+    )
+
+
 @app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
 )

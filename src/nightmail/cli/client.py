@@ -63,6 +63,10 @@ class Client:
         """Put the tables in force; EX_CONFIG where they are wrong."""
         self._ask("POST", "/reload", None, dict[str, str])
 
+    def drain(self) -> None:
+        """Have the server take no new mail and give its queues up; returns once that is done."""
+        self._ask("POST", "/drain", None, dict[str, str])
+
     def _ask(self, method: str, path: str, question: object, kind: type[_T]) -> _T:
         body = None if question is None else msgspec.json.encode(question)
         connection = _Connection(self._run_directory)

@@ -96,9 +96,9 @@ class Cluster:
         self._spawn(self._takeover.run())
         await self._group.run()
 
-    def leave(self) -> None:
-        """Say that this server stops, and adopt nothing any more. It goes on to say so until `close`."""
-        self.pulse.state = "stopping"
+    def leave(self, state: str) -> None:
+        """Say that this server drains or stops, and adopt nothing any more. It goes on to say so until `close`."""
+        self.pulse.state = state
         self._takeover.is_stopping = True
         self._group.drain()
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import structlog
@@ -23,6 +23,7 @@ from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.submission import DropDirectory
 from nightmail.supervisor.child import CommandFor, SwitchChild
 from nightmail.supervisor.cluster import Cluster
+from nightmail.supervisor.departure import Departing, Departure
 from nightmail.supervisor.listening import bind_listeners
 from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
 from nightmail.supervisor.run_directory import RunDirectory, own_directory
@@ -106,6 +107,9 @@ class Supervisor:
             SwitchChild(number, command_for, listeners, clock, may_give_up=self._is_at_first_start)
             for number, listeners in enumerate(grounds.listeners)
         ]
+        self._runs: list[asyncio.Task[int]] = []
+        self._leaving: asyncio.Task[None] | None = None
+        self._departure = Departure(config.server.name, config.balancer)
         self._cluster = join(self._children, self._start) if join is not None else None
         self._reloads = TableReloads(tables, self._announce_tables, clock)
         self._admin = Admin(
@@ -115,6 +119,8 @@ class Supervisor:
             peers=self._cluster.peers if self._cluster is not None else list,
             reload=self._reloads.reload,
             tables_fault=lambda: self._reloads.fault,
+            drain=self.drain,
+            leaving=lambda: self._departure.state,
         )
 
     async def run(self) -> int:
@@ -129,13 +135,14 @@ class Supervisor:
             log.info("server started", server=self._config.server.name, version=__version__, pid=os.getpid(),
                      switches=len(self._children), open_files=self._grounds.open_files)  # fmt: skip
             self._start(self._reloads.watch())
-            runs = [self._start(child.run()) for child in self._children]
-            self._start(self._stop_if_one_gives_up(runs))
+            self._runs = [self._start(child.run()) for child in self._children]
+            self._start(self._departure.arrive())
+            self._start(self._stop_if_one_gives_up())
             taking_part = self._start(self._cluster.run()) if self._cluster is not None else None
             if taking_part is not None:
                 taking_part.add_done_callback(self._cluster_ended)
             await self._stop_wanted.wait()
-            code = await self._stop(runs)
+            code = await self._stop()
         for server in http:
             await server.close()
         if self._cluster is not None:
@@ -179,20 +186,35 @@ class Supervisor:
     def _asked_to_reload(self) -> None:
         self._start(self._reload_on_request())
 
-    async def _stop(self, runs: Sequence[asyncio.Task[int]]) -> int:
-        """Have the switches settle and end, kill those that take too long; the exit code of the server."""
+    async def drain(self) -> None:
+        """Take no new mail, end what is under way, and give every queue up; the server itself goes on (R11)."""
+        if self._leaving is None:
+            self._leaving = self._start(self._leave("draining"))
+        await asyncio.shield(self._leaving)
+
+    async def _stop(self) -> int:
+        """Leave; the exit code of the server."""
+        if self._leaving is None:
+            self._leaving = self._start(self._leave("stopping"))
+        await self._leaving
+        return max(await asyncio.gather(*self._runs))
+
+    async def _leave(self, state: Departing) -> None:
+        """Have the balancer send clients elsewhere, the switches settle and end; kill those that take too long."""
         patience_s = self._config.server.stop_timeout_s
-        log.info("server stopping", server=self._config.server.name, patience_s=patience_s)
+        event = "server draining" if state == "draining" else "server stopping"
+        log.info(event, server=self._config.server.name, patience_s=patience_s)
         if self._cluster is not None:
-            self._cluster.leave()
-        stopping = list(self._children)
-        for child in stopping:
+            self._cluster.leave(state)
+        await self._departure.begin(state)
+        leaving = list(self._children)
+        for child in leaving:
             self._start(child.stop(patience_s))
-        ends = [*runs, *(child.ended() for child in stopping[len(runs) :])]
-        _, late = await asyncio.wait(map(asyncio.ensure_future, ends), timeout=patience_s)
+        _, late = await asyncio.wait([self._start(child.ended()) for child in leaving], timeout=patience_s)
         if late:
             self._kill_all()
-        return max(await asyncio.gather(*runs))
+            await asyncio.wait(late)
+        log.info("queues given up", server=self._config.server.name)
 
     def _kill_all(self) -> None:
         for child in self._children:
@@ -207,10 +229,10 @@ class Supervisor:
             log.critical("server gives up: it can't take part in its cluster", exc_info=task.exception())
             self._stop_wanted.set()
 
-    async def _stop_if_one_gives_up(self, runs: Sequence[asyncio.Task[int]]) -> None:
+    async def _stop_if_one_gives_up(self) -> None:
         """A switch that can't work with the configuration ends a server that never worked with it."""
-        await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
-        if not self._stop_wanted.is_set():
+        await asyncio.wait(self._runs, return_when=asyncio.FIRST_COMPLETED)
+        if not self._stop_wanted.is_set() and not self._departure.state:
             log.error("server gives up: a switch can't work as it is configured")
             self._stop_wanted.set()
 
