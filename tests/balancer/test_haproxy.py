@@ -33,7 +33,13 @@ def test_every_server_is_in_it_with_its_check_and_a_proxy_header() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "bind"), [("0.0.0.0:25", "*:25"), ("[::]:25", "[::]:25"), ("192.0.2.1:25", "192.0.2.1:25")]
+    ("address", "bind"),
+    [
+        ("0.0.0.0:25", "*:25"),
+        ("[::]:25", "[::]:25"),
+        ("192.0.2.1:25", "192.0.2.1:25"),
+        ("mx.example.net:25", "mx.example.net:25"),
+    ],
 )
 def test_an_address_is_bound_as_it_is_meant(address: str, bind: str) -> None:
     assert f"    bind {bind}\n" in render(BalancerSettings(address=address), SERVERS)

@@ -112,7 +112,7 @@ def test_being_asked_twice_to_stop_is_not_to_wait(tmp_path: Path) -> None:
         (server.run / "never-stop").touch()
         server.signal(signal.SIGINT)
         until(lambda: server.logged("server stopping"), "the stop to begin")
-        assert get(server, "/ready") == (503, "switch 0 is stopping\n")
+        assert get(server, "/ready") == (404, "the server is stopping\n")
         server.signal(signal.SIGINT)
         assert server.wait() == 0
 

@@ -8,15 +8,18 @@ so that its clients come back, and what a leaving one has goes on to its end. Ea
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 
 import msgspec
 
 from nightmail.balancer.settings import BalancerSettings
 from nightmail.errors import ConfigInvalid
+from nightmail.net.addresses import is_ip
 
 BACKEND = "switches"
 _CONNECT_S = 1
+_ANY = ipaddress.IPv4Address(0)
 # Above what a client and a switch wait for each other at most: it is theirs to lose patience first.
 _IDLE_S = 660
 
@@ -77,8 +80,9 @@ def _runtime(path: str) -> list[str]:
 
 
 def _bindable(address: str) -> str:
-    """HAProxy takes every address of a family as `*` or `[::]`."""
-    return f"*{address.removeprefix('0.0.0.0')}" if address.startswith("0.0.0.0:") else address  # noqa: S104
+    """HAProxy takes every address of IPv4 as `*`."""
+    host, _, port = address.rpartition(":")
+    return f"*:{port}" if is_ip(host) and ipaddress.ip_address(host) == _ANY else address
 
 
 def _check_at(http: str) -> str:
