@@ -14,7 +14,7 @@ COMPILED_TESTS := tests/smtp tests/mail tests/delivery
 .PHONY: help run test check prove simulate bench docs clean
 
 help:
-	@echo "make run     serve mail for example.org on 127.0.0.1:2525, with examples/one"
+	@echo "make run     two servers behind HAProxy take mail for example.org on 127.0.0.1:2525"
 	@echo "make test    the tests"
 	@echo "make check   the gate: format, lint, types, arrows between the rooms, documentation"
 	@echo "make prove   the tests with every campaign in its full length"
@@ -31,10 +31,9 @@ $(COMPILED_READY): pyproject.toml requirements/constraints.txt scripts/make-venv
 	@scripts/make-venv --compiled $(COMPILED) "$(PYTHON)"
 
 run: $(READY)
+	@scripts/apt-needs haproxy=haproxy
 	@scripts/apt-needs --wish swaks=swaks
-	@mkdir -p run/mail
-	@cat examples/one/welcome.txt
-	@exec $(BIN)/nightmail serve --config examples/one/nightmail.toml
+	@exec scripts/run-pair $(BIN)
 
 test: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy

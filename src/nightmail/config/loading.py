@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from nightmail.balancer.settings import BalancerSettings
 from nightmail.config.expecting import settings_of
 from nightmail.config.parsing import Parser, nearest
 from nightmail.config.settings import Config, HeartbeatSettings, ServerSettings, SubmissionSettings
@@ -23,6 +24,7 @@ from nightmail.store.location import directory_of
 from nightmail.store.settings import StoreSettings
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,63}")
+_NAME_HERE = "{name}"
 _FILE_URL = re.compile(r"file:(?://)?(?!/)(.+)")
 
 _Settings = TypeVar("_Settings", bound=msgspec.Struct)
@@ -163,6 +165,7 @@ def _complete(config: Config, path: str) -> Config:
         path=path,
         server=server,
         heartbeat=_absolute(HeartbeatSettings, config.heartbeat, base),
+        balancer=_absolute(BalancerSettings, config.balancer, base) if config.balancer is not None else None,
         tables=_absolute(TablesSettings, config.tables, base),
         submission=_absolute(SubmissionSettings, submission, base),
         store=_absolute_url(config.store, base),
@@ -170,8 +173,8 @@ def _complete(config: Config, path: str) -> Config:
 
 
 def _complete_server(server: ServerSettings, base: str) -> ServerSettings:
-    directory = server.run_directory or os.path.join("run", server.name)
-    hostname = server.hostname or qualified_name(server.name)
+    directory = server.run_directory.replace(_NAME_HERE, server.name) or os.path.join("run", server.name)
+    hostname = server.hostname.replace(_NAME_HERE, server.name) or qualified_name(server.name)
     return _absolute(ServerSettings, msgspec.structs.replace(server, run_directory=directory, hostname=hostname), base)
 
 

@@ -28,11 +28,18 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ),
     ] = ""
     hostname: Annotated[
-        str, Meta(description="The host name announced in SMTP; default: the fully qualified form of the name.")
+        str,
+        Meta(
+            description="The host name announced in SMTP, `{name}` being the name; default: its fully qualified form."
+        ),
     ] = ""
     workers: Annotated[int, Meta(description="Switches to run; 0: one for each core.", ge=0, le=1024)] = 1
     run_directory: Annotated[
-        str, Meta(description="Sockets, pid and local files; default: run/NAME.", extra={"path": True})
+        str,
+        Meta(
+            description="Sockets, pid and local files, `{name}` being the name; default: run/NAME.",
+            extra={"path": True},
+        ),
     ] = ""
     user: Annotated[
         str, Meta(description="The user that a server started as root becomes once its ports are bound.")
