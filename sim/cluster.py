@@ -157,7 +157,7 @@ class Server:
         if self._hearings[beat.server].hear(beat, self._sequence) is Verdict.BELIEVED:
             self.group.heard(beat)
 
-    async def speak(self, beat: Heartbeat) -> None:
+    def speak(self, beat: Heartbeat) -> None:
         """As `Speaker` promises."""
         self._sequence += 1
         for peer, hearing in self._hearings.items():

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from nightmail.group.decisions import step
-from nightmail.group.effects import Adopt, Effect, List, Look, Prepare, Probe
+from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
     DrainBegan,
@@ -52,6 +52,8 @@ class Scene:
         self.adopted: list[tuple[float, int]] = []
         self.prepared: list[float] = []
         self.looks = 0
+        self.forgotten = 0
+        self.unreadable: set[str] = set()
         self._probe_ends: float | None = None
 
     def hear(self, server: str, *, state: str = "serving", silent: bool = False, runs: tuple[str, ...] = (),
@@ -83,10 +85,10 @@ class Scene:
 
     def _do(self, effect: Effect) -> None:
         if isinstance(effect, List):
-            self.tell(LookFailed() if self.is_store_away else Listed((QUEUE,)))
+            self.tell(LookFailed() if self.is_store_away else Listed((QUEUE, *self.unreadable)))
         elif isinstance(effect, Look):
             self.looks += 1
-            if self.is_store_away:
+            if self.is_store_away or effect.queue in self.unreadable:
                 self.tell(LookFailed(effect.queue))
             elif self.is_closed:
                 self.tell(Gone(effect.queue))
@@ -96,6 +98,8 @@ class Scene:
             self._probe_ends = self.now + self.probe_takes_s
         elif isinstance(effect, Prepare):
             self.prepared.append(self.now)
+        elif isinstance(effect, Forget):
+            self.forgotten += 1
         elif isinstance(effect, Adopt):
             is_ours = effect.tail == self.tail
             if is_ours:
@@ -310,4 +314,31 @@ def test_a_store_that_stalls_now_and_then_deposes_nobody(scene: Scene) -> None:
         scene.pass_time(1.5)
         scene.is_written, scene.probe_takes_s = True, 0.01
         scene.pass_time(8.5)
+    assert not scene.adopted
+
+
+def test_a_queue_that_can_not_be_looked_at_is_in_no_other_queues_way(scene: Scene) -> None:
+    scene.tell(Listed((QUEUE, "mx3.0.1")))
+    scene.unreadable.add("mx3.0.1")
+    died = kill(scene)
+    scene.pass_time(5)
+    assert scene.adopted[0][0] < died + PROMISE_S * 1.1 + PATIENCE.missing_after_s + 0.4
+
+
+def test_a_look_that_failed_is_no_sign_that_a_journal_stands_still(scene: Scene) -> None:
+    kill(scene)
+    scene.pass_time(0.8)
+    scene.unreadable.add(QUEUE)
+    scene.pass_time(20)
+    assert not scene.adopted
+
+
+def test_what_was_prepared_and_is_written_again_is_forgotten(scene: Scene) -> None:
+    beat = scene.beats["mx2"]
+    kill(scene)
+    scene.pass_time(1.0)
+    assert scene.prepared
+    scene.beats["mx2"], scene.is_written = beat, True
+    scene.pass_time(5)
+    assert scene.forgotten == 1
     assert not scene.adopted

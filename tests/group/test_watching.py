@@ -105,3 +105,13 @@ async def test_a_probe_leaves_nothing_behind_and_a_sweep_takes_what_a_crash_left
     store.objects.contents["probes/mx1/0011"] = b"probe"
     await watcher(store).sweep()
     assert list(store.objects.contents) == ["probes/mx1/0011"]
+
+
+@in_virtual_time
+async def test_slots_that_vanish_or_are_damaged_hide_no_owner() -> None:
+    store = log_of_two_owners()
+    for slot in (25, 30, 35, 42, 44):
+        store.objects.contents[slot_key(QUEUE, slot)] = b"garbage"
+    seen = await watcher(store).look(QUEUE, -1)
+    assert isinstance(seen, Sighted)
+    assert seen.owner == "mx2"

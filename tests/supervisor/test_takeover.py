@@ -25,6 +25,8 @@ class Child:
         self.number = number
         self.name = f"secondary for {of}" if of else f"switch {number}"
         self.state = "serving"
+        self.pid = 100 + number
+        self.secondary_for = of
         self.serving = asyncio.Event()
         self.serving.set()
         self.queues = list(queues)
@@ -35,7 +37,7 @@ class Child:
 
     async def request(self, method: str, params: Mapping[str, Any] | None = None, timeout_s: float = 5.0) -> Any:
         if self.is_silent:
-            await asyncio.sleep(timeout_s)
+            await asyncio.sleep(min(timeout_s, 5.0))
             raise SwitchSilent("it did not answer")
         if method == "status":
             queues = tuple(QueueStatus(id=name, owner="mx1", epoch=1, slot=2, messages=3) for name in self.queues)
@@ -66,7 +68,7 @@ class Server:
         listed = cast("list[SwitchChild]", self.children)
         self.pulse = Pulse("mx1", listed, VirtualClock(), lease_s=1.0, config="digest")
         self.takeover = Takeover(
-            "mx1", listed, self.pulse, secondary_for=self._secondary, spawn=self._spawn, patience_s=5.0
+            "mx1", listed, self.pulse, VirtualClock(), secondary_for=self._secondary, spawn=self._spawn, patience_s=5.0
         )
         self._tasks: list[asyncio.Task[Any]] = []
         self._spawn(self.pulse.run())
@@ -173,4 +175,38 @@ async def test_a_switch_that_has_not_answered_for_half_a_lease_is_silent_and_so_
     server.children[1].state = "restarting"
     await asyncio.sleep(0.9)
     assert [switch.is_silent for switch in server.takeover.pulse().switches] == [True, True]
+    await server.end()
+
+
+@in_virtual_time
+async def test_a_secondary_switch_that_reads_a_long_log_is_not_stopped_meanwhile() -> None:
+    server = Server()
+    server.takeover.prepare("mx2.0.1", "mx2")
+    await asyncio.sleep(300)
+    assert len(server.children) == 3
+    server.takeover.forget("mx2.0.1", "mx2")
+    await asyncio.sleep(60)
+    assert len(server.children) == 2
+    await server.end()
+
+
+@in_virtual_time
+async def test_a_queue_whose_switch_died_before_it_told_of_it_does_not_count_as_run() -> None:
+    server = Server()
+    await server.takeover.adopt("mx2.0.1", "mx2", 7)
+    child = server.made[0]
+    child.queues.clear()
+    child.pid += 1
+    await asyncio.sleep(1)
+    assert server.takeover.running() == {"mx1.0.1"}
+    await server.end()
+
+
+@in_virtual_time
+async def test_a_switch_that_hangs_makes_no_other_one_silent() -> None:
+    server = Server()
+    server.children[0].is_silent = True
+    for _ in range(100):
+        await asyncio.sleep(0.1)
+        assert not server.takeover.pulse().switches[1].is_silent
     await server.end()

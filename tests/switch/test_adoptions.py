@@ -29,7 +29,10 @@ class Scene:
         clock, randomness = VirtualClock(), SeededRandomness(1)
         adopter = Adopter(self.store, clock, randomness, identity("mx2", "life-2"), promise_ms=1000)
         self.owned: list[Ownership] = []
-        self.adoptions = Adoptions(self.store, clock, adopter, DamageAlarm(), self.owned.append)
+        self.may_adopt = True
+        self.adoptions = Adoptions(
+            self.store, clock, adopter, DamageAlarm(), may_adopt=lambda _: self.may_adopt, adopted=self.owned.append
+        )
 
 
 @in_virtual_time
@@ -109,3 +112,13 @@ async def test_what_is_not_to_be_adopted_after_all_is_forgotten() -> None:
     scene.adoptions.forget(QUEUE)
     scene.adoptions.forget("mx1.0.99")
     assert scene.adoptions.is_idle
+
+
+@in_virtual_time
+async def test_what_is_run_here_already_is_not_adopted_again() -> None:
+    scene = Scene()
+    scene.may_adopt = False
+    scene.adoptions.prepare(QUEUE)
+    assert scene.adoptions.is_idle
+    assert not await scene.adoptions.adopt(QUEUE, 1)
+    assert slot_key(QUEUE, 2) not in scene.store.objects.contents

@@ -91,7 +91,7 @@ def _attend(view: View, queue: Watched, now: float) -> Iterator[tuple[Effect, Wa
         return
     is_urgent = queue.is_prepared or not view.is_well(queue, now)
     pause_s = view.patience.look_often_s if is_urgent else view.patience.look_rarely_s
-    if not queue.is_looked_at and now - queue.looked_at >= pause_s:
+    if not queue.is_looked_at and now - queue.tried_at >= pause_s:
         queue = replace(queue, is_looked_at=True)
         yield Look(queue.name, queue.tail), queue
 
@@ -162,7 +162,7 @@ def _unseen(name: str) -> Watched:
     never = float("inf")
     return Watched(
         name, name.partition(".")[0], owner="", owner_group="", tail=-1, promise_s=0.0, since=never,
-        looked_at=float("-inf"),
+        looked_at=float("-inf"), tried_at=float("-inf"),
     )  # fmt: skip
 
 
@@ -171,22 +171,25 @@ def _sighted(view: View, event: Sighted, now: float) -> View:
     if queue is None:
         return view
     if event.tail == queue.tail:
-        queue = msgspec.structs.replace(queue, looked_at=now, is_looked_at=False)
+        queue = msgspec.structs.replace(queue, looked_at=now, tried_at=now, is_looked_at=False)
     else:
         queue = Watched(
             queue.name, queue.server, event.owner, event.owner_group, event.tail, event.promise_s,
-            since=now, looked_at=now, is_yielded=event.is_yielded, is_prepared=queue.is_prepared,
+            since=now, looked_at=now, tried_at=now, is_yielded=event.is_yielded, is_prepared=queue.is_prepared,
+            adopting=queue.adopting,
         )  # fmt: skip
     return msgspec.structs.replace(view, queues={**view.queues, queue.name: queue})
 
 
 def _look_failed(view: View, event: LookFailed, now: float) -> View:
-    """The store did not answer: it is not well, so nobody's stillness means anything."""
-    queues = dict(view.queues)
-    if (queue := queues.get(event.queue)) is not None:
-        queues[queue.name] = msgspec.structs.replace(queue, looked_at=now, is_looked_at=False)
-    return msgspec.structs.replace(view, queues=queues, is_listing=view.is_listing and bool(event.queue),
-                                   listed_at=view.listed_at if event.queue else now, store_well_since=now)  # fmt: skip
+    """A journal that can't be looked at is in nobody's way but its own; without a list the store is not well."""
+    if not event.queue:
+        return msgspec.structs.replace(view, is_listing=False, listed_at=now, store_well_since=now)
+    queue = view.queues.get(event.queue)
+    if queue is None:
+        return view
+    queue = msgspec.structs.replace(queue, tried_at=now, is_looked_at=False)
+    return msgspec.structs.replace(view, queues={**view.queues, queue.name: queue})
 
 
 def _gone(view: View, event: Gone, _: float) -> View:

@@ -64,7 +64,7 @@ class Hands(Protocol):
 class Speaker(Protocol):
     """Sends heartbeats; `voices.Voices` is one."""
 
-    async def speak(self, beat: Heartbeat) -> None:
+    def speak(self, beat: Heartbeat) -> None:
         """Send it to every peer. Never raises because of one of them."""
         ...
 
@@ -89,7 +89,7 @@ class Group:
         """Watch, and see to it that what nobody runs is run."""
         try:
             while True:
-                await self._beat()
+                self._beat()
                 running = self._hands.running()
                 self.tell(Running(running) if running != self.view.here else Ticked())
                 await asyncio.sleep(_TICK_S)
@@ -117,11 +117,11 @@ class Group:
         for effect in effects:
             self._carry_out(effect)
 
-    async def _beat(self) -> None:
+    def _beat(self) -> None:
         now = self._clock.elapsed()
         if now - self._beat_at >= self.view.patience.beat_s:
             self._beat_at = now
-            await self._speaker.speak(self._hands.pulse())
+            self._speaker.speak(self._hands.pulse())
 
     def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, Prepare):
@@ -131,7 +131,16 @@ class Group:
             log.info("queue is run again", queue=effect.queue)
             self._hands.forget(effect.queue, effect.server)
         else:
-            self._start(_WORK[type(effect)](self, effect))
+            self._start(self._work(effect))
+
+    async def _work(self, effect: Effect) -> None:
+        """Do it, and have its end told whatever happens: what never ends would never be begun again."""
+        work, failed = _WORK[type(effect)]
+        try:
+            await work(self, effect)
+        except Exception:
+            log.exception("cluster work failed", effect=type(effect).__name__, remedy="it is tried again; report this")
+            self.tell(failed(effect))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -163,9 +172,10 @@ class Group:
         self.tell(AdoptionEnded(effect.queue, is_ours))
 
 
-_WORK: dict[type[msgspec.Struct], Callable[[Group, Any], Coroutine[Any, Any, None]]] = {
-    List: Group._list,
-    Look: Group._look,
-    Probe: Group._probe,
-    Adopt: Group._adopt,
+_Work = Callable[[Group, Any], Coroutine[Any, Any, None]]
+_WORK: dict[type[msgspec.Struct], tuple[_Work, Callable[[Any], Event]]] = {
+    List: (Group._list, lambda _: LookFailed()),
+    Look: (Group._look, lambda effect: LookFailed(effect.queue)),
+    Probe: (Group._probe, lambda _: Probed(has_failed=True)),
+    Adopt: (Group._adopt, lambda effect: AdoptionEnded(effect.queue, is_ours=False)),
 }

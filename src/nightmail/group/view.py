@@ -39,8 +39,9 @@ class Watched(msgspec.Struct, frozen=True):
     """A queue that is not run here, as it was found in the store.
 
     `server` is the one that it is named after, `owner` the one that writes it, by its last `adopted` record. `since`
-    is when its tail was first seen, `looked_at` when it was last looked for something beyond. `adopting` is set
-    from the moment we set out to adopt it until that has come to an end.
+    is when its tail was first seen, `looked_at` when it was last found to be the tail still, and `tried_at` when it was
+    last looked for something beyond, with or without an answer. `adopting` is set from the moment we set out to adopt
+    it until that has come to an end.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Watched(msgspec.Struct, frozen=True):
     promise_s: float
     since: float
     looked_at: float
+    tried_at: float
     is_yielded: bool = False
     is_looked_at: bool = False
     is_prepared: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -62,22 +63,26 @@ class Voices:
         self._lines: dict[int, asyncio.DatagramTransport] = {}
 
     async def open(self) -> None:
-        """Bind the own address. Raises: OSError."""
+        """Bind the own address, and have a socket for peers of the other address family. Raises: OSError."""
         loop = asyncio.get_running_loop()
         family, place = await self._resolve(self._own)
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Line(self._received), local_addr=place)
-        self._lines[family] = transport
+        self._lines[family], _ = await loop.create_datagram_endpoint(lambda: _Line(self._received), local_addr=place)
+        other = socket.AF_INET if family == socket.AF_INET6 else socket.AF_INET6
+        with contextlib.suppress(OSError):  # a host without that family has no peers of it
+            self._lines[other], _ = await loop.create_datagram_endpoint(lambda: _Line(self._received), family=other)
 
     async def keep_resolved(self) -> None:
         """Find the peers' addresses, again and again: names may move."""
         while True:
-            for peer, place in self._peers.items():
-                try:
-                    self._places[peer] = await self._resolve(place)
-                except OSError as error:
-                    log.warning("peer not found", peer=peer, address=str(place), reason=str(error),
-                                remedy="see to its name, or write its IP address")  # fmt: skip
+            await asyncio.gather(*(self._find(peer, place) for peer, place in self._peers.items()))
             await asyncio.sleep(_RESOLVE_AGAIN_S)
+
+    async def _find(self, peer: str, place: HostPort) -> None:
+        try:
+            self._places[peer] = await self._resolve(place)
+        except (OSError, UnicodeError) as error:
+            log.warning("peer not found", peer=peer, address=str(place), reason=str(error),
+                        remedy="see to its name, or write its IP address")  # fmt: skip
 
     async def _resolve(self, place: HostPort) -> tuple[int, tuple[str, int]]:
         try:
@@ -88,7 +93,7 @@ class Voices:
             return found[0][0], cast("tuple[str, int]", found[0][4][:2])
         return socket.AF_INET6 if ip.version == 6 else socket.AF_INET, (place.host, place.port)
 
-    async def speak(self, beat: Heartbeat) -> None:
+    def speak(self, beat: Heartbeat) -> None:
         """Send `beat` to every peer, each with the echo of what was last heard from it."""
         self._sequence += 1
         for peer, (family, place) in self._places.items():
@@ -97,16 +102,9 @@ class Voices:
                 beat, server=self._server, incarnation=self._incarnation, sequence=self._sequence,
                 echo_incarnation=echo[0], echo_sequence=echo[1],
             )  # fmt: skip
-            datagram = self._seal.seal(said)
-            line = self._lines.get(family) or await self._open_line(family)
-            line.sendto(datagram, place)
-
-    async def _open_line(self, family: int) -> asyncio.DatagramTransport:
-        """A socket for peers of another address family than ours."""
-        loop = asyncio.get_running_loop()
-        line, _ = await loop.create_datagram_endpoint(lambda: _Line(self._received), family=family)
-        self._lines[family] = line
-        return line
+            line = self._lines.get(family)
+            if line is not None and not line.is_closing():
+                line.sendto(self._seal.seal(said), place)
 
     def close(self) -> None:
         """Say and hear nothing any more."""
@@ -116,15 +114,21 @@ class Voices:
     def _received(self, datagram: bytes) -> None:
         try:
             beat = self._seal.open(datagram)
-        except Forged:
-            self.ignored["forged"] += 1
+        except Forged as reason:
+            self._ignore("forged", str(reason), "every server of the cluster needs the same secret_file")
             return
         hearing = self._hearings.get(beat.server)
         if hearing is None:
-            self.ignored["unknown"] += 1
+            self._ignore("unknown", f"it names {beat.server!r}", "name it in [servers] of every server, or stop it")
             return
         verdict = hearing.hear(beat, self._sequence)
         if verdict is Verdict.BELIEVED:
             self._heard(beat)
         else:
             self.ignored[verdict.value] += 1
+
+    def _ignore(self, kind: str, reason: str, remedy: str) -> None:
+        """Count it; say so the first time, and then whenever the number has doubled."""
+        self.ignored[kind] += 1
+        if self.ignored[kind].bit_count() == 1:
+            log.warning("heartbeat ignored", kind=kind, reason=reason, times=self.ignored[kind], remedy=remedy)

@@ -22,7 +22,7 @@ class Watcher:
         self._randomness = randomness
         self._probes = f"probes/{server}/"
         self._seen: dict[str, Sighted] = {}
-        self._owners: dict[str, tuple[int, Adopted | None]] = {}
+        self._owners: dict[str, tuple[int, Adopted]] = {}
 
     async def look(self, queue: str, tail: int) -> Sighted | Gone | LookFailed:
         """Look for anything beyond `tail`, -1 for a first look."""
@@ -84,16 +84,21 @@ class Watcher:
         """
         if (known := self._owners.get(queue)) is not None and known[0] == epoch:
             return known[1]
+        slots = list(slots)
         low, high = 0, len(slots) - 1
         while low < high:
             middle = (low + high) // 2
             header = await self._header(queue, slots[middle])
-            if header is None or header.epoch < epoch:
+            if header is None:  # damaged, or cut off meanwhile: it tells nothing
+                del slots[middle]
+                high -= 1
+            elif header.epoch < epoch:
                 low = middle + 1
             else:
                 high = middle
         owner = await self._adopted_in(queue, slots[low])
-        self._owners[queue] = (epoch, owner)
+        if owner is not None:
+            self._owners[queue] = (epoch, owner)
         return owner
 
     async def _adopted_in(self, queue: str, slot: int) -> Adopted | None:

@@ -14,7 +14,7 @@ import structlog
 
 from nightmail.admin.answers import PeerPicture
 from nightmail.config.settings import Config
-from nightmail.errors import ConfigInvalid
+from nightmail.errors import ConfigInvalid, StoreUnavailable
 from nightmail.group.driver import Group
 from nightmail.group.heartbeat import SECRET_MIN_BYTES, Heartbeat, Seal
 from nightmail.group.settings import Patience
@@ -27,6 +27,9 @@ from nightmail.supervisor.child import SwitchChild
 from nightmail.supervisor.pulse import Pulse
 from nightmail.supervisor.takeover import Takeover
 from nightmail.world import Clock, Randomness
+
+_ANEW_S = 1.0
+_CLOSE_S = 2.0
 
 log = structlog.get_logger()
 
@@ -68,12 +71,12 @@ class Cluster:
         members = _members(config)
         lease_s = config.store.lease_s
         self._config = config
+        self._name = name
         self._store = store
         self._clock = clock
-        self._spawn = spawn
         self.pulse = Pulse(name, children, clock, lease_s, _digest(config))
         self._takeover = Takeover(
-            name, children, self.pulse,
+            name, children, self.pulse, clock,
             secondary_for=secondary_for, spawn=spawn, patience_s=config.server.stop_timeout_s,
         )  # fmt: skip
         peers = [server for server in members if server != name]
@@ -84,17 +87,37 @@ class Cluster:
             heard=self._heard,
         )  # fmt: skip
         view = View(name, members[name].group, Patience(lease_s=lease_s), members)
-        watcher = Watcher(store, randomness, name)
-        self._group = Group(view, store, watcher, speaker=self._voices, hands=self._takeover, clock=clock)
+        self._watcher = Watcher(store, randomness, name)
+        self._group = Group(view, store, self._watcher, speaker=self._voices, hands=self._takeover, clock=clock)
         self._peers = peers
 
+    async def open(self) -> None:
+        """Take the heartbeat's address. Raises: ConfigInvalid: it can't be had."""
+        try:
+            await self._voices.open()
+        except OSError as error:
+            place = f"[servers.{self._name}] heartbeat"
+            wrong = f"{self._config.servers[self._name].heartbeat} can't be bound: {error.strerror or error}"
+            raise ConfigInvalid(place, wrong, "name an address of this host that no other program has") from error
+
     async def run(self) -> None:
-        """Take part until cancelled. Raises: OSError: the heartbeat's address can't be had."""
-        await self._voices.open()
-        self._spawn(self._voices.keep_resolved())
-        self._spawn(self.pulse.run())
-        self._spawn(self._takeover.run())
-        await self._group.run()
+        """Take part until cancelled; an error that nobody foresaw begins that anew, and never ends the mail."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as work:
+                    for task in (self._sweep(), self._voices.keep_resolved(), self.pulse.run(), self._takeover.run()):
+                        work.create_task(task)
+                    await self._group.run()
+            except* Exception as errors:
+                log.critical("cluster work failed", exc_info=errors, remedy="it is begun anew; report this")
+            await asyncio.sleep(_ANEW_S)
+
+    async def _sweep(self) -> None:
+        """Delete the probes of earlier lives."""
+        try:
+            await self._watcher.sweep()
+        except StoreUnavailable as error:
+            log.info("old probes not swept", reason=str(error))
 
     def leave(self, state: str) -> None:
         """Say that this server drains or stops, and adopt nothing any more. It goes on to say so until `close`."""
@@ -103,11 +126,19 @@ class Cluster:
         self._group.drain()
 
     async def close(self) -> None:
-        """Say nothing any more, and let go of the store."""
+        """Say nothing any more, and let go of the store, within a bound. `run` has ended."""
         self._voices.close()
-        await self._store.close()
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._store.close()
+        except TimeoutError:
+            log.warning("store not let go of", reason="it does not answer", remedy="none: this process ends")
 
     def _heard(self, beat: Heartbeat) -> None:
+        known = self._group.view.peers.get(beat.server)
+        if beat.config != self.pulse.config and (known is None or known.config != beat.config):
+            log.warning("configurations differ", peer=beat.server,
+                        remedy="give every server the same [servers], lease_s and idle_tick_s")  # fmt: skip
         self._group.heard(beat)
 
     def peers(self) -> list[PeerPicture]:

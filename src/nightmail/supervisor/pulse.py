@@ -31,27 +31,43 @@ class Pulse:
         self._clock = clock
         self._silent_after_s = lease_s / 2
         self._every_s = min(lease_s / _SHARES_OF_LEASE, _SLOWEST_S)
-        self._config = config
+        self.config = config
         self._answers: dict[int, SwitchStatus] = {}
         self._answered_at: dict[int, float] = {}
+        self._known: dict[int, tuple[int, float]] = {}
 
     async def run(self) -> None:
-        """Ask until cancelled."""
-        while True:
-            await asyncio.gather(*(self.ask(child) for child in list(self._children)))
-            await asyncio.sleep(self._every_s)
+        """Ask until cancelled; one that does not answer keeps nobody from asking the others."""
+        asking: dict[int, asyncio.Task[None]] = {}
+        try:
+            while True:
+                for child in self._children:
+                    before = asking.get(child.number)
+                    if before is None or before.done():
+                        asking[child.number] = asyncio.get_running_loop().create_task(self.ask(child))
+                await asyncio.sleep(self._every_s)
+        finally:
+            for task in asking.values():
+                task.cancel()
 
     async def ask(self, child: SwitchChild) -> None:
         """Ask one switch now."""
         if child.state not in ("serving", "stopping"):
             self._answers.pop(child.number, None)
             return
+        pid, asked_at = child.pid, self._clock.elapsed()
         try:
             answer = await child.request("status", timeout_s=self._silent_after_s)
         except (SwitchSilent, RequestFailed):
             return
         self._answers[child.number] = msgspec.convert(answer, SwitchStatus)
         self._answered_at[child.number] = self._clock.elapsed()
+        self._known[child.number] = (pid, asked_at)
+
+    def knows(self, child: SwitchChild, pid: int, since: float) -> bool:
+        """Whether a switch told its state after `since`, or its process is gone, and with it what it ran."""
+        told_by, asked_at = self._known.get(child.number, (0, 0.0))
+        return child.pid != pid or child.state != "serving" or (told_by == pid and asked_at >= since)
 
     def queues(self) -> list[tuple[SwitchChild, QueueStatus]]:
         """The queues that are run here, as last told, each with the switch that runs it."""
@@ -68,7 +84,7 @@ class Pulse:
         queues = self.queues()
         return Heartbeat(
             server=self._server, incarnation="", sequence=0, echo_incarnation="", echo_sequence=0,
-            state=self.state, config=self._config,
+            state=self.state, config=self.config,
             switches=tuple(SwitchPulse(child.number, self._is_silent(child)) for child in self._children),
             queue_count=len(queues),
             messages=sum(queue.messages for _, queue in queues),

@@ -127,9 +127,11 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT; the exit code.
 
         Raises:
-            ConfigInvalid: the tables are wrong.
+            ConfigInvalid: the tables are wrong, or the heartbeat's address can't be had.
         """
         await self._reloads.compile_first()
+        if self._cluster is not None:
+            await self._cluster.open()
         http = self._start_http()
         with self._signals():
             log.info("server started", server=self._config.server.name, version=__version__, pid=os.getpid(),
@@ -139,13 +141,13 @@ class Supervisor:
             self._start(self._departure.arrive())
             self._start(self._stop_if_one_gives_up())
             taking_part = self._start(self._cluster.run()) if self._cluster is not None else None
-            if taking_part is not None:
-                taking_part.add_done_callback(self._cluster_ended)
             await self._stop_wanted.wait()
             code = await self._stop()
         for server in http:
             await server.close()
-        if self._cluster is not None:
+        if self._cluster is not None and taking_part is not None:
+            taking_part.cancel()
+            await asyncio.wait([taking_part])
             await self._cluster.close()
         for task in list(self._background):
             task.cancel()
@@ -222,12 +224,6 @@ class Supervisor:
 
     def _is_at_first_start(self) -> bool:
         return not any(child.has_served for child in self._children)
-
-    def _cluster_ended(self, task: asyncio.Task[Any]) -> None:
-        """Without heartbeats and watching a server protects nobody: better to be restarted than to look well."""
-        if not task.cancelled() and not self._stop_wanted.is_set():
-            log.critical("server gives up: it can't take part in its cluster", exc_info=task.exception())
-            self._stop_wanted.set()
 
     async def _stop_if_one_gives_up(self) -> None:
         """A switch that can't work with the configuration ends a server that never worked with it."""

@@ -19,9 +19,10 @@ from nightmail.journal.keys import QueueName
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.supervisor.child import SwitchChild
 from nightmail.supervisor.pulse import Pulse
+from nightmail.world import Clock
 
 _START_TIMEOUT_S = 30.0
-_ADOPT_TIMEOUT_S = 300.0
+_ADOPT_TIMEOUT_S = 86_400.0  # a long log takes long to read; a switch that dies amid it is heard of at once
 _LINGER_S = 30.0
 
 log = structlog.get_logger()
@@ -39,6 +40,7 @@ class Takeover:
         server: str,
         children: list[SwitchChild],
         pulse: Pulse,
+        clock: Clock,
         *,
         secondary_for: Callable[[int, str], SwitchChild],
         spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
@@ -54,7 +56,9 @@ class Takeover:
         self._secondaries: dict[str, SwitchChild] = {}
         self._runs: dict[str, asyncio.Task[int]] = {}
         self._wanted_at: dict[str, float] = {}
-        self._adopted: set[str] = set()
+        self._minded: dict[str, set[str]] = {}
+        self._adopted: dict[str, tuple[SwitchChild, int, float]] = {}
+        self._clock = clock
         self.is_stopping = False
 
     def pulse(self) -> Heartbeat:
@@ -64,16 +68,18 @@ class Takeover:
     def running(self) -> frozenset[str]:
         """The queues that are run here, those adopted a moment ago included."""
         told = {queue.id for _, queue in self._pulse.queues()}
-        self._adopted -= told
-        return frozenset(told | self._adopted)
+        self._adopted = {name: given for name, given in self._adopted.items() if not self._pulse.knows(*given)}
+        return frozenset(told.union(self._adopted))
 
     def prepare(self, queue: str, server: str) -> None:
         """Have the switch that is to adopt `queue` read it; a secondary one is started for it."""
         if not self.is_stopping:
+            self._minded.setdefault(server, set()).add(queue)
             self._spawn(self._prepare(queue, server))
 
     def forget(self, queue: str, server: str) -> None:
         """Have what was read of `queue` let go."""
+        self._minded.get(server, set()).discard(queue)
         if server == self._server or server in self._secondaries:
             child = self._child_for(queue, server)
             if child is not None:
@@ -84,29 +90,35 @@ class Takeover:
         child = None if self.is_stopping else self._child_for(queue, server)
         if child is None:
             return False
+        self._minded.setdefault(server, set()).add(queue)
         try:
             await asyncio.wait_for(child.serving.wait(), _START_TIMEOUT_S)
+            pid = child.pid
             is_ours = await child.request("adopt", {"queue": queue, "tail": tail}, _ADOPT_TIMEOUT_S)
         except (SwitchSilent, RequestFailed, TimeoutError) as error:
             log.warning("queue not adopted", queue=queue, switch=child.name, reason=str(error) or "it did not start",
                         remedy="it is tried again once the queue stood still once more")  # fmt: skip
             return False
+        finally:
+            self._minded[server].discard(queue)
+            self._wanted_at[server] = self._clock.elapsed()
         if is_ours:
-            self._adopted.add(queue)
+            self._adopted[queue] = (child, pid, self._clock.elapsed())
             await self._pulse.ask(child)
         return bool(is_ours)
 
     async def run(self) -> None:
         """Stop secondary switches that have nothing left to run, until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
             busy = {child.number for child, _ in self._pulse.queues()}
+            now = self._clock.elapsed()
             for server, child in list(self._secondaries.items()):
-                if child.number in busy or child.state == "starting":
-                    self._wanted_at[server] = loop.time()
-                elif loop.time() - self._wanted_at[server] > _LINGER_S:
-                    await self._end(server)
+                if child.number in busy or child.state == "starting" or self._minded.get(server):
+                    self._wanted_at[server] = now
+                elif now - self._wanted_at[server] > _LINGER_S:
+                    # Whoever is wanted for that server from now on is another one.
+                    self._spawn(self._end(self._secondaries.pop(server), self._runs.pop(server)))
 
     async def _prepare(self, queue: str, server: str) -> None:
         child = self._child_for(queue, server)
@@ -135,15 +147,17 @@ class Takeover:
         number = next(number for number in itertools.count(self._primaries) if number not in taken)
         child = self._secondaries[server] = self._secondary_for(number, server)
         self._children.append(child)
-        self._wanted_at[server] = asyncio.get_running_loop().time()
+        self._wanted_at[server] = self._clock.elapsed()
         self._runs[server] = self._spawn(child.run())
         log.warning("secondary switch started", server=server, switch=child.name,
                     remedy="it delivers what that server left; see to that server")  # fmt: skip
         return child
 
-    async def _end(self, server: str) -> None:
-        child = self._secondaries.pop(server)
+    async def _end(self, child: SwitchChild, run: asyncio.Task[int]) -> None:
         await child.stop(self._patience_s)
-        await self._runs.pop(server)
+        _, late = await asyncio.wait([run], timeout=self._patience_s)
+        if late:
+            child.kill()
+            await asyncio.wait(late)
         self._children.remove(child)
-        log.info("secondary switch stopped", server=server, switch=child.name)
+        log.info("secondary switch stopped", server=child.secondary_for, switch=child.name)

@@ -22,15 +22,26 @@ log = structlog.get_logger()
 
 
 class Adoptions:
-    """Takes over what it is asked to; `adopted` is given each queue that became ours."""
+    """Takes over what it is asked to; `adopted` is given each queue that became ours.
+
+    `may_adopt` says no to a queue that is run here already, and to all while the switch stops.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, adopter: Adopter, alarm: DamageAlarm, adopted: Callable[[Ownership], None]
+        self,
+        store: Store,
+        clock: Clock,
+        adopter: Adopter,
+        alarm: DamageAlarm,
+        *,
+        may_adopt: Callable[[str], bool],
+        adopted: Callable[[Ownership], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._adopter = adopter
         self._alarm = alarm
+        self._may_adopt = may_adopt
         self._adopted = adopted
         self._reading: dict[str, asyncio.Task[Replayed]] = {}
         self._adopting: set[str] = set()
@@ -42,7 +53,7 @@ class Adoptions:
 
     def prepare(self, queue: str) -> None:
         """Begin to read a queue's log, so that only what is written from now on is left to be read."""
-        if queue not in self._reading:
+        if queue not in self._reading and self._may_adopt(queue):
             self._reading[queue] = asyncio.get_running_loop().create_task(self._read(queue))
 
     def forget(self, queue: str) -> None:
@@ -53,14 +64,14 @@ class Adoptions:
 
     async def adopt(self, queue: str, tail: int) -> bool:
         """Take over `queue` by the slot after `tail`; whether it is ours. Raises: StoreUnavailable."""
-        if queue in self._adopting:
+        if queue in self._adopting or not self._may_adopt(queue):
             return False
         self._adopting.add(queue)
         began = self._clock.elapsed()
         try:
             self.prepare(queue)
             found = await catch_up(self._store, queue, await self._reading[queue])
-            if found.tail != tail or found.state.is_closed:
+            if found.tail != tail or found.state.is_closed or not self._may_adopt(queue):
                 return False
             owned = await self._adopter.adopt(queue, found)
         finally:

@@ -200,6 +200,15 @@ class Generations:
     def _is_dead(self, seen: Seen) -> bool:
         return seen.owner is not None and self._machine.is_proven_dead(seen.owner)
 
+    async def sweep(self, queue: str) -> None:
+        """Delete what a queue that was just closed still has; what can't be deleted now is left for its own server."""
+        try:
+            found = await replay(self._store, queue)
+            if found.state.is_closed:
+                await self._sweep_closed(queue, found)
+        except StoreUnavailable as error:
+            log.warning("closed queue not swept", queue=queue, reason=str(error), remedy="none: it takes some room")
+
     async def _sweep_closed(self, queue: str, found: Replayed) -> None:
         """Delete what a closed queue still has beside what is kept for good (J5)."""
         doomed = []

@@ -65,7 +65,11 @@ class Switch:
             is_ours=lambda name: name in self._queues,
             adopted=self._adopted,
         )  # fmt: skip
-        self.adoptions = Adoptions(parts.store, parts.clock, adopter, alarm, self._adopted)
+        self.adoptions = Adoptions(
+            parts.store, parts.clock, adopter, alarm,
+            may_adopt=lambda name: name not in self._queues and not self._stopping,
+            adopted=self._adopted,
+        )  # fmt: skip
         self.is_ready = asyncio.Event()
         self._adopter = adopter
         self._assignment = assignment
@@ -292,7 +296,8 @@ class Switch:
     def _fenced(self, queue: OwnedQueue, orphans: list[Arrival], why: str) -> None:
         """A queue is not ours any more: stop at once; a switch that is otherwise well goes on (J9)."""
         log.error("queue lost", queue=queue.name, reason=why, remedy="another process owns it now and delivers it")
-        self._queues.pop(queue.name, None)
+        if self._queues.get(queue.name) is queue:
+            del self._queues[queue.name]
         self.spawn(self._forsake(queue))
         self.generations.look_again()
         if queue is not self._newest:
@@ -327,7 +332,10 @@ class Switch:
         self._queues.pop(queue.name, None)
         if not queue.journal.is_fenced:
             log.info("queue closed", queue=queue.name)
-            self.generations.look_again()
+            if self._assignment.takes_mail:
+                self.generations.look_again()
+            else:
+                self.spawn(self.generations.sweep(queue.name))
 
 
 async def _no_drops(name: str) -> None:

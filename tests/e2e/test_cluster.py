@@ -1,0 +1,59 @@
+"""A server of several: what it needs to take part, and what it says where that can't be had."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.switch import Switch, free_port
+
+
+def settings(directory: Path, heartbeat_port: int) -> dict[str, Any]:
+    secret = directory / "heartbeat.key"
+    secret.write_text("0123456789abcdef0123456789abcdef")
+    secret.chmod(0o600)
+    return {
+        "servers.mx1": {"heartbeat": f"127.0.0.1:{heartbeat_port}"},
+        "servers.mx2": {"heartbeat": f"127.0.0.1:{free_port()}"},
+        "heartbeat": {"secret_file": str(secret)},
+    }
+
+
+def refusal(switch: Switch) -> str:
+    """What a server says that does not start, all in one line."""
+    assert switch.spawn().wait(20) == 78
+    [line] = [line for line in switch.log().splitlines() if line.startswith("nightmail:")]
+    return line
+
+
+def test_a_heartbeat_address_that_another_program_has_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        switch = Switch(tmp_path, settings=settings(tmp_path, taken.getsockname()[1]))
+        line = refusal(switch)
+    assert "[servers.mx1] heartbeat" in line
+    assert "can't be bound" in line
+
+
+@pytest.mark.parametrize("mode", [0o644, None])
+def test_a_secret_that_everybody_can_read_or_that_is_not_there_is_one_clear_line(
+    tmp_path: Path, mode: int | None
+) -> None:
+    chosen = settings(tmp_path, free_port())
+    secret = Path(chosen["heartbeat"]["secret_file"])
+    if mode is None:
+        secret.unlink()
+    else:
+        secret.chmod(mode)
+    line = refusal(Switch(tmp_path, settings=chosen))
+    assert str(secret) in line
+    assert "chmod 600" in line
+
+
+def test_a_partner_that_is_not_there_keeps_nobody_from_serving(tmp_path: Path) -> None:
+    with Switch(tmp_path, settings=settings(tmp_path, free_port())) as switch:
+        [peer] = switch.facts("status")["peers"]
+        assert (peer["server"], peer["heartbeat_age_s"]) == ("mx2", None)
+        assert switch.stop() == 0
