@@ -140,7 +140,8 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
     group = config.servers[server.name].group if server.name in config.servers else ""
     identity = Identity(server.name, incarnation, machine.machine, machine.boot, life.path, group)
     promise_ms = int(config.store.lease_s * 1000)
-    queue_settings = _share(config, switches + bool(secondary_for))
+    among = switches + bool(secondary_for)
+    queue_settings = _share(config, among)
     destinations: Destinations[Attempt] = Destinations(queue_settings, randomness)
     health = DestinationHealth(destinations, clock)
     parts = Parts(
@@ -170,6 +171,8 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
         config.smtp,
         [] if secondary_for else config.listeners,
         open_routing=lambda: open_newest(_compiled_directory(config), server.hostname),
+        limits_among=lambda among: _share(config, among),
+        among=among,
         drops=DropDirectory(config.submission.drop_directory, config.smtp.message_size_limit_bytes)
         if number == 0 and not secondary_for
         else None,

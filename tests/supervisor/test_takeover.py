@@ -32,6 +32,7 @@ class Child:
         self.queues = list(queues)
         self.asked: list[tuple[str, str]] = []
         self.refuses = False
+        self.among = 2
         self.is_silent = False
         self._over = asyncio.Event()
 
@@ -41,7 +42,11 @@ class Child:
             raise SwitchSilent("it did not answer")
         if method == "status":
             queues = tuple(QueueStatus(id=name, owner="mx1", epoch=1, slot=2, messages=3) for name in self.queues)
-            return msgspec.to_builtins(SwitchStatus(switch=self.number, state="serving", pid=1, queues=queues))
+            told = SwitchStatus(switch=self.number, state="serving", pid=1, queues=queues, among=self.among)
+            return msgspec.to_builtins(told)
+        if method == "share":
+            self.among = (params or {})["among"]
+            return None
         queue = (params or {})["queue"]
         self.asked.append((method, queue))
         if self.refuses:
@@ -209,4 +214,16 @@ async def test_a_switch_that_hangs_makes_no_other_one_silent() -> None:
     for _ in range(100):
         await asyncio.sleep(0.1)
         assert not server.takeover.pulse().switches[1].is_silent
+    await server.end()
+
+
+@in_virtual_time
+async def test_the_limits_are_shared_out_anew_when_switches_come_and_go() -> None:
+    server = Server()
+    await server.takeover.adopt("mx2.0.1", "mx2", 7)
+    await asyncio.sleep(2)
+    assert [child.among for child in server.children] == [3, 3, 3]
+    server.made[0].queues.clear()
+    await asyncio.sleep(60)
+    assert [child.among for child in server.children] == [2, 2]
     await server.end()

@@ -5,7 +5,8 @@ The methods of a switch, with their params and results:
 `status` -> SwitchStatus · `metrics` -> list of Metric · `reload` -> None · `stop` -> None ·
 `queue_list` Listing -> Page · `queue_count` Selection -> {"count"} · `queue_show` {"id"} -> Shown or None ·
 `queue_act` {"action", "selection"} -> {"count"} ·
-`prepare` {"queue"} -> None · `adopt` {"queue", "tail"} -> whether it is run there now · `forget` {"queue"} -> None
+`prepare` {"queue"} -> None · `adopt` {"queue", "tail"} -> whether it is run there now · `forget` {"queue"} -> None ·
+`share` {"among"} -> None
 
 and its notices: `ready` (it accepts mail), `fenced` with the `queue`.
 """
@@ -125,7 +126,10 @@ class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a switch says of itself; `store` and `routing` are `ok` or the reason why not."""
+    """What a switch says of itself; `store` and `routing` are `ok` or the reason why not.
+
+    `among` is how many switches it believes to share the server's limits of deliveries with, itself included.
+    """
 
     switch: int
     state: str
@@ -135,6 +139,7 @@ class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "ok"
     routing: str = "ok"
     counters: dict[str, float] = {}
+    among: int = 1
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

@@ -95,6 +95,15 @@ class Destinations(Generic[Job]):
         """How many destinations are at work, ready or parked with jobs."""
         return len(self._destinations)
 
+    def limit_to(self, settings: QueueSettings) -> None:
+        """Go by other limits from now on; what is under way beyond them goes on to its end."""
+        self._limit, self._total = settings.destination_connections, settings.total_connections
+        for destination in self._destinations.values():
+            if destination.active >= self._limit:
+                self._ready.pop(destination.key, None)
+            else:
+                self._place(destination)
+
     def reserve(self, key: str, now: float) -> bool:
         """Take a slot at once; False where jobs wait for one, or a limit or the breaker forbids it.
 

@@ -69,6 +69,11 @@ class Pulse:
         told_by, asked_at = self._known.get(child.number, (0, 0.0))
         return child.pid != pid or child.state != "serving" or (told_by == pid and asked_at >= since)
 
+    def sharers(self, child: SwitchChild) -> int:
+        """Among how many a switch last told that it shares the server's limits, 0 where it told nothing yet."""
+        answer = self._answers.get(child.number)
+        return answer.among if answer is not None else 0
+
     def queues(self) -> list[tuple[SwitchChild, QueueStatus]]:
         """The queues that are run here, as last told, each with the switch that runs it."""
         return [

@@ -24,6 +24,7 @@ from nightmail.world import Clock
 _START_TIMEOUT_S = 30.0
 _ADOPT_TIMEOUT_S = 86_400.0  # a long log takes long to read; a switch that dies amid it is heard of at once
 _LINGER_S = 30.0
+_LOOK_S = 0.5
 
 log = structlog.get_logger()
 
@@ -83,7 +84,7 @@ class Takeover:
         if server == self._server or server in self._secondaries:
             child = self._child_for(queue, server)
             if child is not None:
-                self._spawn(self._forget(child, queue))
+                self._spawn(self._ask(child, "forget", {"queue": queue}))
 
     async def adopt(self, queue: str, server: str, tail: int) -> bool:
         """Have `queue` adopted by the slot after `tail`; whether it is run here now."""
@@ -108,9 +109,10 @@ class Takeover:
         return bool(is_ours)
 
     async def run(self) -> None:
-        """Stop secondary switches that have nothing left to run, until cancelled."""
+        """Stop secondary switches that have nothing left to run, and share the limits out, until cancelled."""
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_LOOK_S)
+            self._share_out()
             busy = {child.number for child, _ in self._pulse.queues()}
             now = self._clock.elapsed()
             for server, child in list(self._secondaries.items()):
@@ -119,6 +121,13 @@ class Takeover:
                 elif now - self._wanted_at[server] > _LINGER_S:
                     # Whoever is wanted for that server from now on is another one.
                     self._spawn(self._end(self._secondaries.pop(server), self._runs.pop(server)))
+
+    def _share_out(self) -> None:
+        """Have every switch keep to its part of the server's limits: a takeover floods no destination."""
+        among = len(self._children)
+        for child in self._children:
+            if child.state == "serving" and self._pulse.sharers(child) not in (0, among):
+                self._spawn(self._ask(child, "share", {"among": among}))
 
     async def _prepare(self, queue: str, server: str) -> None:
         child = self._child_for(queue, server)
@@ -130,9 +139,9 @@ class Takeover:
         except (SwitchSilent, RequestFailed, TimeoutError) as error:
             log.warning("queue not prepared", queue=queue, switch=child.name, reason=str(error) or "it did not start")
 
-    async def _forget(self, child: SwitchChild, queue: str) -> None:
-        with contextlib.suppress(SwitchSilent, RequestFailed):  # then it is gone, and what it read with it
-            await child.request("forget", {"queue": queue})
+    async def _ask(self, child: SwitchChild, method: str, params: dict[str, object]) -> None:
+        with contextlib.suppress(SwitchSilent, RequestFailed):  # then it is gone, or it is asked again
+            await child.request(method, params)
 
     def _child_for(self, queue: str, server: str) -> SwitchChild | None:
         """Queues of our own are for the switch of their number, another server's for the secondary one."""

@@ -16,6 +16,7 @@ from nightmail.errors import DirectoryUnavailable
 from nightmail.net.control import ControlServer
 from nightmail.net.control_messages import Metric
 from nightmail.net.settings import ListenerSettings
+from nightmail.queue.settings import QueueSettings
 from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.smtp.settings import SmtpSettings
 from nightmail.submission import DropDirectory
@@ -34,7 +35,10 @@ log = structlog.get_logger()
 
 
 class SwitchProcess:
-    """A switch with everything that connects it to the world. `drops` is None where another switch picks up."""
+    """A switch with everything that connects it to the world. `drops` is None where another switch picks up.
+
+    `limits_among` tells one switch's share of the server's limits among so many; it has that `among` at first.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,8 @@ class SwitchProcess:
         listeners: Sequence[ListenerSettings],
         *,
         open_routing: Callable[[], RoutingSnapshot],
+        limits_among: Callable[[int], QueueSettings],
+        among: int,
         drops: DropDirectory | None,
         life: LifeLock,
     ) -> None:
@@ -52,6 +58,8 @@ class SwitchProcess:
             for listener in listeners
         ]
         self._open_routing = open_routing
+        self._limits_among = limits_among
+        self._among = among
         self._routing_fault = ""
         self._pickup = Pickup(switch, drops) if drops is not None else None
         self._life = life
@@ -116,6 +124,7 @@ class SwitchProcess:
             "prepare": self._prepare,
             "adopt": self._adopt,
             "forget": self._forget,
+            "share": self._share,
             "queue_list": operations.queue_list,
             "queue_count": operations.queue_count,
             "queue_show": operations.queue_show,
@@ -124,7 +133,7 @@ class SwitchProcess:
 
     async def _status(self, _: dict[str, Any]) -> object:
         status = self._switch.status()
-        return msgspec.structs.replace(status, routing=self._routing_fault or "ok")
+        return msgspec.structs.replace(status, routing=self._routing_fault or "ok", among=self._among)
 
     async def _metrics(self, _: dict[str, Any]) -> list[Metric]:
         return measure(self._switch.status())
@@ -143,6 +152,11 @@ class SwitchProcess:
 
     async def _prepare(self, params: dict[str, Any]) -> None:
         self._switch.adoptions.prepare(params["queue"])
+
+    async def _share(self, params: dict[str, Any]) -> None:
+        """The server runs more switches now, or fewer: together they never send more than it may."""
+        self._among = params["among"]
+        self._switch.parts.destinations.limit_to(self._limits_among(self._among))
 
     async def _forget(self, params: dict[str, Any]) -> None:
         self._switch.adoptions.forget(params["queue"])
