@@ -137,7 +137,7 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
     life.remove_old(clock.wall())
     machine = Machine.this()
     store = open_store(config.store.url, randomness)
-    group = config.servers[server.name].group if server.name in config.servers else ""
+    group = config.group_of(server.name)
     identity = Identity(server.name, incarnation, machine.machine, machine.boot, life.path, group)
     promise_ms = int(config.store.lease_s * 1000)
     among = switches + bool(secondary_for)

@@ -7,6 +7,7 @@ import random
 
 from sim.checkers import NOTHING, audit
 from sim.cluster import STORE, World
+from sim.letters import envelope_of
 from sim.loop import in_virtual_time, until
 
 
@@ -82,5 +83,35 @@ async def test_who_returns_takes_mail_at_once_and_its_old_queue_stays_where_it_i
     assert [queue for _, _, queue in world.adoptions] == ["mx1.0.1"]
     world.answers.clear()
     await until(lambda: second.is_idle and len(world.ledger.delivered) == 1)
+    await again.stop()
+    await second.stop()
+
+
+@in_virtual_time
+async def test_local_mail_goes_on_while_a_partner_runs_the_old_queue_and_no_drop_file_is_delivered_twice() -> None:
+    world = World(["mx1", "mx2"], random.Random(5))
+    first, second = world.start("mx1"), world.start("mx2")
+    await asyncio.sleep(2)
+    # A drop file was accepted, and its server died before it was removed.
+    first.primary.submit("L1", envelope=envelope_of("L1", drop="drop-1"))
+    world.answers["r0@example.net"] = "deferred"
+    first.primary.submit("M1")
+    await asyncio.sleep(1)
+    await first.crash()
+    await until(lambda: "mx1.0.1" in second.adopted)
+    await asyncio.sleep(60)
+    assert ("L1", 0) not in world.ledger.delivered
+    removed: list[str] = []
+
+    async def remove(name: str) -> None:
+        removed.append(name)
+
+    again = world.start("mx1")
+    again.primary.switch.remove_drop = remove
+    await until(lambda: again.primary.switch.generations.is_complete, within_s=30)
+    assert removed == ["drop-1"]
+    world.answers.clear()
+    await until(lambda: second.is_idle and len(world.ledger.delivered) == 2)
+    assert set(world.ledger.delivered.values()) == {1}
     await again.stop()
     await second.stop()

@@ -131,6 +131,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename={"listeners": "li
     balancer: BalancerSettings | None = None
     path: str = ""
 
+    def group_of(self, server: str) -> str:
+        """The servers that protect one another with `server`, by name: all those of its site, if nothing else is said."""
+        entry = self.servers.get(server, ServerEntry())
+        return entry.group or f"site {entry.site}"
+
     @property
     def base(self) -> str:
         """The directory that relative paths start from."""

@@ -53,6 +53,11 @@ def body_key(queue: str, message_id: str) -> str:
     return f"{QUEUES}{queue}/body/{message_id}"
 
 
+def drops_key(queue: str) -> str:
+    """Where its own server notes that every drop file that `queue` names is gone, for a partner that runs the queue."""
+    return f"drops/{queue}"
+
+
 def queue_of(key: str) -> str:
     """The name of the queue that `key` belongs to."""
     return key[len(QUEUES) :].partition("/")[0]

@@ -158,8 +158,8 @@ class Cluster:
 def _members(config: Config) -> dict[str, Member]:
     """The servers of our site: a store is never shared beyond it."""
     site = config.servers[config.server.name].site
-    ours = {name: entry.group for name, entry in config.servers.items() if entry.site == site}
-    return {name: Member(name, group or f"site {site}") for name, group in ours.items()}
+    ours = [name for name, entry in config.servers.items() if entry.site == site]
+    return {name: Member(name, config.group_of(name)) for name in ours}
 
 
 def _heartbeat_of(config: Config, server: str) -> HostPort:

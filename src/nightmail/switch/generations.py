@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import structlog
 
 from nightmail.errors import Corrupt, StoreUnavailable
-from nightmail.journal.keys import QueueName, body_prefix, log_prefix, slot_key
+from nightmail.journal.fetching import Fetcher
+from nightmail.journal.keys import QueueName, body_prefix, drops_key, log_prefix, slot_key
 from nightmail.journal.ownership import Adopter, Ownership
 from nightmail.journal.reading import Replayed, find_owner, list_queues, list_slots, read_segment, replay
 from nightmail.journal.records import Adopted
@@ -74,7 +75,8 @@ class Generations:
 
     `is_ours` tells whether a queue is run here already; `adopted` takes one over that was just adopted. `is_alone` says
     that the cluster has no other server.
-    `is_complete` holds once every queue that was there is run here or closed; `waiting` has those that may be alive.
+    `is_complete` holds once every queue that was there is run here or closed or, where a partner runs it, names no drop
+    file that is still here. `waiting` has those that may be alive. `remove_drop` makes sure that a drop file is gone.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Generations:
         *,
         alarm: DamageAlarm,
         is_alone: bool,
+        remove_drop: Callable[[str], Awaitable[None]],
         is_ours: Callable[[str], bool],
         adopted: Callable[[Ownership], None],
     ) -> None:
@@ -103,6 +106,8 @@ class Generations:
         self._wanted = asyncio.Event()
         self._alarm = alarm
         self._is_alone = is_alone
+        self._remove_drop = remove_drop
+        self._without_drops: set[str] = set()
         self._faults: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -133,7 +138,8 @@ class Generations:
             if self._is_ours(text):
                 self.waiting.pop(text, None)
                 continue
-            left += not await self._consider_alone(text)
+            is_done = await self._consider_alone(text)
+            left += not is_done and text not in self._without_drops
         return not left
 
     async def _consider_alone(self, queue: str) -> bool:
@@ -166,6 +172,8 @@ class Generations:
             await self._sweep_closed(queue, found)
             return True
         self._alarm.raise_for(found.damage)
+        if queue not in self._without_drops and await self._is_partners(queue, found):
+            await self._clear_drops(queue, found)
         if found.tail < 0 or not await self._may_adopt(queue, found):
             return False
         owned = await self._adopter.adopt(queue, found)
@@ -200,6 +208,23 @@ class Generations:
     def _is_dead(self, seen: Seen) -> bool:
         return seen.owner is not None and self._machine.is_proven_dead(seen.owner)
 
+    async def _is_partners(self, queue: str, found: Replayed) -> bool:
+        """Whether another server owns it: then no process of ours, however late, has a drop file accepted there."""
+        owner = await find_owner(self._store, queue, found)
+        return owner is not None and owner.owner != self._assignment.server
+
+    async def _clear_drops(self, queue: str, found: Replayed) -> None:
+        """Remove the drop files that the queue has accepted, and note it in the store: only we can reach them."""
+        fetcher = Fetcher(self._store, queue, found.state)
+        try:
+            for message in [message for message in found.state.messages.values() if message.drop]:
+                await self._remove_drop((await fetcher.record(message)).envelope.drop)
+            await self._store.put_new(drops_key(queue), [b"gone\n"])
+        except (OSError, Corrupt, NotFound) as error:
+            self._note_fault(queue, f"its drop files can't be removed: {error}")
+        else:
+            self._without_drops.add(queue)
+
     async def sweep(self, queue: str) -> None:
         """Delete what a queue that was just closed still has; what can't be deleted now is left for its own server."""
         try:
@@ -222,5 +247,4 @@ class Generations:
                 doomed.append(slot_key(queue, slot))
         async for page in self._store.list_after(body_prefix(queue), ""):
             doomed += page
-        if doomed:
-            await self._store.delete(doomed)
+        await self._store.delete([*doomed, drops_key(queue)])

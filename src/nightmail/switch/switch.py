@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
 
 from nightmail.errors import StoreUnavailable, SwitchError
 from nightmail.journal.arrival import Arrival
-from nightmail.journal.keys import queue_of
+from nightmail.journal.keys import drops_key, queue_of
 from nightmail.journal.ownership import Adopter, Ownership
 from nightmail.journal.records import BodyPlace, Closed, Yielded
 from nightmail.mail.envelope import Envelope
@@ -24,6 +25,7 @@ from nightmail.mail.fate import Fate, Original
 from nightmail.mail.reply import Reply
 from nightmail.net.control_messages import QueueStatus, SwitchStatus
 from nightmail.queue.reports import due
+from nightmail.store.protocol import NotFound
 from nightmail.switch.admission import STORE_AWAY, Admission
 from nightmail.switch.adoptions import Adoptions
 from nightmail.switch.damage import DamageAlarm
@@ -62,6 +64,7 @@ class Switch:
             parts.store, parts.clock, adopter, machine, assignment,
             alarm=alarm,
             is_alone=is_alone,
+            remove_drop=self._remove_drop,
             is_ours=lambda name: name in self._queues,
             adopted=self._adopted,
         )  # fmt: skip
@@ -276,13 +279,24 @@ class Switch:
     def _run(self, owned: Ownership) -> OwnedQueue:
         queue = OwnedQueue(
             self.parts, owned, self._reporter, self._allowance,
-            pump=self.pump, spawn=self.spawn, remove_drop=self.remove_drop, on_fenced=self._fenced,
+            pump=self.pump, spawn=self.spawn, on_fenced=self._fenced,
+            remove_drop=self.remove_drop if self._assignment.takes_mail else partial(self._gone_elsewhere, owned.queue),
         )  # fmt: skip
         self._queues[queue.name] = queue
         task = queue.start()
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return queue
+
+    async def _remove_drop(self, name: str) -> None:
+        await self.remove_drop(name)
+
+    async def _gone_elsewhere(self, queue: str, name: str) -> None:
+        """Whether another server's drop file is gone only that server can tell, and does in the store. Raises."""
+        try:
+            await self.parts.store.get_range(drops_key(queue), 0, 1)
+        except NotFound:
+            raise StoreUnavailable(f"drop file {name} may still be on the server that {queue} is named after") from None
 
     def _serve_slots(self) -> None:
         self._pump_planned = False
