@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import structlog
 
-from sim.checkers import NOTHING, Findings, audit, readable
+from sim.checkers import NOTHING, Findings, audit, hasty, readable
 from sim.cluster import Server, World
 from sim.loop import run
 from sim.store_faults import Chaos
@@ -138,8 +138,8 @@ def main(arguments: list[str]) -> int:
         acknowledged += len(world.ledger.acknowledged)
         adoptions += len(world.adoptions)
         twice += sum(copies - 1 for copies in world.ledger.delivered.values())
-        if findings != NOTHING:
-            sys.stdout.write(f"seed {seed}: {findings}\n")
+        if findings != NOTHING or hasty(world.archive):
+            sys.stdout.write(f"seed {seed}: {findings}, adopted too soon: {sorted(hasty(world.archive))}\n")
             return 1
     sys.stdout.write(
         f"{count} stories: {acknowledged} messages acknowledged, {adoptions} adoptions, lost 0, "

@@ -7,6 +7,7 @@ switch's own idea of what it did.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from nightmail.journal.keys import slot_of
 from nightmail.journal.reading import list_queues, replay
 from nightmail.journal.records import AMBIGUOUS, FAILED, Accepted, Edited, Moved, Record, Settled, Voided
-from nightmail.journal.segment import HEADER_BYTES, decode_header, decode_records
+from nightmail.journal.segment import ADOPTS, HEADER_BYTES, YIELDS, Header, decode_header, decode_records
 from nightmail.mail.envelope import Envelope
 from nightmail.store.protocol import Put
 from sim.store import Objects, SimulatedStore
@@ -146,6 +147,37 @@ def doubled(ledger: Ledger, archive: Archive) -> set[Share]:
         if result.outcome == AMBIGUOUS
     )
     return {share for share, count in ledger.delivered.items() if count > 1 + ambiguous[share]}
+
+
+@dataclass
+class Timeline(Archive):
+    """An archive that also knows when each segment landed, in seconds of the loop's time."""
+
+    landed_at: list[float] = field(default_factory=list)
+
+    def create(self, key: str, data: bytes) -> Put:
+        """As `Archive.create`, with the time of it."""
+        before = len(self.landed)
+        created = super().create(key, data)
+        if len(self.landed) > before:
+            self.landed_at.append(asyncio.get_running_loop().time())
+        return created
+
+
+def hasty(timeline: Timeline, drift: float = 0.05) -> set[str]:
+    """Slots by which a queue was adopted although its last segment's promise still ran, and it was not yielded (J7)."""
+    found = set()
+    last: dict[str, tuple[Header, float]] = {}
+    for (key, data), landed_at in zip(timeline.landed, timeline.landed_at, strict=True):
+        header = decode_header(key, data)
+        before = last.get(header.queue)
+        if before is not None and header.flags & ADOPTS and not before[0].flags & YIELDS:
+            promise_s = before[0].promise_ms / 1000
+            if header.slot == before[0].slot + 1 and landed_at - before[1] < promise_s * (1 - drift):
+                found.add(key)
+        if before is None or header.slot > before[0].slot:
+            last[header.queue] = (header, landed_at)
+    return found
 
 
 def untold(archive: Archive) -> set[str]:

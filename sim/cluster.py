@@ -24,7 +24,7 @@ from nightmail.group.watching import Watcher
 from nightmail.queue.settings import QueueSettings
 from nightmail.store.settings import StoreSettings
 from nightmail.switch.generations import Assignment
-from sim.checkers import Archive, Ledger
+from sim.checkers import Ledger, Timeline
 from sim.crashing import Mortality, MortalStore
 from sim.life import Life
 from sim.store import SimulatedStore
@@ -223,7 +223,7 @@ class World:
         self.names = names
         self.chance = chance
         self.chaos = chaos
-        self.archive = Archive()
+        self.archive = Timeline()
         self.ledger = Ledger()
         self.network = Network(chance)
         self.answers: dict[str, Any] = {}

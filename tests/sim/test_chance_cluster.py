@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sim.checkers import NOTHING
+from sim.checkers import NOTHING, hasty
 from tests.conftest import Campaign
 
 from sim import chance
@@ -14,6 +14,7 @@ def test_whatever_happens_to_a_cluster_nothing_is_lost(campaign: Campaign) -> No
     for seed in range(campaign(30, 1_000)):
         findings, world = chance.tell(seed)
         assert findings == NOTHING, f"seed {seed} replays this"
+        assert not hasty(world.archive), f"seed {seed} replays this"
         acknowledged += len(world.ledger.acknowledged)
         adoptions += len(world.adoptions)
     assert acknowledged > 500

@@ -132,7 +132,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename={"listeners": "li
     path: str = ""
 
     def group_of(self, server: str) -> str:
-        """The servers that protect one another with `server`, by name: all those of its site, if nothing else is said."""
+        """The name of the group that `server` belongs to: its site's, if nothing else is said."""
         entry = self.servers.get(server, ServerEntry())
         return entry.group or f"site {entry.site}"
 
