@@ -16,7 +16,7 @@ def adopted_too_soon(seeds: range) -> int:
 
 
 def test_nobody_adopts_what_may_still_be_delivered_by_its_owner() -> None:
-    assert not adopted_too_soon(range(15))
+    assert not adopted_too_soon(range(8))
 
 
 def test_without_the_wait_for_the_promise_it_is_adopted_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,11 +24,11 @@ def test_without_the_wait_for_the_promise_it_is_adopted_too_soon(monkeypatch: py
         return True
 
     monkeypatch.setattr(decisions, "_stood_still", at_once)
-    assert adopted_too_soon(range(15))
+    assert adopted_too_soon(range(8))
 
 
 def test_without_the_last_promise_counted_from_its_last_slot_it_is_adopted_too_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(decisions, "_promise_s", lambda view, queue: 0.1)
-    assert adopted_too_soon(range(15))
+    assert adopted_too_soon(range(8))

@@ -11,14 +11,14 @@ from sim import chance
 
 def test_whatever_happens_to_a_cluster_nothing_is_lost(campaign: Campaign) -> None:
     acknowledged = adoptions = 0
-    for seed in range(campaign(30, 1_000)):
+    for seed in range(campaign(20, 1_000)):
         findings, world = chance.tell(seed)
         assert findings == NOTHING, f"seed {seed} replays this"
         assert not hasty(world.archive), f"seed {seed} replays this"
         acknowledged += len(world.ledger.acknowledged)
         adoptions += len(world.adoptions)
-    assert acknowledged > 500
-    assert adoptions > 20
+    assert acknowledged > 300
+    assert adoptions > 15
 
 
 def test_a_seed_tells_the_same_story_again() -> None:
