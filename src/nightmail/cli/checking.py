@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import pwd
 import tempfile
@@ -14,7 +15,9 @@ from rich.text import Text
 from nightmail.config.settings import Config
 from nightmail.errors import ConfigInvalid
 from nightmail.mail.reply import Reply
+from nightmail.net.addresses import is_ip, parse_host_port
 from nightmail.routing.generations import check_tables, open_newest
+from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.routing.tables import NAMES
 
 
@@ -46,7 +49,9 @@ def check_everything(config: Config) -> Findings:
         _check_user(server.user)
     with tempfile.TemporaryDirectory(prefix="nightmail-check-") as scratch:
         summary = check_tables(config.tables.directory, scratch, config.base)
-        remarks = _remarks(scratch, server.hostname)
+        with contextlib.closing(open_newest(scratch, server.hostname)) as snapshot:
+            _check_balancer(config, snapshot)
+            remarks = _remarks(snapshot, server.hostname)
     return Findings(
         config=config.path,
         server=server.name,
@@ -63,10 +68,25 @@ def check_everything(config: Config) -> Findings:
     )
 
 
-def _remarks(compiled: str, hostname: str) -> tuple[str, ...]:
+def _check_balancer(config: Config, snapshot: RoutingSnapshot) -> None:
+    """Behind a balancer that does not say whose a connection is, everybody has its rights: it may have none."""
+    host = parse_host_port(config.balancer.address).host if config.balancer is not None else ""
+    rule = snapshot.client_rule(host) if is_ip(host) else ""
+    if rule not in ("relay", "submit"):
+        return
+    for listener in config.listeners:
+        if not any(ipaddress.ip_address(host) in ipaddress.ip_network(each) for each in listener.proxy_from):
+            raise ConfigInvalid(
+                f"{config.path}: [[listener]] {listener.address}",
+                f"whoever comes through the balancer at {host} could send anywhere: {host} is {rule!r} in clients, and "
+                "need not say whose connection it passes on",
+                f'write proxy_from = ["{host}"], or take {host} out of clients',
+            )
+
+
+def _remarks(snapshot: RoutingSnapshot, hostname: str) -> tuple[str, ...]:
     """What is no fault, and yet hardly meant."""
-    with contextlib.closing(open_newest(compiled, hostname)) as snapshot:
-        found = snapshot.accept(f"postmaster@{hostname}", may_relay=False)
+    found = snapshot.accept(f"postmaster@{hostname}", may_relay=False)
     if not isinstance(found, Reply):
         return ()
     remark = (

@@ -1,0 +1,54 @@
+"""`nightmail check` refuses a balancer through which everybody could send anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nightmail.cli.checking import check_everything
+from nightmail.config.loading import load
+from nightmail.errors import ConfigInvalid
+
+CONFIG = """\
+[server]
+name = "mx1"
+[servers.mx1]
+smtp = "127.0.0.1:2526"
+[store]
+url = "file:store"
+[tables]
+directory = "tables"
+[balancer]
+address = "127.0.0.1:2525"
+{listener}
+"""
+BARE = '[[listener]]\naddress = "127.0.0.1:2526"\n'
+PROXIED = BARE + 'proxy_from = ["127.0.0.1"]\n'
+ELSEWHERE = BARE + 'proxy_from = ["192.0.2.0/24"]\n'
+RELAYS = "127.0.0.0/8 relay\n"
+
+
+def checked(directory: Path, listener: str, clients: str) -> None:
+    (directory / "tables").mkdir()
+    (directory / "tables" / "clients").write_text(clients)
+    (directory / "nightmail.toml").write_text(CONFIG.format(listener=listener))
+    check_everything(load(str(directory / "nightmail.toml")))
+
+
+@pytest.mark.parametrize("listener", [BARE, ELSEWHERE])
+@pytest.mark.parametrize("clients", [RELAYS, "127.0.0.1 submit\n"])
+def test_a_balancer_that_could_relay_and_need_not_say_for_whom_is_refused(
+    tmp_path: Path, listener: str, clients: str
+) -> None:
+    with pytest.raises(ConfigInvalid, match="send anywhere") as refused:
+        checked(tmp_path, listener, clients)
+    assert "127.0.0.1:2526" in refused.value.place
+    assert 'proxy_from = ["127.0.0.1"]' in refused.value.right
+
+
+@pytest.mark.parametrize(
+    ("listener", "clients"), [(PROXIED, RELAYS), ("", RELAYS), (BARE, ""), (BARE, "192.0.2.0/24 relay\n")]
+)
+def test_a_balancer_that_says_for_whom_or_has_no_rights_is_well(tmp_path: Path, listener: str, clients: str) -> None:
+    checked(tmp_path, listener, clients)
