@@ -29,6 +29,7 @@ from nightmail.supervisor.takeover import Takeover
 from nightmail.world import Clock, Randomness
 
 _ANEW_S = 1.0
+_READYING_S = 1.5
 _CLOSE_S = 2.0
 
 log = structlog.get_logger()
@@ -124,6 +125,11 @@ class Cluster:
         self.pulse.state = state
         self._takeover.is_stopping = True
         self._group.drain()
+
+    async def until_partners_are_ready(self) -> None:
+        """Give partners that heard it the time to start a secondary switch and to read: until then we deliver."""
+        if any(peer.state == "serving" for peer in self.peers()):
+            await asyncio.sleep(_READYING_S)
 
     async def close(self) -> None:
         """Say nothing any more, and let go of the store, within a bound. `run` has ended."""

@@ -209,6 +209,8 @@ class Supervisor:
         if self._cluster is not None:
             self._cluster.leave(state)
         await self._departure.begin(state)
+        if self._cluster is not None:
+            await self._cluster.until_partners_are_ready()
         leaving = list(self._children)
         for child in leaving:
             self._start(child.stop(patience_s))
