@@ -42,10 +42,10 @@ from nightmail.routing.table_files import TableFiles
 from nightmail.store.location import directory_of
 from nightmail.store.opening import open_store
 from nightmail.submission import DropDirectory
-from nightmail.supervisor.child import CommandFor, SwitchChild
+from nightmail.supervisor.child import CommandFor, Spawn, SwitchChild
 from nightmail.supervisor.cluster import Cluster, read_secret
 from nightmail.supervisor.parent import die_with_supervisor
-from nightmail.supervisor.supervising import Join, Spawn, supervise
+from nightmail.supervisor.supervising import Join, supervise
 from nightmail.switch.admission import Admission
 from nightmail.switch.attempts import Attempt
 from nightmail.switch.generations import Assignment

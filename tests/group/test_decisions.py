@@ -9,6 +9,7 @@ from nightmail.group.decisions import step
 from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
+    BegunAnew,
     DrainBegan,
     Event,
     Gone,
@@ -53,6 +54,7 @@ class Scene:
         self.prepared: list[float] = []
         self.looks = 0
         self.forgotten = 0
+        self.answers_nothing = False
         self.unreadable: set[str] = set()
         self._probe_ends: float | None = None
 
@@ -84,6 +86,8 @@ class Scene:
             self.tell(Ticked())
 
     def _do(self, effect: Effect) -> None:
+        if self.answers_nothing:
+            return
         if isinstance(effect, List):
             self.tell(LookFailed() if self.is_store_away else Listed((QUEUE, *self.unreadable)))
         elif isinstance(effect, Look):
@@ -342,3 +346,17 @@ def test_what_was_prepared_and_is_written_again_is_forgotten(scene: Scene) -> No
     scene.pass_time(5)
     assert scene.forgotten == 1
     assert not scene.adopted
+
+
+def test_a_driver_that_begins_anew_waits_for_nothing_that_was_under_way(scene: Scene) -> None:
+    kill(scene)
+    scene.pass_time(1.0)
+    scene.answers_nothing = True
+    scene.pass_time(5)
+    assert scene.view.is_listing
+    scene.answers_nothing = False
+    scene.tell(BegunAnew())
+    assert scene.forgotten == 1
+    began = scene.now
+    scene.pass_time(5)
+    assert scene.adopted[0][0] >= began + PROMISE_S

@@ -43,7 +43,7 @@ async def test_what_stood_still_is_adopted_by_the_slot_that_was_named() -> None:
     [owned] = scene.owned
     assert (owned.next_slot, owned.epoch, list(owned.state.messages)) == (3, 2, ["M1"])
     assert [(line["messages"], line["ambiguous"]) for line in logs] == [(1, 1)]
-    assert scene.adoptions.is_idle
+    assert not scene.adoptions._reading
 
 
 @in_virtual_time
@@ -63,7 +63,7 @@ async def test_a_journal_that_moved_is_left_alone() -> None:
     lay(scene.store, 2, Tick())
     assert not await scene.adoptions.adopt(QUEUE, 1)
     assert slot_key(QUEUE, 3) not in scene.store.objects.contents
-    assert scene.adoptions.is_idle
+    assert not scene.adoptions._reading
 
 
 @in_virtual_time
@@ -108,10 +108,10 @@ async def test_an_adoption_that_can_not_look_is_given_up_and_may_be_tried_again(
 async def test_what_is_not_to_be_adopted_after_all_is_forgotten() -> None:
     scene = Scene()
     scene.adoptions.prepare(QUEUE)
-    assert not scene.adoptions.is_idle
+    assert scene.adoptions._reading
     scene.adoptions.forget(QUEUE)
     scene.adoptions.forget("mx1.0.99")
-    assert scene.adoptions.is_idle
+    assert not scene.adoptions._reading
 
 
 @in_virtual_time
@@ -119,6 +119,6 @@ async def test_what_is_run_here_already_is_not_adopted_again() -> None:
     scene = Scene()
     scene.may_adopt = False
     scene.adoptions.prepare(QUEUE)
-    assert scene.adoptions.is_idle
+    assert not scene.adoptions._reading
     assert not await scene.adoptions.adopt(QUEUE, 1)
     assert slot_key(QUEUE, 2) not in scene.store.objects.contents

@@ -21,6 +21,7 @@ import msgspec
 from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
+    BegunAnew,
     DrainBegan,
     Event,
     Gone,
@@ -211,7 +212,7 @@ def _adoption_ended(view: View, event: AdoptionEnded, now: float) -> View:
     if event.is_ours:
         del queues[event.queue]
         return msgspec.structs.replace(view, queues=queues, here=view.here | {event.queue})
-    queues[event.queue] = msgspec.structs.replace(_unseen(queue.name), is_prepared=False)
+    queues[event.queue] = _unseen(queue.name)
     return msgspec.structs.replace(view, queues=queues)
 
 
@@ -220,6 +221,12 @@ def _probed(view: View, event: Probed, now: float) -> View:
     was_slow = event.has_failed or now - began >= view.patience.slow_put_s
     return msgspec.structs.replace(
         view, probe_began=None, probed_at=now, store_well_since=now if was_slow else view.store_well_since
+    )
+
+
+def _begun_anew(view: View, _: BegunAnew, __: float) -> View:
+    return msgspec.structs.replace(
+        view, queues={}, is_probing=False, probe_began=None, is_listing=False, listed_at=float("-inf")
     )
 
 
@@ -237,5 +244,6 @@ _TAKEN: dict[type, Callable[[View, Any, float], View]] = {
     Running: _running,
     AdoptionEnded: _adoption_ended,
     Probed: _probed,
+    BegunAnew: _begun_anew,
     DrainBegan: _drain_began,
 }

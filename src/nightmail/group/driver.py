@@ -14,6 +14,7 @@ from nightmail.group.decisions import step
 from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
+    BegunAnew,
     DrainBegan,
     Event,
     Gone,
@@ -87,6 +88,7 @@ class Group:
 
     async def run(self) -> None:
         """Watch, and see to it that what nobody runs is run."""
+        self.tell(BegunAnew())
         try:
             while True:
                 self._beat()

@@ -66,8 +66,14 @@ class Probed(msgspec.Struct, frozen=True):
     has_failed: bool = False
 
 
+class BegunAnew(msgspec.Struct, frozen=True):
+    """The driver starts, perhaps not for the first time: nothing is under way, and nothing that was measured counts."""
+
+
 class DrainBegan(msgspec.Struct, frozen=True):
     """We give up what we have, and take nothing over."""
 
 
-Event = Ticked | Heard | Listed | Sighted | LookFailed | Gone | Running | AdoptionEnded | Probed | DrainBegan
+Event = (
+    Ticked | Heard | Listed | Sighted | LookFailed | Gone | Running | AdoptionEnded | Probed | BegunAnew | DrainBegan
+)

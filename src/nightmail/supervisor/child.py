@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal
 
 import structlog
@@ -22,6 +22,7 @@ from nightmail.world import Clock
 
 State = Literal["starting", "serving", "restarting", "stopping", "stopped"]
 CommandFor = Callable[[int, int, Sequence[int]], Sequence[str]]
+Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 
 log = structlog.get_logger()
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any
 
 import msgspec
 import structlog
@@ -23,7 +22,7 @@ from nightmail.group.voices import Voices
 from nightmail.group.watching import Watcher
 from nightmail.net.addresses import HostPort, parse_host_port
 from nightmail.store.protocol import Store
-from nightmail.supervisor.child import SwitchChild
+from nightmail.supervisor.child import Spawn, SwitchChild
 from nightmail.supervisor.pulse import Pulse
 from nightmail.supervisor.takeover import Takeover
 from nightmail.world import Clock, Randomness
@@ -66,7 +65,7 @@ class Cluster:
         clock: Clock,
         randomness: Randomness,
         secondary_for: Callable[[int, str], SwitchChild],
-        spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
+        spawn: Spawn,
     ) -> None:
         name = config.server.name
         members = _members(config)

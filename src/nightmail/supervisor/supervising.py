@@ -21,7 +21,7 @@ from nightmail.config.settings import Config
 from nightmail.errors import ConfigInvalid
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.submission import DropDirectory
-from nightmail.supervisor.child import CommandFor, SwitchChild
+from nightmail.supervisor.child import CommandFor, Spawn, SwitchChild
 from nightmail.supervisor.cluster import Cluster
 from nightmail.supervisor.departure import Departing, Departure
 from nightmail.supervisor.listening import bind_listeners
@@ -32,7 +32,6 @@ from nightmail.world import Clock
 
 _RELOAD_TIMEOUT_S = 30.0
 
-Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 Join = Callable[[list[SwitchChild], Spawn], Cluster]
 
 log = structlog.get_logger()

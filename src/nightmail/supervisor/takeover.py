@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 
 from nightmail.group.heartbeat import Heartbeat
 from nightmail.journal.keys import QueueName
 from nightmail.net.control import RequestFailed, SwitchSilent
-from nightmail.supervisor.child import SwitchChild
+from nightmail.supervisor.child import Spawn, SwitchChild
 from nightmail.supervisor.pulse import Pulse
 from nightmail.world import Clock
 
@@ -44,7 +43,7 @@ class Takeover:
         clock: Clock,
         *,
         secondary_for: Callable[[int, str], SwitchChild],
-        spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
+        spawn: Spawn,
         patience_s: float,
     ) -> None:
         self._server = server
@@ -74,9 +73,8 @@ class Takeover:
 
     def prepare(self, queue: str, server: str) -> None:
         """Have the switch that is to adopt `queue` read it; a secondary one is started for it."""
-        if not self.is_stopping:
-            self._minded.setdefault(server, set()).add(queue)
-            self._spawn(self._prepare(queue, server))
+        self._minded.setdefault(server, set()).add(queue)
+        self._spawn(self._prepare(queue, server))
 
     def forget(self, queue: str, server: str) -> None:
         """Have what was read of `queue` let go."""
@@ -88,7 +86,7 @@ class Takeover:
 
     async def adopt(self, queue: str, server: str, tail: int) -> bool:
         """Have `queue` adopted by the slot after `tail`; whether it is run here now."""
-        child = None if self.is_stopping else self._child_for(queue, server)
+        child = self._child_for(queue, server)
         if child is None:
             return False
         self._minded.setdefault(server, set()).add(queue)
@@ -144,7 +142,12 @@ class Takeover:
             await child.request(method, params)
 
     def _child_for(self, queue: str, server: str) -> SwitchChild | None:
-        """Queues of our own are for the switch of their number, another server's for the secondary one."""
+        """Queues of our own are for the switch of their number, another server's for the secondary one.
+
+        None while this server stops: nothing is to be started that nobody would stop.
+        """
+        if self.is_stopping:
+            return None
         if server == self._server:
             name = QueueName.parse(queue)
             return self._children[name.switch % self._primaries] if name is not None else None

@@ -46,11 +46,6 @@ class Adoptions:
         self._reading: dict[str, asyncio.Task[Replayed]] = {}
         self._adopting: set[str] = set()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is read or adopted."""
-        return not self._reading and not self._adopting
-
     def prepare(self, queue: str) -> None:
         """Begin to read a queue's log, so that only what is written from now on is left to be read."""
         if queue not in self._reading and self._may_adopt(queue):
