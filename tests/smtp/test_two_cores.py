@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.smtp.talks import ServerTalk, cut, cuts, talk
 
@@ -26,8 +26,12 @@ from nightmail.smtp.client_events import (
     TransactionEnded,
 )
 from nightmail.smtp.events import Event
+from nightmail.smtp.settings import SmtpSettings
 
 NO = Reply(550, "5.7.1", "No")
+# A server that leaves after too many errors ends the story early: that is a rule of its own, and told in test_dialogue.
+PATIENT = SmtpSettings(error_limit=1_000)
+FOUR = Envelope("", (Recipient("a@b.example"),) * 4)
 
 
 @dataclass
@@ -99,6 +103,13 @@ bodies = st.lists(
 ).map(b"".join)
 
 
+@example(
+    messages=[(FOUR, b"..."), (FOUR, b""), (FOUR, b"..\r\n.\r\n")],
+    refusals=[False] * 4 + [True] * 3 + [False] * 3 + [True] * 3,
+    places=[1, 2, 3, 4, 5, 6],
+    lmtp=False,
+    chunking=True,
+)
 @given(
     messages=st.lists(st.tuples(envelopes, bodies), min_size=1, max_size=3),
     refusals=st.lists(st.booleans(), max_size=20),
@@ -114,7 +125,7 @@ def test_both_sides_agree_on_what_was_taken(
     def decide(event: Event) -> Reply:
         return NO if next(decisions, False) else replies.OK
 
-    server = talk(service="lmtp" if lmtp else "smtp", decide=decide)
+    server = talk(PATIENT, service="lmtp" if lmtp else "smtp", decide=decide)
     wire = Wire(ClientCore("c.example", lmtp=lmtp, chunking=chunking), server, places, messages)
     wire.run()
     assert not [event for event in wire.happened if isinstance(event, ProtocolBroken | PeerClosing)]
