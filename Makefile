@@ -11,10 +11,11 @@ COMPILED       := .venv-compiled
 COMPILED_READY := $(COMPILED)/ready
 COMPILED_TESTS := tests/smtp tests/mail tests/delivery
 
-.PHONY: help run test check prove simulate bench docs clean
+.PHONY: help run demo test check prove simulate bench docs clean
 
 help:
 	@echo "make run     two servers behind HAProxy take mail for example.org on 127.0.0.1:2525"
+	@echo "make demo    a pair under load, a server killed, and the ledger: a minute"
 	@echo "make test    the tests"
 	@echo "make check   the gate: format, lint, types, arrows between the rooms, documentation"
 	@echo "make prove   the tests with every campaign in its full length"
@@ -34,6 +35,10 @@ run: $(READY)
 	@scripts/apt-needs haproxy=haproxy
 	@scripts/apt-needs --wish swaks=swaks
 	@exec scripts/run-pair $(BIN)
+
+demo: $(READY)
+	@scripts/apt-needs haproxy=haproxy
+	@exec $(BIN)/nightmail demo
 
 test: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.rig import FULL, FakeServer, QueueOf, message
 
-from nightmail.cli import queue
+from nightmail.cli import client
 from nightmail.errors import ConfigInvalid
 from nightmail.net.control_messages import Selection
 
@@ -66,7 +66,7 @@ def test_the_queue_is_listed_whole_into_a_pipe(server: FakeServer, run: Run) -> 
 
 
 def test_a_long_queue_is_read_page_by_page(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "_PAGE", 2)
+    monkeypatch.setattr(client, "_PAGE", 2)
     with FakeServer(tmp_path, QueueOf(*map(message, range(5)))) as server:
         config = ("--config", str(server.config_file), "--json")
         assert len(json.loads(run("queue", "list", *config).out)["messages"]) == 5

@@ -93,6 +93,27 @@ def drain(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fal
     )
 
 
+@app.command()
+def demo(
+    config: Annotated[
+        str | None,
+        typer.Option("--config", metavar="FILE", show_default=False, help="Take lease_s and workers from this file."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=6, max=600, metavar="S", help="How long the load lasts.")
+    ] = 30.0,
+    json: AsJson = False,
+) -> None:
+    """Kill a server of a pair under load, and audit that nothing was lost: a pair of its own, away in a minute."""
+    from nightmail.cli.demo.command import run  # noqa: PLC0415 - only this command needs a load and a display
+
+    lease_s, workers = 1.0, 1
+    if config:
+        loaded = load_config(config, None)
+        lease_s, workers = loaded.store.lease_s, loaded.server.workers
+    raise typer.Exit(run(seconds=seconds, lease_s=lease_s, workers=workers, json=json))
+
+
 @app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
 )

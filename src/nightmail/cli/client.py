@@ -13,9 +13,10 @@ import msgspec
 from nightmail.admin.answers import ActionDone, QueuePage, ServerPicture
 from nightmail.admin.socket import connect_admin_socket
 from nightmail.cli.failing import CommandFailed
-from nightmail.net.control_messages import Action, Listing, Selection, Shown
+from nightmail.net.control_messages import Action, Listing, MessageRow, Selection, Shown
 
 _TIMEOUT_S = 60.0
+_PAGE = 1_000
 _EXIT_CODES = {400: os.EX_USAGE, 404: os.EX_NOINPUT, 422: os.EX_CONFIG, 503: os.EX_TEMPFAIL}
 
 _T = TypeVar("_T")
@@ -46,6 +47,17 @@ class Client:
     def queue_list(self, listing: Listing) -> QueuePage:
         """One page of queued messages."""
         return self._ask("POST", "/queue/list", listing, QueuePage)
+
+    def queue_collect(self, selection: Selection, limit: int = 0) -> QueuePage:
+        """The first `limit` of the queued messages that are meant, page by page; 0: all of them."""
+        messages: list[MessageRow] = []
+        while True:
+            wanted = min(_PAGE, limit - len(messages)) if limit else _PAGE
+            after = messages[-1].id if messages else ""
+            page = self.queue_list(Listing(selection=selection, limit=wanted, after=after))
+            messages += page.messages
+            if not page.more or not page.messages or (limit and len(messages) >= limit):
+                return msgspec.structs.replace(page, messages=tuple(messages))
 
     def queue_count(self, selection: Selection) -> ActionDone:
         """How many messages are meant."""

@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Annotated, get_args
 
-import msgspec
 import typer
 
 from nightmail.admin.answers import ActionDone, QueuePage
@@ -17,11 +16,10 @@ from nightmail.cli.options import Ambiguous, AsJson, ConfigFile, From, Held, Old
 from nightmail.cli.queue_screen import show_message, show_messages
 from nightmail.cli.screen import print_json, screen
 from nightmail.cli.words import count
-from nightmail.net.control_messages import Action, Listing, MessageRow, Selection
+from nightmail.net.control_messages import Action, Selection
 from nightmail.world import SystemClock
 
 _ON_ONE_SCREEN = 100
-_PAGE = 1_000
 _HELP: dict[Action, str] = {
     "retry": "Try messages now.",
     "hold": "Keep messages from being tried until they are released.",
@@ -62,24 +60,12 @@ def list_(
     if limit is None:
         limit = _ON_ONE_SCREEN if sys.stdout.isatty() and not json else 0
     client = Client(load_config(config, name).server.run_directory)
-    page = _collect(client, selection, limit)
+    page = client.queue_collect(selection, limit)
     if json:
         print_json(page)
     else:
         _show_page(page)
     _complain_of(page.faults)
-
-
-def _collect(client: Client, selection: Selection, limit: int) -> QueuePage:
-    """As many messages as are wanted, page by page."""
-    messages: list[MessageRow] = []
-    while True:
-        wanted = min(_PAGE, limit - len(messages)) if limit else _PAGE
-        after = messages[-1].id if messages else ""
-        page = client.queue_list(Listing(selection=selection, limit=wanted, after=after))
-        messages += page.messages
-        if not page.more or not page.messages or (limit and len(messages) >= limit):
-            return msgspec.structs.replace(page, messages=tuple(messages))
 
 
 def _show_page(page: QueuePage) -> None:

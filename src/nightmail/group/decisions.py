@@ -80,8 +80,8 @@ def _attend(view: View, queue: Watched, now: float) -> Iterator[tuple[Effect, Wa
     replace = msgspec.structs.replace
     required = required_s(view, queue, now)
     # All who come before us have had their time, and the next promise that runs out is the one we wait for.
-    is_next = now - queue.since >= required - _promise_s(view, queue)
-    if is_next and not queue.is_prepared:
+    is_next = now - queue.since >= required - _promise_s(view, queue) and not _is_too_new(view, queue, now)
+    if is_next and not queue.is_prepared and now - queue.looked_at <= view.patience.look_fresh_s:
         queue = replace(queue, is_prepared=True)
         yield Prepare(queue.name, queue.server), queue
     elif queue.is_prepared and not is_next:
@@ -90,11 +90,23 @@ def _attend(view: View, queue: Watched, now: float) -> Iterator[tuple[Effect, Wa
         queue = replace(queue, adopting=True)
         yield Adopt(queue.name, queue.server, queue.tail), queue
         return
-    is_urgent = queue.is_prepared or not view.is_well(queue, now)
-    pause_s = view.patience.look_often_s if is_urgent else view.patience.look_rarely_s
+    pause_s = view.patience.look_often_s if _is_urgent(view, queue, now) else view.patience.look_rarely_s
     if not queue.is_looked_at and now - queue.tried_at >= pause_s:
         queue = replace(queue, is_looked_at=True)
         yield Look(queue.name, queue.tail), queue
+
+
+def _is_urgent(view: View, queue: Watched, now: float) -> bool:
+    """Whether it may have to be adopted soon: from then on its stillness is timed, and the store measured.
+
+    That begins as soon as a heartbeat is late: looking is cheap, and the promise runs out from the first look on.
+    """
+    return queue.is_prepared or not view.is_well(queue, now, view.patience.late_after_s)
+
+
+def _is_too_new(view: View, queue: Watched, now: float) -> bool:
+    """Whether its owner may be yet to be heard, or yet to speak of it: we began a moment ago, or the queue did."""
+    return not queue.is_yielded and now - queue.found_at < view.patience.missing_after_s
 
 
 def _stood_still(view: View, queue: Watched, required: float) -> bool:
@@ -117,7 +129,7 @@ def _no_longer_prepared(before: View, after: View) -> list[Effect]:
 def _measure_the_store(view: View, now: float, effects: list[Effect]) -> View:
     """Probe while somebody's last promise runs out; it does not before the first probe, nor while one is slow."""
     replace, patience = msgspec.structs.replace, view.patience
-    if not any(queue.is_prepared for queue in view.queues.values()):
+    if not any(_is_urgent(view, queue, now) for queue in view.queues.values()):
         return replace(view, is_probing=False)
     if not view.is_probing:
         view = replace(view, is_probing=True, store_well_since=now)
@@ -162,7 +174,7 @@ def _unseen(name: str) -> Watched:
     """A queue of which only its name is known: whatever it promised, it counts from the first sight of its tail."""
     never = float("inf")
     return Watched(
-        name, name.partition(".")[0], owner="", owner_group="", tail=-1, promise_s=0.0, since=never,
+        name, name.partition(".")[0], owner="", owner_group="", tail=-1, promise_s=0.0, found_at=never, since=never,
         looked_at=float("-inf"), tried_at=float("-inf"),
     )  # fmt: skip
 
@@ -176,6 +188,7 @@ def _sighted(view: View, event: Sighted, now: float) -> View:
     else:
         queue = Watched(
             queue.name, queue.server, event.owner, event.owner_group, event.tail, event.promise_s,
+            found_at=min(queue.found_at, now),
             since=now, looked_at=now, tried_at=now, is_yielded=event.is_yielded, is_prepared=queue.is_prepared,
             adopting=queue.adopting,
         )  # fmt: skip

@@ -10,12 +10,13 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     A queue whose owner is heard from and well must stand still for `promises_if_alive` of its promises before it is
     adopted, any other for one. `drift` is by how much, of each second, two servers' clocks may differ. A server not
-    heard from for `missing_after_s` is missing. Another group's queue is adopted `orphan_after_s` after its own group
-    could have.
+    heard from for `late_after_s` has its journals looked at, and for `missing_after_s` it is missing. Another group's
+    queue is adopted `orphan_after_s` after its own group could have.
     """
 
     lease_s: float = 3.0
     beat_s: float = 0.2
+    late_after_s: float = 0.4
     missing_after_s: float = 0.7
     promises_if_alive: int = 10
     drift: float = 0.1
@@ -35,6 +36,11 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     def look_often_s(self) -> float:
         """How often a journal is looked at that nobody seems to write."""
         return min(self.lease_s / 10, 0.25)
+
+    @property
+    def look_fresh_s(self) -> float:
+        """How old a look may be for a queue to be prepared by it: since the last rare one it may have been closed."""
+        return 2 * self.look_often_s
 
     @property
     def look_rarely_s(self) -> float:

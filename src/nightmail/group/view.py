@@ -38,10 +38,10 @@ class Peer(msgspec.Struct, frozen=True):
 class Watched(msgspec.Struct, frozen=True):
     """A queue that is not run here, as it was found in the store.
 
-    `server` is the one that it is named after, `owner` the one that writes it, by its last `adopted` record. `since`
-    is when its tail was first seen, `looked_at` when it was last found to be the tail still, and `tried_at` when it was
-    last looked for something beyond, with or without an answer. `adopting` is set from the moment we set out to adopt
-    it until that has come to an end.
+    `server` is the one that it is named after, `owner` the one that writes it, by its last `adopted` record.
+    `found_at` is when it was first seen at all, `since` when its tail was first seen, `looked_at` when it was last
+    found to be the tail still, and `tried_at` when it was last looked for something beyond, with or without an answer.
+    `adopting` is set from the moment we set out to adopt it until that has come to an end.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Watched(msgspec.Struct, frozen=True):
     owner_group: str
     tail: int
     promise_s: float
+    found_at: float
     since: float
     looked_at: float
     tried_at: float
@@ -82,19 +83,20 @@ class View(msgspec.Struct, frozen=True):
     listed_at: float = NEVER
     is_listing: bool = False
 
-    def is_heard(self, server: str, now: float) -> bool:
-        """Whether a server was heard from lately; we hear ourselves."""
+    def is_heard(self, server: str, now: float, within_s: float | None = None) -> bool:
+        """Whether a server was heard from lately, by default so that it is not missing; we hear ourselves."""
         if server == self.server:
             return True
         peer = self.peers.get(server)
-        return peer is not None and now - peer.heard_at <= self.patience.missing_after_s
+        within_s = self.patience.missing_after_s if within_s is None else within_s
+        return peer is not None and now - peer.heard_at <= within_s
 
-    def is_well(self, queue: Watched, now: float) -> bool:
+    def is_well(self, queue: Watched, now: float, within_s: float | None = None) -> bool:
         """Whether the queue's owner is heard from, serves, and has a switch that runs the queue and answers."""
         if queue.owner == self.server:
             return False  # it is not run here, so nobody runs it
         peer = self.peers.get(queue.owner)
-        if peer is None or not self.is_heard(queue.owner, now) or peer.state != "serving":
+        if peer is None or not self.is_heard(queue.owner, now, within_s) or peer.state != "serving":
             return False
         pulse = peer.queues.get(queue.name)
         if pulse is None:
