@@ -45,8 +45,25 @@ def test_an_address_is_bound_as_it_is_meant(address: str, bind: str) -> None:
     assert f"    bind {bind}\n" in render(BalancerSettings(address=address), SERVERS)
 
 
+def test_a_standby_is_a_backup_and_one_without_smtp_gets_no_clients() -> None:
+    standby = Server("mx3", "127.0.0.1:2527", "127.0.0.1:8027", is_standby=True)
+    hidden = Server("mx4", "", "127.0.0.1:8028", is_standby=True)
+    text = render(BalancerSettings(address="127.0.0.1:2500"), [*SERVERS, standby, hidden])
+    assert "    server mx3 127.0.0.1:2527 check addr 127.0.0.1 port 8027 backup\n" in text
+    assert "mx4" not in text
+    with pytest.raises(ConfigInvalid, match="every server is a standby"):
+        render(BalancerSettings(address="127.0.0.1:2500"), [hidden])
+
+
+def test_where_smtp_and_http_are_on_different_addresses_only_http_is_asked() -> None:
+    text = render(BalancerSettings(address="127.0.0.1:2500"), [Server("mx1", "127.0.0.1:2525", "127.0.0.2:8025")])
+    assert "check addr 127.0.0.2 port 8025\n" in text
+    assert "srv_name" not in text
+
+
 @pytest.mark.parametrize("what", ["smtp", "http"])
 def test_a_server_that_the_balancer_can_not_reach_is_refused(what: str) -> None:
-    server = Server("mx1", *("" if each == what else "127.0.0.1:1" for each in ("smtp", "http")))
+    smtp, http = ("" if each == what else "127.0.0.1:1" for each in ("smtp", "http"))
+    server = Server("mx1", smtp, http)
     with pytest.raises(ConfigInvalid, match=f"servers.mx1. {what}"):
         render(BalancerSettings(address="127.0.0.1:2500"), [server])

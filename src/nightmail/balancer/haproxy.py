@@ -1,9 +1,10 @@
 """A complete configuration for HAProxy, from the servers' own settings.
 
-Clients are spread by round robin over the servers whose `/ready` answers 200; 404 means that a server is leaving and
-gets no new ones. A connection that can't be opened is tried on another server at once; what a dead server had is cut,
-so that its clients come back, and what a leaving one has goes on to its end. Each connection begins with a PROXY header
-(version 2), so that the switches know their clients; HAProxy's own connections are marked LOCAL.
+Clients are spread by round robin over the servers whose `/ready` answers 200 and whose SMTP service greets; 404 means
+that a server is leaving and gets no new ones. A connection that can't be opened is tried on another server at once;
+what a dead server had is cut, so that its clients come back, and what a leaving one has goes on to its end. Each
+connection begins with a PROXY header (version 2), so that the switches know their clients; HAProxy's own connections
+are marked LOCAL.
 """
 
 from __future__ import annotations
@@ -25,15 +26,22 @@ _IDLE_S = 660
 
 
 class Server(msgspec.Struct, frozen=True):
-    """One server behind the balancer: where it takes mail, and where it says whether it is ready."""
+    """One server behind the balancer: where it takes mail, and where it says whether it is ready.
+
+    A *standby* gets clients while no other server is ready, and none ever where it has no `smtp`.
+    """
 
     name: str
     smtp: str
     http: str
+    is_standby: bool = False
 
 
 def render(balancer: BalancerSettings, servers: Sequence[Server]) -> str:
     """The text of `haproxy.cfg`. Raises: ConfigInvalid: a server can't be reached by a balancer as it is configured."""
+    servers = [server for server in servers if server.smtp or not server.is_standby]
+    if not servers:
+        raise ConfigInvalid("[servers]", "every server is a standby without smtp", "one has to take mail")
     for server in servers:
         for what, address in (("smtp", server.smtp), ("http", server.http)):
             if not address:
@@ -66,11 +74,10 @@ def render(balancer: BalancerSettings, servers: Sequence[Server]) -> str:
         "",
         f"backend {BACKEND}",
         "    balance roundrobin",
-        "    option httpchk GET /ready",
-        "    http-check disable-on-404",
-        "    http-check expect status 200",
+        "    option allbackups",
+        *_checks(servers),
         f"    default-server {checking} send-proxy-v2 {failing}",
-        *(f"    server {server.name} {server.smtp} check {_check_at(server.http)}" for server in servers),
+        *map(_server, servers),
     ]
     return "\n".join(lines) + "\n"
 
@@ -85,6 +92,40 @@ def _bindable(address: str) -> str:
     return f"*:{port}" if is_ip(host) and ipaddress.ip_address(host) == _ANY else address
 
 
-def _check_at(http: str) -> str:
-    host, _, port = http.rpartition(":")
-    return f"addr {host} port {port}"
+def _checks(servers: Sequence[Server]) -> list[str]:
+    """One check for each server: `/ready` by HTTP, then the greeting of its SMTP service, as a connection of our own.
+
+    404 is a conditional pass, as `disable-on-404` has it. HAProxy connects every step to the address of the check:
+    where HTTP and SMTP are not on one address, only HTTP is asked.
+    """
+    asking_http = [
+        "    option tcp-check",
+        "    tcp-check connect",
+        r'    tcp-check send "GET /ready HTTP/1.0\r\n\r\n"',
+        r'    tcp-check expect min-recv 12 error-status L7OKC ! rstring "^HTTP/1.[01] 404"',
+        r'    tcp-check expect min-recv 12 error-status L7STS ! rstring "^HTTP/1.[01] [^2]"',
+    ]
+    if any(_host(server.smtp) != _host(server.http) for server in servers):
+        return asking_http
+    ports = "".join(f",regsub(^{server.name}$,{_port(server.smtp)})" for server in servers)
+    asking_smtp = [
+        f"    tcp-check connect port srv_name{ports} send-proxy",
+        '    tcp-check expect rstring "^220 "',
+        r'    tcp-check send "QUIT\r\n"',
+        '    tcp-check expect rstring "^221 "',
+    ]
+    return asking_http + asking_smtp
+
+
+def _server(server: Server) -> str:
+    backup = " backup" if server.is_standby else ""
+    checked = f"addr {_host(server.http)} port {_port(server.http)}"
+    return f"    server {server.name} {server.smtp} check {checked}{backup}"
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]
+
+
+def _port(address: str) -> str:
+    return address.rpartition(":")[2]

@@ -26,5 +26,5 @@ def haproxy(config: ConfigFile = None, name: ServerName = None) -> None:
     if loaded.balancer is None:
         right = 'write [balancer] and below it address = "host:port", to which clients connect'
         raise ConfigInvalid(loaded.path, "there is no [balancer]", right)
-    servers = [Server(each, entry.smtp, entry.http) for each, entry in loaded.servers.items()]
+    servers = [Server(each, entry.smtp, entry.http, entry.standby) for each, entry in loaded.servers.items()]
     sys.stdout.write(render(loaded.balancer, servers))

@@ -115,7 +115,8 @@ def _with_a_listener(config: Config) -> Config:
 
 
 def _check_listeners(config: Config, parser: Parser) -> None:
-    if not config.listeners:
+    entry = config.servers.get(config.server.name)
+    if not config.listeners and not (entry is not None and entry.standby):
         raise parser.fault((), "there is no [[listener]]", 'write [[listener]] and below it address = "127.0.0.1:2525"')
     seen: set[str] = set()
     for index, listener in enumerate(config.listeners):

@@ -82,6 +82,13 @@ class ServerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         str, Meta(description="The servers that protect one another; default: all servers of a site are one group.")
     ] = ""
     site: Annotated[str, Meta(description="The place where it stands, with a store of its own.")] = "main"
+    standby: Annotated[
+        bool,
+        Meta(
+            description="Whether it waits idle: the balancer sends it clients only while no other server is ready, and "
+            "none at all where it has no `smtp`. It takes over as any other."
+        ),
+    ] = False
 
 
 class HeartbeatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
