@@ -11,7 +11,7 @@ COMPILED       := .venv-compiled
 COMPILED_READY := $(COMPILED)/ready
 COMPILED_TESTS := tests/smtp tests/mail tests/delivery
 
-.PHONY: help run demo test check prove simulate bench docs clean
+.PHONY: help run demo test check prove simulate bench bench-failover docs clean
 
 help:
 	@echo "make run     two servers behind HAProxy take mail for example.org on 127.0.0.1:2525"
@@ -21,6 +21,7 @@ help:
 	@echo "make prove   the tests with every campaign in its full length"
 	@echo "make simulate SEEDS=n   stories of a simulated cluster that n seeds decide"
 	@echo "make bench   messages per second, beside Postfix on this machine"
+	@echo "make bench-failover   a pair that is struck again and again: seconds until its queues are served"
 	@echo "make docs    the documentation, into docs/_build/html"
 	@echo "make clean   remove what the other targets made, mail in run/ excepted"
 
@@ -67,6 +68,10 @@ docs: $(READY)
 bench: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs smtp-source=postfix chattr=e2fsprogs
 	$(COMPILED)/bin/python -m bench --plain $(BIN)/nightmail
+
+bench-failover: $(READY) $(COMPILED_READY)
+	@scripts/apt-needs smtp-source=postfix haproxy=haproxy
+	$(COMPILED)/bin/python -m bench failover
 
 clean:
 	rm -rf $(VENV) $(COMPILED) build dist docs/_build

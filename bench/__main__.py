@@ -1,4 +1,4 @@
-"""`python -m bench` measures everything; `python -m bench deferred large`, say, only that."""
+"""`python -m bench` measures one server; `python -m bench deferred large`, say, only that; `failover` a pair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import beside_postfix, deferred, large, lone, machine, report
+from bench import beside_postfix, deferred, failover, large, lone, machine, report
 from bench.processes import BenchFailed, leave_on_sigterm
 from bench.report import Figures, Goal
 
@@ -21,6 +21,7 @@ _MEASUREMENTS: dict[str, Measurement] = {
     "large": large.run,
     "lone": lone.run,
 }
+_EVERY = {**_MEASUREMENTS, **failover.MEASUREMENTS}
 # The directory for temporary files that is not in memory on any distribution.
 _ON_DISK = Path("/var/tmp")  # noqa: S108 - what is put there goes into a fresh directory of our own
 
@@ -52,10 +53,10 @@ def _measure(place: Path, options: argparse.Namespace, console: Console) -> None
         console.print("[yellow]This is a file system in memory: a sync costs nothing here; see --directory.[/]")
     tables: list[Figures] = []
     goals: list[Goal] = []
-    for what in options.what or _MEASUREMENTS:
+    for what in options.what:
         (place / what).mkdir(mode=0o755)
         machine.spread(place / what)
-        found, reached = _MEASUREMENTS[what](place / what, options, console)
+        found, reached = _EVERY[what](place / what, options, console)
         report.show(console, found, reached)
         tables += found
         goals += reached
@@ -65,17 +66,22 @@ def _measure(place: Path, options: argparse.Namespace, console: Console) -> None
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(_MEASUREMENTS)}; default: all of them")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(_EVERY)}; default: those without failover")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs; medians are told")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a single run lasts, about")
     parser.add_argument("--workers", type=int, default=0, help="also measure nightmail with this many switches")
     parser.add_argument("--plain", metavar="COMMAND", help="also measure another nightmail, such as one not compiled")
     parser.add_argument("--messages", type=int, default=100_000, help="how many are deferred")
+    parser.add_argument("--kills", type=int, default=100, help="how many servers are killed under load")
+    parser.add_argument("--strikes", type=int, default=10, help="how often anything else is struck")
     parser.add_argument("--directory", type=Path, default=_ON_DISK, help="where queues and logs are kept")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
     options = parser.parse_args()
-    if unknown := set(options.what) - set(_MEASUREMENTS):
-        parser.error(f"{', '.join(sorted(unknown))}: there is {', '.join(_MEASUREMENTS)}")
+    options.what = options.what or list(_MEASUREMENTS)
+    if "failover" in options.what:
+        options.what = [*(what for what in options.what if what != "failover"), *failover.MEASUREMENTS]
+    if unknown := set(options.what) - set(_EVERY):
+        parser.error(f"{', '.join(sorted(unknown))}: there is failover, {', '.join(_EVERY)}")
     return options
 
 

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -42,10 +43,7 @@ from nightmail.routing.table_files import TableFiles
 from nightmail.store.location import directory_of
 from nightmail.store.opening import open_store
 from nightmail.submission import DropDirectory
-from nightmail.supervisor.child import CommandFor, Spawn, SwitchChild
-from nightmail.supervisor.cluster import Cluster, read_secret
 from nightmail.supervisor.parent import die_with_supervisor
-from nightmail.supervisor.supervising import Join, supervise
 from nightmail.switch.admission import Admission
 from nightmail.switch.attempts import Attempt
 from nightmail.switch.generations import Assignment
@@ -55,6 +53,11 @@ from nightmail.switch.parts import Parts, Routing
 from nightmail.switch.process import SwitchProcess
 from nightmail.switch.switch import Switch
 from nightmail.world import Clock, SystemClock, SystemRandomness
+
+if TYPE_CHECKING:
+    from nightmail.supervisor.child import CommandFor, Spawn, SwitchChild
+    from nightmail.supervisor.cluster import Cluster
+    from nightmail.supervisor.supervising import Join
 
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
@@ -69,6 +72,8 @@ def serve(config: Config) -> int:
     Raises:
         ConfigInvalid: it can't run so.
     """
+    from nightmail.supervisor.supervising import supervise  # noqa: PLC0415 - a switch starts the sooner without it
+
     clock = SystemClock()
     logs.configure(config.server.log_format, clock)
     tables = TableFiles(config.tables.directory, _compiled_directory(config), config.base)
@@ -103,6 +108,9 @@ def _command_for(config: Config, secondary_for: str = "") -> CommandFor:
 
 def _joining(config: Config, clock: Clock) -> Join:
     """How this server takes part in its cluster. Raises: ConfigInvalid: the secret is none."""
+    from nightmail.supervisor.child import SwitchChild  # noqa: PLC0415 - as in `serve`
+    from nightmail.supervisor.cluster import Cluster, read_secret  # noqa: PLC0415 - as in `serve`
+
     seal, randomness = Seal(read_secret(config.heartbeat.secret_file)), SystemRandomness()
 
     def secondary_for(number: int, server: str) -> SwitchChild:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nightmail.cli.demo.ledger import Books, Ledger
+from nightmail.cli.demo.ledger import Arrival, Books, Ledger
 from nightmail.cli.demo.verdict import Verdict
 
 
@@ -13,7 +13,7 @@ def books() -> Books:
     books = Books()
     for number in range(1, 5):
         books.note_sent(number, "acknowledged", f"ID{number}")
-        books.note_arrival(number, f"ID{number}")
+        arrive(books, number, f"ID{number}")
     return books
 
 
@@ -32,8 +32,8 @@ def test_what_is_acknowledged_and_nowhere_is_lost(books: Books) -> None:
 
 
 def test_a_second_copy_needs_a_record(books: Books) -> None:
-    books.note_arrival(1, "ID1")
-    books.note_arrival(2, "ID2")
+    arrive(books, 1, "ID1")
+    arrive(books, 2, "ID2")
     ledger = books.audit(frozenset(), frozenset({"ID1"}))
     assert (ledger.duplicated, ledger.ambiguous) == (2, 1)
     assert verdict(ledger).fault == "Messages are not all well: 1 delivered twice without a record of it."
@@ -43,7 +43,7 @@ def test_a_second_copy_needs_a_record(books: Books) -> None:
 def test_what_was_never_answered_may_arrive_or_not(books: Books) -> None:
     books.note_sent(5, "unanswered")
     books.note_sent(6, "unanswered")
-    books.note_arrival(6, "ID6")
+    arrive(books, 6, "ID6")
     ledger = books.audit(frozenset(), frozenset())
     assert (ledger.unanswered, ledger.delivered, ledger.lost) == (2, 4, 0)
     assert verdict(ledger).is_sound
@@ -55,6 +55,10 @@ def test_a_refusal_for_good_is_a_fault(books: Books) -> None:
 
 def test_without_mail_nothing_was_shown() -> None:
     assert not verdict(Books().audit(frozenset(), frozenset())).is_sound
+
+
+def arrive(books: Books, number: int, queue_id: str) -> None:
+    books.note_arrival(Arrival(number, queue_id, "mx1", "mx1", 0.0))
 
 
 def verdict(ledger: Ledger, *, refused_for_good: int = 0) -> Verdict:

@@ -17,6 +17,7 @@ _SIZES_LINES = (5, 20, 45, 300)
 
 class Clients:
     """`sessions` clients at a time, each resting up to `rest_s` between two messages; `limit` bounds them all.
+    Messages are numbered from `after` on.
 
     A client whose server dies comes back through the balancer and sends what was not acknowledged under a new number,
     so that whatever arrives twice was doubled by the servers. `longest_pause_s` is the longest that any client waited
@@ -24,7 +25,16 @@ class Clients:
     """
 
     def __init__(
-        self, books: Books, port: int, clock: Clock, randomness: Randomness, *, sessions: int, rest_s: float, limit: int
+        self,
+        books: Books,
+        port: int,
+        clock: Clock,
+        randomness: Randomness,
+        *,
+        sessions: int,
+        rest_s: float,
+        limit: int,
+        after: int = 0,
     ) -> None:
         self.longest_pause_s = 0.0
         self.refused_for_good = 0
@@ -35,7 +45,7 @@ class Clients:
         self._sessions = sessions
         self._rest_s = rest_s
         self._left = limit
-        self._begun = 0
+        self._begun = after
         self._is_over = False
         self._tasks: list[asyncio.Task[None]] = []
 

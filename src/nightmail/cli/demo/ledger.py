@@ -17,6 +17,19 @@ class Sent(msgspec.Struct, frozen=True):
     queue_id: str = ""
 
 
+class Arrival(msgspec.Struct, frozen=True):
+    """A whole copy at its destination: the message, which server had taken it, and which one brought it.
+
+    `session_began` is when that server opened the session, in seconds of the elapsed clock.
+    """
+
+    number: int
+    queue_id: str
+    taken_by: str
+    brought_by: str
+    session_began: float
+
+
 class Books:
     """What was sent and what arrived, message by message; a message's number is its name.
 
@@ -34,10 +47,10 @@ class Books:
         self.sent[number] = Sent(answer, queue_id)
         self.acknowledged += answer == "acknowledged"
 
-    def note_arrival(self, number: int, queue_id: str) -> None:
+    def note_arrival(self, arrival: Arrival) -> None:
         """A whole copy reached its destination."""
-        self.copies[number] += 1
-        self.queue_ids.setdefault(number, set()).add(queue_id)
+        self.copies[arrival.number] += 1
+        self.queue_ids.setdefault(arrival.number, set()).add(arrival.queue_id)
 
     @property
     def arrived(self) -> int:

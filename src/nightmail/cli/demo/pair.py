@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,6 @@ from nightmail.admin.answers import ServerPicture
 from nightmail.balancer.haproxy import Server as Balanced
 from nightmail.balancer.haproxy import render
 from nightmail.cli.client import Client
-from nightmail.cli.demo.inbox import DOMAIN
 from nightmail.cli.failing import CommandFailed
 from nightmail.config.loading import load
 from nightmail.net.control_messages import Selection
@@ -49,20 +48,16 @@ client_session_limit = 1000
 [tables]
 directory = "tables"
 [queue]
-retry_first_s = 2
-retry_max_s = 4
+retry_first_s = {retry_s}
+retry_max_s = {longest_retry_s}
 """
 _SERVER = """\
 [servers.{name}]
 heartbeat = "127.0.0.1:{heartbeat}"
 smtp = "127.0.0.1:{smtp}"
 http = "127.0.0.1:{http}"
+standby = {standby}
 """
-_TABLES = {
-    "domains": "{domain}  relay\n",
-    "routes": "{domain}  smtp:[127.0.0.1]:{port}\n",
-    "clients": "127.0.0.0/8  relay\n",
-}
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -119,10 +114,10 @@ class Server:
         except CommandFailed:
             return None
 
-    async def queued_ids(self) -> frozenset[str] | None:
-        """The ids of the messages that wait here, None while nobody answers."""
+    async def queued_ids(self, to: str = "") -> frozenset[str] | None:
+        """The ids of the messages that wait here, perhaps only of those to `@DOMAIN`; None while nobody answers."""
         try:
-            page = await asyncio.to_thread(Client(str(self._home / self.name)).queue_collect, Selection())
+            page = await asyncio.to_thread(Client(str(self._home / self.name)).queue_collect, Selection(to=to))
         except CommandFailed:
             return None
         return None if page.faults else frozenset(row.id for row in page.messages)
@@ -147,23 +142,48 @@ class Server:
 
 
 class Pair:
-    """The servers and their balancer, in `home`; mail for the inbox goes to `inbox_port`."""
+    """The servers and their balancer, in `home`; mail for each domain of `destinations` goes to its port.
 
-    def __init__(self, home: Path, clock: Clock, *, inbox_port: int, lease_s: float, workers: int) -> None:
+    With `has_standby` the second server is one. What is deferred is tried again after `retry_s`, later twice that.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        clock: Clock,
+        destinations: Mapping[str, int],
+        *,
+        lease_s: float,
+        workers: int = 1,
+        retry_s: float = 2.0,
+        has_standby: bool = False,
+    ) -> None:
         self.servers = {name: Server(name, home) for name in NAMES}
         self.home = home
         self._clock = clock
         ports = iter(_free_ports(7))
         self.port = next(ports)
         servers = "".join(
-            _SERVER.format(name=name, heartbeat=next(ports), smtp=next(ports), http=next(ports)) for name in NAMES
-        )
-        text = _CONFIG.format(servers=servers, balancer=self.port, lease_s=lease_s, workers=workers)
+            _SERVER.format(
+                name=name, heartbeat=next(ports), smtp=next(ports), http=next(ports),
+                standby="true" if has_standby and name != NAMES[0] else "false",
+            )
+            for name in NAMES
+        )  # fmt: skip
+        text = _CONFIG.format(
+            servers=servers, balancer=self.port, lease_s=lease_s, workers=workers,
+            retry_s=retry_s, longest_retry_s=2 * retry_s,
+        )  # fmt: skip
         (home / "nightmail.toml").write_text(text)
         (home / "tables").mkdir()
         (home / "store").mkdir()
-        for name, table in _TABLES.items():
-            (home / "tables" / name).write_text(table.format(domain=DOMAIN, port=inbox_port))
+        tables = {
+            "domains": "".join(f"{domain}  relay\n" for domain in destinations),
+            "routes": "".join(f"{domain}  smtp:[127.0.0.1]:{port}\n" for domain, port in destinations.items()),
+            "clients": "127.0.0.0/8  relay\n",
+        }
+        for name, table in tables.items():
+            (home / "tables" / name).write_text(table)
         self._haproxy: asyncio.subprocess.Process | None = None
 
     async def start(self, randomness: Randomness) -> None:
@@ -174,7 +194,7 @@ class Pair:
         key.write_text(randomness.token(16).hex())
         config = load(str(self.home / "nightmail.toml"), NAMES[0])
         if config.balancer is not None:
-            balanced = [Balanced(name, entry.smtp, entry.http) for name, entry in config.servers.items()]
+            balanced = [Balanced(name, entry.smtp, entry.http, entry.standby) for name, entry in config.servers.items()]
             (self.home / "haproxy.cfg").write_text(render(config.balancer, balanced))
         for server in self.servers.values():
             await server.start()

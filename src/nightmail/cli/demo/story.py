@@ -10,7 +10,7 @@ from typing import Any
 
 from nightmail.admin.answers import ServerPicture
 from nightmail.cli.demo.clients import Clients
-from nightmail.cli.demo.inbox import Inbox
+from nightmail.cli.demo.inbox import DOMAIN, Inbox
 from nightmail.cli.demo.ledger import Books
 from nightmail.cli.demo.pair import NAMES, Pair
 from nightmail.cli.demo.scene import Scene, ServerScene
@@ -56,7 +56,7 @@ class Story:
         self._tell_event = happened
         self._began = clock.elapsed()
         self._books = Books()
-        self._inbox = Inbox(self._books)
+        self._inbox = Inbox(self._books, clock)
         self._ambiguous: set[str] = set()
         self._adopted: dict[str, float] = {}
         self._adoption = asyncio.Event()
@@ -64,7 +64,8 @@ class Story:
     async def tell(self) -> Verdict:
         """The whole story. Raises: CommandFailed: it could not be told to its end."""
         await self._inbox.open()
-        pair = Pair(self._home, self._clock, inbox_port=self._inbox.port, lease_s=self._lease_s, workers=self._workers)
+        destinations = {DOMAIN: self._inbox.port}
+        pair = Pair(self._home, self._clock, destinations, lease_s=self._lease_s, workers=self._workers)
         try:
             self._enter("Two servers start", "Each has a queue of its own in the store that they share.")
             await pair.start(self._random)
