@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -48,7 +48,7 @@ from nightmail.switch.admission import Admission
 from nightmail.switch.attempts import Attempt
 from nightmail.switch.generations import Assignment
 from nightmail.switch.health import DestinationHealth
-from nightmail.switch.liveness import LifeLock, Machine
+from nightmail.switch.liveness import LIVES, LifeLock, Machine
 from nightmail.switch.parts import Parts, Routing
 from nightmail.switch.process import SwitchProcess
 from nightmail.switch.switch import Switch
@@ -118,11 +118,11 @@ def _joining(config: Config, clock: Clock) -> Join:
             number, _command_for(config, server), [], clock, may_give_up=lambda: False, secondary_for=server
         )
 
-    def join(children: list[SwitchChild], spawn: Spawn) -> Cluster:
+    def join(children: list[SwitchChild], spawn: Spawn, give_up: Callable[[ConfigInvalid], None]) -> Cluster:
         return Cluster(
             config, children,
             store=open_store(config.store.url, randomness), seal=seal, clock=clock, randomness=randomness,
-            secondary_for=secondary_for, spawn=spawn,
+            secondary_for=secondary_for, spawn=spawn, give_up=give_up,
         )  # fmt: skip
 
     return join
@@ -141,7 +141,7 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
     server = config.server
     switches = server.workers or len(os.sched_getaffinity(0))
     incarnation = randomness.token(8).hex()
-    life = LifeLock(os.path.join(server.run_directory, "alive", incarnation))
+    life = LifeLock(os.path.join(server.run_directory, LIVES, incarnation))
     life.remove_old(clock.wall())
     machine = Machine.this()
     store = open_store(config.store.url, randomness)

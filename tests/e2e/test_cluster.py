@@ -52,6 +52,22 @@ def test_a_secret_that_everybody_can_read_or_that_is_not_there_is_one_clear_line
     assert "chmod 600" in line
 
 
+def test_of_two_hosts_with_one_name_the_later_gives_up_with_one_clear_line(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    chosen = {**settings(tmp_path, free_port()), "store": {"idle_tick_s": 1}}
+    first, second = (Switch(tmp_path / host, disk=disk) for host in ("host-a", "host-b"))
+    first.configure(chosen)
+    # A host of its own: the same configuration but for the addresses that one machine can have only once.
+    second.configure({**chosen, "servers.mx1": {"heartbeat": f"127.0.0.1:{free_port()}"}})
+    with first:
+        assert second.spawn().wait(60) == 78
+        [line] = [line for line in second.log().splitlines() if line.startswith("nightmail:")]
+        assert "another host runs under the name mx1: it writes the queue mx1.0.1" in line
+        assert "give every host a name of its own" in line
+        assert first.facts("status")["state"] == "serving"
+        assert first.stop() == 0
+
+
 def test_a_partner_that_is_not_there_keeps_nobody_from_serving(tmp_path: Path) -> None:
     with Switch(tmp_path, settings=settings(tmp_path, free_port())) as switch:
         [peer] = switch.facts("status")["peers"]

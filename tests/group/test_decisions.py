@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from nightmail.group.decisions import step
-from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Prepare, Probe
+from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Meet, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
     BegunAnew,
@@ -53,6 +53,7 @@ class Scene:
         self.adopted: list[tuple[float, int]] = []
         self.prepared: list[float] = []
         self.looks = 0
+        self.met: list[tuple[str, str]] = []
         self.forgotten = 0
         self.answers_nothing = False
         self.unreadable: set[str] = set()
@@ -97,13 +98,15 @@ class Scene:
             elif self.is_closed:
                 self.tell(Gone(effect.queue))
             else:
-                self.tell(Sighted(QUEUE, self.tail, self.promise_s, self.owner, "g", self.is_yielded))
+                self.tell(Sighted(QUEUE, self.tail, self.promise_s, self.owner, "g", self.is_yielded, "life"))
         elif isinstance(effect, Probe):
             self._probe_ends = self.now + self.probe_takes_s
         elif isinstance(effect, Prepare):
             self.prepared.append(self.now)
         elif isinstance(effect, Forget):
             self.forgotten += 1
+        elif isinstance(effect, Meet):
+            self.met.append((effect.queue, effect.incarnation))
         elif isinstance(effect, Adopt):
             is_ours = effect.tail == self.tail
             if is_ours:
@@ -232,6 +235,14 @@ def test_our_own_queue_that_nobody_here_runs_is_adopted(scene: Scene) -> None:
     scene.tail += 1
     scene.pass_time(10)
     assert len(scene.adopted) == 1
+
+
+def test_our_own_name_in_a_queue_that_moves_elsewhere_is_told(scene: Scene) -> None:
+    assert not scene.met
+    scene.owner = "mx1"
+    scene.pass_time(10)
+    assert (QUEUE, "life") in scene.met
+    assert not scene.adopted
 
 
 def test_who_is_second_waits_one_promise_more() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Prepare, Probe
+from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Meet, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
     BegunAnew,
@@ -78,6 +78,9 @@ def _attend(view: View, queue: Watched, now: float) -> Iterator[tuple[Effect, Wa
     if queue.adopting:
         return
     replace = msgspec.structs.replace
+    if queue.moved_by:
+        moved_by, queue = queue.moved_by, replace(queue, moved_by="")
+        yield Meet(queue.name, moved_by), queue
     required = required_s(view, queue, now)
     # All who come before us have had their time, and the next promise that runs out is the one we wait for.
     is_next = now - queue.since >= required - _promise_s(view, queue) and not _is_too_new(view, queue, now)
@@ -191,6 +194,7 @@ def _sighted(view: View, event: Sighted, now: float) -> View:
             found_at=min(queue.found_at, now),
             since=now, looked_at=now, tried_at=now, is_yielded=event.is_yielded, is_prepared=queue.is_prepared,
             adopting=queue.adopting,
+            moved_by=event.incarnation if queue.tail >= 0 and event.owner == view.server else "",
         )  # fmt: skip
     return msgspec.structs.replace(view, queues={**view.queues, queue.name: queue})
 

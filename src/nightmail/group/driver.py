@@ -11,7 +11,7 @@ import structlog
 
 from nightmail.errors import StoreUnavailable
 from nightmail.group.decisions import step
-from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Prepare, Probe
+from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Meet, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
     BegunAnew,
@@ -74,8 +74,18 @@ class Group:
     """One server's part in its cluster, from `run` until that is cancelled."""
 
     def __init__(
-        self, view: View, store: Store, watcher: Watcher, *, speaker: Speaker, hands: Hands, clock: Clock
+        self,
+        view: View,
+        store: Store,
+        watcher: Watcher,
+        *,
+        speaker: Speaker,
+        hands: Hands,
+        clock: Clock,
+        met_namesake: Callable[[str, str], None] = lambda queue, incarnation: None,
     ) -> None:
+        """`met_namesake` is told of a queue of our own name that a life of that name writes, and not on this server."""
+        self._met_namesake = met_namesake
         self.view = view
         self._store = store
         self._watcher = watcher
@@ -132,6 +142,8 @@ class Group:
         elif isinstance(effect, Forget):
             log.info("queue is run again", queue=effect.queue)
             self._hands.forget(effect.queue, effect.server)
+        elif isinstance(effect, Meet):
+            self._met_namesake(effect.queue, effect.incarnation)
         else:
             self._start(self._work(effect))
 

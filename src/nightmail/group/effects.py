@@ -42,4 +42,11 @@ class Adopt(msgspec.Struct, frozen=True):
     tail: int
 
 
-Effect = List | Look | Probe | Prepare | Forget | Adopt
+class Meet(msgspec.Struct, frozen=True):
+    """Somebody of our own name, in a life that may be none of ours, writes a queue that is not run here."""
+
+    queue: str
+    incarnation: str
+
+
+Effect = List | Look | Probe | Prepare | Forget | Adopt | Meet

@@ -25,7 +25,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Sighted(msgspec.Struct, frozen=True):
-    """A journal was looked at: its last slot, what that promises, and who wrote its last `adopted` record."""
+    """A journal was looked at: its last slot, what that promises, and whose its last `adopted` record is."""
 
     queue: str
     tail: int
@@ -33,6 +33,7 @@ class Sighted(msgspec.Struct, frozen=True):
     owner: str
     owner_group: str
     is_yielded: bool = False
+    incarnation: str = ""
 
 
 class LookFailed(msgspec.Struct, frozen=True):

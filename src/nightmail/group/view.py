@@ -41,6 +41,7 @@ class Watched(msgspec.Struct, frozen=True):
     `server` is the one that it is named after, `owner` the one that writes it, by its last `adopted` record.
     `found_at` is when it was first seen at all, `since` when its tail was first seen, `looked_at` when it was last
     found to be the tail still, and `tried_at` when it was last looked for something beyond, with or without an answer.
+    `moved_by` is the life in which a server of our own name wrote it between two looks, until that is told.
     `adopting` is set from the moment we set out to adopt it until that has come to an end.
     """
 
@@ -55,6 +56,7 @@ class Watched(msgspec.Struct, frozen=True):
     looked_at: float
     tried_at: float
     is_yielded: bool = False
+    moved_by: str = ""
     is_looked_at: bool = False
     is_prepared: bool = False
     adopting: bool = False

@@ -63,6 +63,7 @@ class Watcher:
         seen = self._seen[queue] = Sighted(
             queue, slots[-1], promise_s, owner.owner if owner else "", owner.group if owner else "",
             is_yielded=header is not None and bool(header.flags & YIELDS),
+            incarnation=owner.incarnation if owner else "",
         )  # fmt: skip
         return seen
 

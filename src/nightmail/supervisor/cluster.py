@@ -23,8 +23,10 @@ from nightmail.group.watching import Watcher
 from nightmail.net.addresses import HostPort, parse_host_port
 from nightmail.store.protocol import Store
 from nightmail.supervisor.child import Spawn, SwitchChild
+from nightmail.supervisor.namesakes import Namesakes
 from nightmail.supervisor.pulse import Pulse
 from nightmail.supervisor.takeover import Takeover
+from nightmail.switch.liveness import LIVES
 from nightmail.world import Clock, Randomness
 
 _ANEW_S = 1.0
@@ -66,7 +68,9 @@ class Cluster:
         randomness: Randomness,
         secondary_for: Callable[[int, str], SwitchChild],
         spawn: Spawn,
+        give_up: Callable[[ConfigInvalid], None],
     ) -> None:
+        """`give_up` ends the server with that line, where it can't take part."""
         name = config.server.name
         members = _members(config)
         lease_s = config.store.lease_s
@@ -88,7 +92,13 @@ class Cluster:
         )  # fmt: skip
         view = View(name, members[name].group, Patience(lease_s=lease_s), members)
         self._watcher = Watcher(store, randomness, name)
-        self._group = Group(view, store, self._watcher, speaker=self._voices, hands=self._takeover, clock=clock)
+        namesakes = Namesakes(
+            name, os.path.join(config.server.run_directory, LIVES), lambda: self._group.view.here, give_up
+        )
+        self._group = Group(
+            view, store, self._watcher,
+            speaker=self._voices, hands=self._takeover, clock=clock, met_namesake=namesakes.met,
+        )  # fmt: skip
         self._peers = peers
 
     async def open(self) -> None:

@@ -32,7 +32,7 @@ from nightmail.world import Clock
 
 _RELOAD_TIMEOUT_S = 30.0
 
-Join = Callable[[list[SwitchChild], Spawn], Cluster]
+Join = Callable[[list[SwitchChild], Spawn, Callable[[ConfigInvalid], None]], Cluster]
 
 log = structlog.get_logger()
 
@@ -101,6 +101,7 @@ class Supervisor:
         self._config = config
         self._grounds = grounds
         self._stop_wanted = asyncio.Event()
+        self._fault: ConfigInvalid | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._children: list[SwitchChild] = [
             SwitchChild(number, command_for, listeners, clock, may_give_up=self._is_at_first_start)
@@ -109,7 +110,7 @@ class Supervisor:
         self._runs: list[asyncio.Task[int]] = []
         self._leaving: asyncio.Task[None] | None = None
         self._departure = Departure(config.server.name, config.balancer)
-        self._cluster = join(self._children, self._start) if join is not None else None
+        self._cluster = join(self._children, self._start, self._give_up) if join is not None else None
         self._reloads = TableReloads(tables, self._announce_tables, clock)
         self._admin = Admin(
             config.server.name,
@@ -126,7 +127,7 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT; the exit code.
 
         Raises:
-            ConfigInvalid: the tables are wrong, or the heartbeat's address can't be had.
+            ConfigInvalid: the tables are wrong, the heartbeat's address can't be had, or another host has our name.
         """
         await self._reloads.compile_first()
         if self._cluster is not None:
@@ -152,6 +153,8 @@ class Supervisor:
             task.cancel()
         self._grounds.run_directory.leave()
         log.info("server stopped", server=self._config.server.name)
+        if self._fault is not None:
+            raise self._fault
         return code
 
     def _start_http(self) -> list[HttpServer]:
@@ -182,6 +185,11 @@ class Supervisor:
         if self._stop_wanted.is_set():
             log.warning("asked to stop again: not waiting any longer")
             self._kill_all()
+        self._stop_wanted.set()
+
+    def _give_up(self, fault: ConfigInvalid) -> None:
+        log.critical("server gives up", reason=str(fault))
+        self._fault = fault
         self._stop_wanted.set()
 
     def _asked_to_reload(self) -> None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from nightmail.journal.records import Adopted
 
+# Below the run directory: a file for every process that ran there, named after its incarnation.
+LIVES = "alive"
 _REMEMBERED_S = 7 * 86400.0
 
 
