@@ -13,6 +13,7 @@ from nightmail.group.events import (
     DrainBegan,
     Event,
     Gone,
+    HandedOver,
     Heard,
     Listed,
     LookFailed,
@@ -204,6 +205,16 @@ def test_a_yielded_queue_is_adopted_at_once(scene: Scene) -> None:
     yielded = scene.now
     scene.pass_time(2)
     assert scene.adopted[0][0] <= yielded + 0.3
+
+
+def test_a_queue_that_was_handed_over_is_the_others_first(scene: Scene) -> None:
+    scene.tell(HandedOver(QUEUE))
+    given_up = kill(scene)
+    scene.is_yielded = True
+    scene.pass_time(PATIENCE.handover_s - 1)
+    assert not scene.adopted
+    scene.pass_time(3)
+    assert scene.adopted[0][0] >= given_up + PATIENCE.handover_s
 
 
 def test_a_closed_queue_is_left_alone(scene: Scene) -> None:

@@ -89,6 +89,7 @@ class _Operator:
             Route("/queue/count", self._count, methods=["POST"]),
             Route("/queue/show/{id:path}", self._show),
             *(Route(f"/queue/{action}", self._acting(action), methods=["POST"]) for action in get_args(Action)),
+            Route("/queue/handover/{queue}", self._hand_over, methods=["POST"]),
             Route("/reload", self._reload, methods=["POST"]),
             Route("/drain", self._drain, methods=["POST"]),
         ]
@@ -113,6 +114,12 @@ class _Operator:
             return _json(await self._admin.queue_act(action, selection))
 
         return act
+
+    async def _hand_over(self, request: Request) -> Response:
+        queue = request.path_params["queue"]
+        if not await self._admin.hand_over(queue):
+            return _error(404, f"no queue {queue} that was adopted is run here")
+        return _json({"queue": queue})
 
     async def _drain(self, _: Request) -> Response:
         await self._admin.drain()

@@ -88,11 +88,13 @@ class Admin:
         reload: Callable[[], Awaitable[None]],
         tables_fault: Callable[[], str] = lambda: "",
         drain: Callable[[], Awaitable[None]] | None = None,
+        hand_over: Callable[[str], Awaitable[bool]] | None = None,
         leaving: Callable[[], str] = lambda: "",
     ) -> None:
         self.reload = reload
         self.leaving = leaving
         self._drain = drain
+        self._hand_over = hand_over
         self._server = server
         self._switches = switches
         self._peers = peers
@@ -120,6 +122,10 @@ class Admin:
         if self._drain is None:
             raise RequestFailed("this server can't be drained")
         await self._drain()
+
+    async def hand_over(self, queue: str) -> bool:
+        """Give up a queue that was adopted; whether it was run here. Raises: RequestFailed, SwitchSilent."""
+        return self._hand_over is not None and await self._hand_over(queue)
 
     async def switches(self) -> tuple[SwitchPicture, ...]:
         """The switches alone, as a balancer's question is answered from them."""

@@ -71,6 +71,10 @@ class Client:
         """Do something to the messages that are meant."""
         return self._ask("POST", f"/queue/{action}", selection, ActionDone)
 
+    def hand_over(self, queue: str) -> None:
+        """Have a queue given up that was adopted; EX_NOINPUT where it is not run here."""
+        self._ask("POST", f"/queue/handover/{quote(queue, safe='')}", None, dict[str, str])
+
     def reload(self) -> None:
         """Put the tables in force; EX_CONFIG where they are wrong."""
         self._ask("POST", "/reload", None, dict[str, str])

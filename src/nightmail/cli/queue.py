@@ -91,6 +91,20 @@ def show(
         show_message(shown, SystemClock().wall(), screen())
 
 
+@app.command()
+def handover(
+    queue: Annotated[str, typer.Argument(metavar="QUEUE", help="A queue that was adopted here, such as mx1.0.1.")],
+    *,
+    config: ConfigFile = None,
+    name: ServerName = None,
+    json: AsJson = False,
+) -> None:
+    """Give up a queue that was adopted, for another server to go on with, first of all the one it is named after."""
+    Client(load_config(config, name).server.run_directory).hand_over(queue)
+    done = "was given up here: another server goes on with it; if none does, this one does again"
+    sys.stdout.write(f'{{"queue":"{queue}"}}\n' if json else f"{queue} {done}.\n")
+
+
 def _add_action(action: Action) -> None:
     def act(
         ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The messages' ids.")] = None,

@@ -25,6 +25,7 @@ from nightmail.group.events import (
     DrainBegan,
     Event,
     Gone,
+    HandedOver,
     Heard,
     Listed,
     LookFailed,
@@ -62,8 +63,9 @@ def step(view: View, event: Event, now: float) -> tuple[View, list[Effect]]:
 def required_s(view: View, queue: Watched, now: float) -> float:
     """How long the journal must stand still before we may adopt it."""
     rank = view.rank(queue, now)
+    left_until = view.left_to_others.get(queue.name, now)
     if queue.is_yielded:
-        return rank * view.patience.lease_s
+        return max(rank * view.patience.lease_s, left_until - queue.since)
     promises = view.patience.promises_if_alive if view.is_well(queue, now) else 1
     late = 0.0 if view.is_ours_to_mind(queue) else view.patience.orphan_after_s
     return _promise_s(view, queue) * (promises + rank) + late
@@ -241,6 +243,12 @@ def _probed(view: View, event: Probed, now: float) -> View:
     )
 
 
+def _handed_over(view: View, event: HandedOver, now: float) -> View:
+    left = {name: until for name, until in view.left_to_others.items() if until > now}
+    left[event.queue] = now + view.patience.handover_s
+    return msgspec.structs.replace(view, left_to_others=left)
+
+
 def _begun_anew(view: View, _: BegunAnew, __: float) -> View:
     return msgspec.structs.replace(
         view, queues={}, is_probing=False, probe_began=None, is_listing=False, listed_at=float("-inf")
@@ -261,6 +269,7 @@ _TAKEN: dict[type, Callable[[View, Any, float], View]] = {
     Running: _running,
     AdoptionEnded: _adoption_ended,
     Probed: _probed,
+    HandedOver: _handed_over,
     BegunAnew: _begun_anew,
     DrainBegan: _drain_began,
 }

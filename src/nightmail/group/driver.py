@@ -18,6 +18,7 @@ from nightmail.group.events import (
     DrainBegan,
     Event,
     Gone,
+    HandedOver,
     Heard,
     Listed,
     LookFailed,
@@ -122,6 +123,10 @@ class Group:
     def drain(self) -> None:
         """Adopt nothing any more."""
         self.tell(DrainBegan())
+
+    def hand_over(self, queue: str) -> None:
+        """A queue is about to be given up: leave it to the others for a while."""
+        self.tell(HandedOver(queue))
 
     def tell(self, event: Event) -> None:
         """Have an event decided on, and do what is to be done."""

@@ -67,6 +67,12 @@ class Probed(msgspec.Struct, frozen=True):
     has_failed: bool = False
 
 
+class HandedOver(msgspec.Struct, frozen=True):
+    """We are about to give a queue up that another is to have."""
+
+    queue: str
+
+
 class BegunAnew(msgspec.Struct, frozen=True):
     """The driver starts, perhaps not for the first time: nothing is under way, and nothing that was measured counts."""
 
@@ -76,5 +82,16 @@ class DrainBegan(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Ticked | Heard | Listed | Sighted | LookFailed | Gone | Running | AdoptionEnded | Probed | BegunAnew | DrainBegan
+    Ticked
+    | Heard
+    | Listed
+    | Sighted
+    | LookFailed
+    | Gone
+    | Running
+    | AdoptionEnded
+    | Probed
+    | HandedOver
+    | BegunAnew
+    | DrainBegan
 )

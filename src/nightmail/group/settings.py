@@ -11,7 +11,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     A queue whose owner is heard from and well must stand still for `promises_if_alive` of its promises before it is
     adopted, any other for one. `drift` is by how much, of each second, two servers' clocks may differ. A server not
     heard from for `late_after_s` has its journals looked at, and for `missing_after_s` it is missing. Another group's
-    queue is adopted `orphan_after_s` after its own group could have.
+    queue is adopted `orphan_after_s` after its own group could have. A queue that we handed over is left to the others
+    for `handover_s`.
     """
 
     lease_s: float = 3.0
@@ -21,6 +22,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     promises_if_alive: int = 10
     drift: float = 0.1
     orphan_after_s: float = 600.0
+    handover_s: float = 30.0
 
     @property
     def slow_put_s(self) -> float:

@@ -65,7 +65,8 @@ class Watched(msgspec.Struct, frozen=True):
 class View(msgspec.Struct, frozen=True):
     """Everything that decisions are made from.
 
-    `here` are the queues that are run on this server. While somebody's stillness is being timed the store is probed by
+    `here` are the queues that are run on this server, `left_to_others` those that were given up, with the time until
+    which it is the others' turn to adopt them. While somebody's stillness is being timed the store is probed by
     puts of our own: `store_well_since` is since when every one was quick, `probe_began` when the one under way began,
     None where none is, and `probed_at` when the last one ended.
     """
@@ -77,6 +78,7 @@ class View(msgspec.Struct, frozen=True):
     peers: dict[str, Peer] = {}
     queues: dict[str, Watched] = {}
     here: frozenset[str] = frozenset()
+    left_to_others: dict[str, float] = {}
     is_draining: bool = False
     store_well_since: float = NEVER
     is_probing: bool = False

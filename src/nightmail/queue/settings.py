@@ -56,6 +56,10 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         float,
         Meta(gt=0, description="The longest time for which it is left alone, in seconds; at most retry_max_s counts."),
     ] = 600.0
+    handover_wait_s: Annotated[
+        float,
+        Meta(ge=0, description="How long, in seconds, a queue that is given up is kept for answers that are due."),
+    ] = 5.0
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""

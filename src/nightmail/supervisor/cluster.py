@@ -135,6 +135,14 @@ class Cluster:
         self._takeover.is_stopping = True
         self._group.drain()
 
+    async def hand_over(self, queue: str) -> bool:
+        """Give up a queue that was adopted, for another server to have; whether it was run here.
+
+        Raises: SwitchSilent, RequestFailed.
+        """
+        self._group.hand_over(queue)
+        return await self._takeover.hand_over(queue)
+
     async def until_partners_are_ready(self) -> None:
         """Give partners that heard it the time to start a secondary switch and to read: until then we deliver."""
         if any(peer.state == "serving" for peer in self.peers()):

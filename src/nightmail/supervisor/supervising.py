@@ -120,6 +120,7 @@ class Supervisor:
             reload=self._reloads.reload,
             tables_fault=lambda: self._reloads.fault,
             drain=self.drain,
+            hand_over=self._cluster.hand_over if self._cluster is not None else None,
             leaving=lambda: self._departure.state,
         )
 

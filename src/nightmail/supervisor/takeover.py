@@ -106,6 +106,16 @@ class Takeover:
             await self._pulse.ask(child)
         return bool(is_ours)
 
+    async def hand_over(self, queue: str) -> bool:
+        """Have the secondary switch that runs `queue` give it up; whether one did.
+
+        Raises: SwitchSilent, RequestFailed.
+        """
+        for child, told in self._pulse.queues():
+            if told.id == queue and child.secondary_for:
+                return bool(await child.request("hand_over", {"queue": queue}, self._patience_s))
+        return False
+
     async def run(self) -> None:
         """Stop secondary switches that have nothing left to run, and share the limits out, until cancelled."""
         while True:

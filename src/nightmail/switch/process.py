@@ -125,6 +125,7 @@ class SwitchProcess:
             "adopt": self._adopt,
             "forget": self._forget,
             "share": self._share,
+            "hand_over": self._hand_over,
             "queue_list": operations.queue_list,
             "queue_count": operations.queue_count,
             "queue_show": operations.queue_show,
@@ -163,6 +164,9 @@ class SwitchProcess:
 
     async def _adopt(self, params: dict[str, Any]) -> bool:
         return await self._switch.adoptions.adopt(params["queue"], params["tail"])
+
+    async def _hand_over(self, params: dict[str, Any]) -> bool:
+        return await self._switch.hand_over(params["queue"])
 
     async def _asked_to_stop(self, _: dict[str, Any]) -> None:
         self._stop.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,6 @@ from nightmail.switch.reports import Reporter
 
 _LOOK_S = 0.25
 _OPEN_RETRY_S = 0.5
-_SETTLE_LIMIT_S = 5.0
 
 log = structlog.get_logger()
 
@@ -120,21 +119,33 @@ class Switch:
             queue.is_stopping = True
         transports = set(self.parts.transports.values())
         await asyncio.gather(*(transport.close() for transport in transports), return_exceptions=True)
-        deadline = self.parts.clock.elapsed() + _SETTLE_LIMIT_S
-        # Bounded, and asked of attempts that are settled one by one: an event would need a count of its own.
-        while self._is_delivering() and self.parts.clock.elapsed() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        for queue in self.queues:
-            await queue.stop()
-        await asyncio.gather(*(queue.journal.stop(Yielded()) for queue in self.queues))
-        for queue in self.queues:
-            queue.break_promises()
+        await self._give_up(self.queues)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _is_delivering(self) -> bool:
-        return any(queue.is_delivering for queue in self.queues)
+    async def hand_over(self, name: str) -> bool:
+        """Give one queue up that was adopted, once what is under way has its answer; whether it was run here."""
+        queue = self._queues.get(name)
+        if queue is None or queue is self._newest:
+            return False
+        queue.is_stopping = True
+        del self._queues[name]
+        await self._give_up([queue])
+        log.info("queue given up", queue=name, messages=len(queue.journal.state.messages))
+        return True
+
+    async def _give_up(self, queues: Sequence[OwnedQueue]) -> None:
+        """Wait for the answers that are due, within a bound, and have the last word in the journals."""
+        deadline = self.parts.clock.elapsed() + self.parts.queue_settings.handover_wait_s
+        # Bounded, and asked of attempts that are settled one by one: an event would need a count of its own.
+        while any(queue.is_delivering for queue in queues) and self.parts.clock.elapsed() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        for queue in queues:
+            await queue.stop()
+        await asyncio.gather(*(queue.journal.stop(Yielded()) for queue in queues))
+        for queue in queues:
+            queue.break_promises()
 
     def fault(self) -> Reply | None:
         """The reply that refuses mail at the moment, or None."""
