@@ -8,6 +8,7 @@ SwitchError
 ├── Fenced                   the queue belongs to somebody else; never retried, never swallowed
 ├── Corrupt                  an object of the store is not what was written
 ├── StoreUnavailable         temporary
+│   └── FormatUnknown        until this release is replaced by a newer one
 ├── DirectoryUnavailable     temporary; never "no such user"
 └── ConfigInvalid            what a person has to mend, and how
 """
@@ -75,6 +76,19 @@ class Corrupt(SwitchError):
 
 class StoreUnavailable(SwitchError):
     """The store can't be reached or has no room; the same call may succeed later."""
+
+
+class FormatUnknown(StoreUnavailable):
+    """A newer release wrote this: it is whole, and not ours to judge. Nothing is skipped, and nobody adopts it here.
+
+    It is out of reach for this release and not damaged: what can't be read of a damaged log is passed over (J14).
+    """
+
+    def __init__(self, key: str, version: int, known: int) -> None:
+        super().__init__(
+            f"{key} is written in format {version} by a newer release, this one reads format {known}: "
+            "upgrade this server; until then the others run that queue"
+        )
 
 
 class DirectoryUnavailable(SwitchError):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightmail.group.heartbeat import DATAGRAM_LIMIT_BYTES, Forged, Heartbeat, QueuePulse, Seal, SwitchPulse
+from nightmail.group.heartbeat import DATAGRAM_LIMIT_BYTES, MAGIC, Forged, Heartbeat, QueuePulse, Seal, SwitchPulse
 
 SECRET = b"0123456789abcdef"
 BEAT = Heartbeat(
@@ -18,6 +18,14 @@ BEAT = Heartbeat(
 
 def test_what_is_sealed_is_read_with_the_same_secret() -> None:
     assert Seal(SECRET).open(Seal(SECRET).seal(BEAT)) == BEAT
+
+
+def test_what_a_newer_release_adds_at_the_end_is_ignored() -> None:
+    seal = Seal(SECRET)
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(BEAT))
+    payload = msgspec.msgpack.encode([*fields, "something new"])
+    head = seal.seal(BEAT)[: len(MAGIC) + 1]
+    assert seal.open(head + seal._digest(payload) + payload) == BEAT
 
 
 def test_another_secret_reads_nothing() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sim.loop import in_virtual_time
 from sim.store import SimulatedStore
 from sim.world import SeededRandomness
-from tests.journal.rig import QUEUE, adopted, lay
+from structlog.testing import capture_logs
+from tests.journal.rig import QUEUE, adopted, lay, lay_newer
 
 from nightmail.group.events import Gone, LookFailed, Sighted
 from nightmail.group.watching import Watcher
@@ -44,6 +45,19 @@ async def test_a_look_that_finds_nothing_new_says_the_same_again() -> None:
     seen = await looking.look(QUEUE, -1)
     store.objects.history.clear()
     assert await looking.look(QUEUE, 49) == seen
+
+
+@in_virtual_time
+async def test_what_a_newer_release_wrote_is_not_judged() -> None:
+    store = log_of_two_owners()
+    looking = watcher(store)
+    await looking.look(QUEUE, -1)
+    lay_newer(store, 50)
+    with capture_logs() as logs:
+        assert await looking.look(QUEUE, 49) == LookFailed(QUEUE)
+        assert await looking.look(QUEUE, 49) == LookFailed(QUEUE)
+    [line] = logs
+    assert line["remedy"] == "upgrade this server"
 
 
 @in_virtual_time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Sequence
 
 import google_crc32c
@@ -16,9 +17,11 @@ from nightmail.journal.arrival import Arrival
 from nightmail.journal.keys import slot_key
 from nightmail.journal.ownership import Adopter, Identity, Ownership
 from nightmail.journal.reading import Segment, read_segment
-from nightmail.journal.records import Accepted, Adopted, BodyPlace, Codec, Progress, Record
+from nightmail.journal.records import Accepted, Adopted, BodyPlace, Codec, Progress, Record, Tick
 from nightmail.journal.segment import (
     HEADER_BYTES,
+    MAGIC,
+    VERSION,
     Header,
     Placed,
     decode_header,
@@ -101,6 +104,17 @@ def lay(
         nonce=slot.to_bytes(16, "big"),
     )  # fmt: skip
     store.objects.contents[key] = data
+    return key
+
+
+def lay_newer(store: SimulatedStore, slot: int) -> str:
+    """Lay a whole segment of the next format into its slot; its key."""
+    key = lay(store, slot, Tick())
+    data = bytearray(store.objects.contents[key])
+    struct.pack_into(">H", data, len(MAGIC), VERSION + 1)
+    head = len(MAGIC) + data[len(MAGIC) :].index(QUEUE.encode()) + 96
+    struct.pack_into(">I", data, head, google_crc32c.value(bytes(data[:head])))
+    store.objects.contents[key] = bytes(data)
     return key
 
 

@@ -9,9 +9,9 @@ from sim.loop import in_virtual_time
 from sim.store import SimulatedStore
 from sim.world import SeededRandomness, VirtualClock
 from structlog.testing import capture_logs
-from tests.journal.rig import HELLO, QUEUE, accepted, adopted, identity, lay
+from tests.journal.rig import HELLO, QUEUE, accepted, adopted, identity, lay, lay_newer
 
-from nightmail.errors import StoreUnavailable
+from nightmail.errors import FormatUnknown, StoreUnavailable
 from nightmail.journal.keys import slot_key
 from nightmail.journal.ownership import Adopter, Ownership
 from nightmail.journal.records import Closed, Tick
@@ -54,6 +54,19 @@ async def test_what_was_prepared_is_read_on_from_there() -> None:
     lay(scene.store, 2, accepted("M2"), bodies=[HELLO])
     assert await scene.adoptions.adopt(QUEUE, 2)
     assert list(scene.owned[0].state.messages) == ["M1", "M2"]
+
+
+@in_virtual_time
+async def test_what_a_newer_release_wrote_is_not_passed_over() -> None:
+    scene = Scene()
+    scene.adoptions.prepare(QUEUE)
+    await asyncio.sleep(1)
+    lay_newer(scene.store, 2)
+    with pytest.raises(FormatUnknown):
+        await scene.adoptions.adopt(QUEUE, 2)
+    assert not scene.owned
+    with pytest.raises(FormatUnknown):
+        await scene.adoptions.adopt(QUEUE, 2)
 
 
 @in_virtual_time

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from nightmail.errors import Corrupt, StoreUnavailable
+import structlog
+
+from nightmail.errors import Corrupt, FormatUnknown, StoreUnavailable
 from nightmail.group.events import Gone, LookFailed, Sighted
 from nightmail.journal.reading import LONGEST_S, list_slots, read_header, read_segment
 from nightmail.journal.records import Adopted
 from nightmail.journal.segment import ADOPTS, CLOSES, YIELDS, Header
 from nightmail.store.protocol import NotFound, Put, Store
 from nightmail.world import Randomness
+
+log = structlog.get_logger()
 
 
 class Watcher:
@@ -23,11 +27,17 @@ class Watcher:
         self._probes = f"probes/{server}/"
         self._seen: dict[str, Sighted] = {}
         self._owners: dict[str, tuple[int, Adopted]] = {}
+        self._newer: set[str] = set()
 
     async def look(self, queue: str, tail: int) -> Sighted | Gone | LookFailed:
         """Look for anything beyond `tail`, -1 for a first look."""
         try:
             return await self._look(queue, tail)
+        except FormatUnknown as error:
+            if queue not in self._newer:
+                self._newer.add(queue)
+                log.warning("queue not watched", queue=queue, reason=str(error), remedy="upgrade this server")
+            return LookFailed(queue)
         except StoreUnavailable:
             return LookFailed(queue)
 

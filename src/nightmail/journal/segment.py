@@ -16,7 +16,7 @@ from typing import NamedTuple
 import google_crc32c
 import msgspec
 
-from nightmail.errors import Corrupt
+from nightmail.errors import Corrupt, FormatUnknown
 from nightmail.journal.records import Adopted, Closed, Codec, Record, Yielded
 from nightmail.store.protocol import Buffer
 
@@ -123,7 +123,7 @@ def encode_segment(
 
 
 def decode_header(key: str, data: bytes) -> Header:
-    """The header at the beginning of `data`. Raises: Corrupt, naming `key`."""
+    """The header at the beginning of `data`. Raises: Corrupt, FormatUnknown, each naming `key`."""
     if len(data) < HEADER_BYTES:
         raise Corrupt(key, len(data), f"ends within the header of {HEADER_BYTES} bytes")
     head = data[: _HEADER.size]
@@ -135,7 +135,7 @@ def decode_header(key: str, data: bytes) -> Header:
     if _CRC.unpack_from(data, _HEADER.size)[0] != google_crc32c.value(head):
         raise Corrupt(key, 0, "header and its checksum differ")
     if version != VERSION:
-        raise Corrupt(key, 8, f"is written in format {version}, this release reads format {VERSION}")
+        raise FormatUnknown(key, version, VERSION)
     if 4 * count + records_bytes > RECORD_PART_LIMIT_BYTES:
         raise Corrupt(key, 0, f"claims a record part of {4 * count + records_bytes} bytes")
     queue = name.rstrip(b"\0").decode("ascii", "replace")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from nightmail.errors import StoreUnavailable
+from nightmail.errors import FormatUnknown, StoreUnavailable
 from nightmail.journal.ownership import Adopter, Ownership
 from nightmail.journal.reading import Replayed, catch_up, replay
 from nightmail.store.protocol import Store
@@ -49,7 +49,9 @@ class Adoptions:
     def prepare(self, queue: str) -> None:
         """Begin to read a queue's log, so that only what is written from now on is left to be read."""
         if queue not in self._reading and self._may_adopt(queue):
-            self._reading[queue] = asyncio.get_running_loop().create_task(self._read(queue))
+            reading = self._reading[queue] = asyncio.get_running_loop().create_task(self._read(queue))
+            # Whoever adopts hears of a fault; it has been logged where nobody does.
+            reading.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def forget(self, queue: str) -> None:
         """The queue is not to be adopted after all: let go of what was read."""
@@ -88,6 +90,9 @@ class Adoptions:
         while True:
             try:
                 return await replay(self._store, queue)
+            except FormatUnknown as error:
+                log.warning("queue not read", queue=queue, reason=str(error), remedy="upgrade this server")
+                raise
             except StoreUnavailable as error:
                 log.warning("queue not read", queue=queue, reason=str(error), remedy="the store is asked again")
                 await asyncio.sleep(0.5)
