@@ -96,6 +96,7 @@ class Group:
         self._closed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._beat_at = 0.0
+        self._silent: set[str] = set()
 
     async def run(self) -> None:
         """Watch, and see to it that what nobody runs is run."""
@@ -103,6 +104,7 @@ class Group:
         try:
             while True:
                 self._beat()
+                self._note_silence()
                 running = self._hands.running()
                 self.tell(Running(running) if running != self.view.here else Ticked())
                 await asyncio.sleep(_TICK_S)
@@ -139,6 +141,19 @@ class Group:
         if now - self._beat_at >= self.view.patience.beat_s:
             self._beat_at = now
             self._speaker.speak(self._hands.pulse())
+
+    def _note_silence(self) -> None:
+        """Say once that a peer fell silent, and once that it is heard again."""
+        now = self._clock.elapsed()
+        for server, peer in self.view.peers.items():
+            if self.view.is_heard(server, now):
+                if server in self._silent:
+                    self._silent.discard(server)
+                    log.info("peer heard again", peer=server, state=peer.state)
+            elif server not in self._silent:
+                self._silent.add(server)
+                log.warning("peer silent", peer=server, state=peer.state, heartbeat_age_s=round(now - peer.heard_at, 3),
+                            remedy="see to that server and the network between; its queues are watched")  # fmt: skip
 
     def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, Prepare):

@@ -1,0 +1,55 @@
+"""The driver around the decisions: what it says of its peers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from sim.loop import in_virtual_time
+from sim.store import SimulatedStore
+from sim.world import SeededRandomness, VirtualClock
+from structlog.testing import capture_logs
+
+from nightmail.group.driver import Group
+from nightmail.group.heartbeat import Heartbeat
+from nightmail.group.settings import Patience
+from nightmail.group.view import Member, View
+from nightmail.group.watching import Watcher
+
+
+class Nothing:
+    """Runs nothing, adopts nothing, and speaks to nobody."""
+
+    def pulse(self) -> Heartbeat:
+        return Heartbeat("mx1", "", 0, "", 0, "serving", "")
+
+    def running(self) -> frozenset[str]:
+        return frozenset()
+
+    def prepare(self, queue: str, server: str) -> None: ...
+
+    def forget(self, queue: str, server: str) -> None: ...
+
+    async def adopt(self, queue: str, server: str, tail: int) -> bool:
+        return False
+
+    def speak(self, beat: Heartbeat) -> None: ...
+
+
+@in_virtual_time
+async def test_a_peer_that_falls_silent_and_is_heard_again_is_told_of_once_each() -> None:
+    store, nothing = SimulatedStore(), Nothing()
+    members = {name: Member(name, "g") for name in ("mx1", "mx2")}
+    view = View("mx1", "g", Patience(lease_s=1.0), members)
+    watcher = Watcher(store, SeededRandomness(1), "mx1")
+    group = Group(view, store, watcher, speaker=nothing, hands=nothing, clock=VirtualClock())
+    with capture_logs() as logs:
+        running = asyncio.create_task(group.run())
+        for sequence, pause_s in ((1, 0.2), (2, 5.0), (3, 0.2)):
+            group.heard(Heartbeat("mx2", "life", sequence, "", 0, "serving", ""))
+            await asyncio.sleep(pause_s)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    assert [line["event"] for line in logs] == ["peer heard", "peer silent", "peer heard again"]
+    assert 0.7 <= logs[1]["heartbeat_age_s"] < 0.8
