@@ -53,6 +53,7 @@ class Received:
     at: float
     answered: bool
     session: int
+    helo: str = ""
 
 
 @dataclass
@@ -60,16 +61,22 @@ class _Session:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     number: int
+    helo: str = ""
     sender: str | None = None
     recipients: list[str] = field(default_factory=list)
 
 
 class Sink:
-    """Listens on a loopback port. `on` maps a step (connect, EHLO, MAIL, RCPT, DATA, `.`) to an answer of its own."""
+    """Listens on a port of `host`. `on` maps a step (connect, EHLO, MAIL, RCPT, DATA, `.`) to an answer of its own."""
 
     def __init__(
-        self, port: int = 0, extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN")
+        self,
+        port: int = 0,
+        extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN"),
+        *,
+        host: str = "127.0.0.1",
     ) -> None:
+        self.host = host
         self.port = port
         self.on: dict[str, Answer] = {}
         self.received: list[Received] = []
@@ -97,7 +104,7 @@ class Sink:
         self._background.call(self._shut())
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=_LARGEST, backlog=1000)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=_LARGEST, backlog=1000)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
@@ -139,6 +146,7 @@ class Sink:
 
     async def _step(self, session: _Session, verb: str, command: str) -> bool:
         if verb in ("EHLO", "HELO", "LHLO"):
+            session.helo = command.partition(" ")[2]
             return await self._answer(session, "EHLO", "\n".join(("250 sink.test", *self._extensions)))
         if verb == "MAIL":
             return await self._sender(session, _path(command))
@@ -190,6 +198,7 @@ class Sink:
                 time.monotonic(),
                 answered,
                 session.number,
+                session.helo,
             )
         )
 

@@ -12,13 +12,16 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.e2e.processes import is_alive, tree
+from tests.e2e.processes import command_line, is_alive, tree
 from tests.e2e.waiting import until
+
+from nightmail.admin.answers import ServerPicture
+from nightmail.cli.client import Client
 
 NIGHTMAIL = str(Path(sys.executable).parent / "nightmail")
 Settings = Mapping[str, Mapping[str, object]]
@@ -61,7 +64,8 @@ class Switch:
 
     `settings` are merged into the configuration by section; `[[listener]]` stands for its one listener. Store and
     Maildirs may lie on another `disk`. In `tables`, `{mail}` stands for the directory of the Maildirs, and other
-    braces are doubled.
+    braces are doubled. `prefix` are words that run a command elsewhere, `ip netns exec` for one; `host` is its address
+    there. `environment` is added to our own.
     """
 
     def __init__(
@@ -71,8 +75,15 @@ class Switch:
         settings: Settings | None = None,
         disk: Path | None = None,
         name: str = "mx1",
+        *,
+        host: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self.host = host
+        self._prefix = tuple(prefix)
+        self._environment = {**os.environ, **(environment or {})}
         self.directory = directory
         self.store = (disk or directory) / "store"
         self.mail = (disk or directory) / "mail"
@@ -93,11 +104,11 @@ class Switch:
             "server": {"name": self.name, "hostname": f"{self.name}.example.net", "run_directory": "run"},
             f"servers.{self.name}": {
                 "heartbeat": f"127.0.0.1:{free_port()}",
-                "smtp": f"127.0.0.1:{self.port}",
-                "http": f"127.0.0.1:{self.http_port}",
+                "smtp": f"{self.host}:{self.port}",
+                "http": f"{self.host}:{self.http_port}",
             },
             "store": {"url": f"file://{self.store}", "lease_s": 1.0},
-            "[[listener]]": {"address": f"127.0.0.1:{self.port}", "service": "smtp"},
+            "[[listener]]": {"address": f"{self.host}:{self.port}", "service": "smtp"},
             "tables": {"directory": "tables"},
         }
         for name, entries in settings.items():
@@ -123,7 +134,8 @@ class Switch:
         """Start the server without waiting for it."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [NIGHTMAIL, "serve", "--config", str(self.config_file)],
+                [*self._prefix, NIGHTMAIL, "serve", "--config", str(self.config_file)],
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -153,7 +165,7 @@ class Switch:
 
     def http(self, path: str) -> tuple[int, str]:
         """Status and text of a page of the admin address; status 0 if nobody answers."""
-        url = f"http://127.0.0.1:{self.http_port}{path}"
+        url = f"http://{self.host}:{self.http_port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 return answer.status, answer.read().decode()
@@ -171,6 +183,28 @@ class Switch:
     def pids(self) -> list[int]:
         """The supervisor and all its children."""
         return tree(self.running().pid)
+
+    def switch_pids(self) -> dict[int, int]:
+        """The primary switches that run, by their number."""
+        words = {pid: command_line(pid) for pid in self.pids()}
+        return {
+            int(line[line.index("--switch") + 1]): pid
+            for pid, line in words.items()
+            if "nightmail.server" in line and "switch" in line
+        }
+
+    @contextlib.contextmanager
+    def frozen(self, pids: Sequence[int] | None = None) -> Iterator[None]:
+        """SIGSTOP for all its processes, or for those named, and SIGCONT in the end."""
+        pids = self.pids() if pids is None else pids
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def stop(self, timeout_s: float = 20.0) -> int:
         """SIGTERM, as an init system does it; the exit status."""
@@ -212,23 +246,42 @@ class Switch:
         """How many messages its queues hold."""
         return sum(queue["messages"] for queue in self.facts("status")["queues"])
 
+    def status(self) -> ServerPicture:
+        """What `nightmail status` shows, asked without a process for it."""
+        return Client(str(self.directory / "run")).status()
+
+    def silence_of(self, peer: str) -> float:
+        """The age of the last heartbeat of a peer, in seconds; endless if there was none."""
+        ages = {picture.server: picture.heartbeat_age_s for picture in self.status().peers}
+        age = ages[peer]
+        return float("inf") if age is None else age
+
     def is_drained(self) -> bool:
         """Whether every switch serves and no queue holds a message."""
-        status = self.facts("status")
-        serving = all(switch["state"] == "serving" for switch in status["switches"])
-        return serving and not any(queue["messages"] for queue in status["queues"])
+        status = self.status()
+        serving = all(switch.state == "serving" for switch in status.switches)
+        return serving and not any(queue.messages for queue in status.queues)
 
-    def log(self) -> str:
-        """Everything logged so far, by all starts."""
-        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+    def log(self, since: int = 0) -> str:
+        """Everything logged so far, by all starts, or what came after the `log_size` of an earlier moment."""
+        if not self.log_file.exists():
+            return ""
+        with self.log_file.open("rb") as file:
+            file.seek(since)
+            return file.read().decode(errors="replace")
 
-    def logged(self, *patterns: str) -> list[str]:
+    def log_size(self) -> int:
+        """A mark in the log: what is logged later comes after it."""
+        return self.log_file.stat().st_size if self.log_file.exists() else 0
+
+    def logged(self, *patterns: str, since: int = 0) -> list[str]:
         """The log's lines in which every pattern is found."""
-        return [line for line in self.log().splitlines() if all(re.search(pattern, line) for pattern in patterns)]
+        lines = self.log(since).splitlines()
+        return [line for line in lines if all(re.search(pattern, line) for pattern in patterns)]
 
-    def wait_for_log(self, *patterns: str, timeout_s: float = 10.0) -> list[str]:
+    def wait_for_log(self, *patterns: str, timeout_s: float = 10.0, since: int = 0) -> list[str]:
         """The log's lines in which every pattern is found, once there is one."""
-        return until(lambda: self.logged(*patterns), f"a line of the log with {patterns}", timeout_s)
+        return until(lambda: self.logged(*patterns, since=since), f"a line of the log with {patterns}", timeout_s)
 
     def change_tables(self, tables: Tables, timeout_s: float = 10.0) -> str:
         """Write the named tables and wait until the server has taken or refused them; the line in which it says so."""

@@ -20,6 +20,7 @@ class Ledger:
     """The sums, each one of message and recipient; the lists name the entries that need an explanation."""
 
     title: str
+    kills: int = 0
     acknowledged: int = 0
     delivered: int = 0
     queued: int = 0
@@ -38,7 +39,7 @@ class Ledger:
             f"lost {len(self.lost)}, duplicated {len(self.duplicates)} (not recorded as ambiguous: "
             f"{len(self.unexplained)}), unanswered {self.unanswered}, refused {self.refused}, "
             f"refused yet delivered {len(self.refused_yet_delivered)}, damaged {len(self.damaged)}"
-        )
+        ) + (f", kills {self.kills}" if self.kills else "")
 
     def assert_sound(self) -> None:
         """Nothing acknowledged is lost, nothing refused arrived, and what came twice is on record (R6)."""
@@ -72,7 +73,14 @@ class Arrivals:
 
 
 def audit(
-    title: str, *, book: list[Sent], received: list[Received], mailbox: list[bytes], queued_ids: set[str], log: str
+    title: str,
+    *,
+    book: list[Sent],
+    received: list[Received],
+    mailbox: list[bytes],
+    queued_ids: set[str],
+    log: str,
+    kills: int = 0,
 ) -> Ledger:
     """Hold the book against what arrived. `mailbox` is the Maildir of box@local.test; `queued_ids` still wait."""
     arrivals = Arrivals()
@@ -80,7 +88,7 @@ def audit(
         arrivals.add(message.data, message.recipients)
     for data in mailbox:
         arrivals.add(data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), ["box@local.test"])
-    ledger = Ledger(title, delivered=arrivals.copies.total(), damaged=arrivals.damaged)
+    ledger = Ledger(title, kills, delivered=arrivals.copies.total(), damaged=arrivals.damaged)
     for sent in book:
         _enter(ledger, sent, arrivals, queued_ids)
     ambiguous = _ambiguous_ids(log)

@@ -65,8 +65,10 @@ class Load:
         limit: int = 200_000,
         large_bytes: int = 1_200_000,
         name: str = "m",
+        host: str = "127.0.0.1",
     ) -> None:
         self._name = name
+        self._host = host
         self.port = port
         self.book: list[Sent] = []
         self._random = random.Random(seed)
@@ -108,7 +110,7 @@ class Load:
             await asyncio.sleep(0.05)
 
     async def _session(self) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection(self._host, self.port)
         try:
             await _expect(reader, "220")
             writer.write(b"EHLO load.example.net\r\n")

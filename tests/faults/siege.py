@@ -20,11 +20,11 @@ QUICK_RETRIES: Settings = {
 }
 
 
-def tables(sink_port: int) -> dict[str, str]:
+def tables(sink_port: int, sink_host: str = "127.0.0.1") -> dict[str, str]:
     """Everything for sink.test goes to the sink, box@local.test into a Maildir."""
     return {
         "domains": "sink.test relay\nlocal.test local\n",
-        "routes": f"sink.test smtp:[127.0.0.1]:{sink_port}\nlocal.test maildir:{{mail}}/{{{{local_part}}}}\n",
+        "routes": f"sink.test smtp:[{sink_host}]:{sink_port}\nlocal.test maildir:{{mail}}/{{{{local_part}}}}\n",
         "mailboxes": "box@local.test\n",
         "aliases": "",
         "clients": "127.0.0.0/8 relay\n",
@@ -43,6 +43,7 @@ class Siege:
         self._directory = directory
         self._disk = disk
         self._settings: dict[str, Any] = {**QUICK_RETRIES, **(settings or {})}
+        self.kills = 0
 
     def __enter__(self) -> Self:
         self.sink.__enter__()
@@ -57,6 +58,11 @@ class Siege:
         self.sink.__exit__(None, None, None)
         if error is not None:
             error.add_note(f"seed {self.seed}")
+
+    def kill(self) -> None:
+        """kill -9 of the server; it is counted."""
+        self.kills += 1
+        self.switch.kill()
 
     def rage(self, strike: Callable[[], None], times: int, longest_s: float = 1.0) -> None:
         """Strike at random instants, each time once the load is being acknowledged again."""
@@ -93,4 +99,5 @@ class Siege:
             mailbox=mailbox,
             queued_ids=queued_ids,
             log=self.switch.log(),
+            kills=self.kills,
         )

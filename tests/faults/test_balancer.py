@@ -39,7 +39,7 @@ def test_new_mail_is_taken_while_a_server_is_killed_and_adopted(
             victim, survivor = cluster.random.sample(cluster.names, 2)
             cluster.under_way("balancer")
             killed = time.monotonic()
-            cluster.servers[victim].kill()
+            cluster.kill(victim)
             cluster.wait_for_adoption(survivor, victim)
             taken = sorted(sent.at for sent in list(load.book) if sent.fate is Fate.ACKNOWLEDGED and sent.at > killed)
             longest_s = max(longest_s, taken[0] - killed, *(b - a for a, b in pairwise(taken)))

@@ -22,7 +22,7 @@ def test_a_server_killed_again_and_again_loses_no_acknowledged_message(
     with Siege(tmp_path, seed=20) as siege:
 
         def strike() -> None:
-            siege.switch.kill()
+            siege.kill()
             siege.switch.start()
 
         siege.rage(strike, kills)
@@ -38,6 +38,7 @@ def test_any_process_of_a_server_may_be_killed_and_no_acknowledged_message_is_lo
         def strike() -> None:
             # Who dies again and again is given time: there may be nobody to kill for a while.
             victim = siege.random.choice(until(lambda: siege.switch.pids()[1:], "a process", 20))
+            siege.kills += 1
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
 

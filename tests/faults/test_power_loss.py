@@ -24,7 +24,7 @@ def test_a_machine_that_loses_its_power_again_and_again_loses_no_acknowledged_me
     with lossy_mount(tmp_path, SEED) as disk, Siege(tmp_path, SEED, disk=disk.path) as siege:
 
         def strike() -> None:
-            siege.switch.kill()
+            siege.kill()
             disk.crash()
             siege.switch.start()
 

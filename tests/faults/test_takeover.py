@@ -18,7 +18,7 @@ def test_a_survivor_adopts_the_queue_of_a_server_that_was_killed_and_delivers_it
         for _ in range(kills):
             victim, survivor = cluster.random.sample(cluster.names, 2)
             cluster.under_way(victim)
-            cluster.servers[victim].kill()
+            cluster.kill(victim)
             cluster.wait_for_adoption(survivor, victim)
             cluster.servers[victim].start()
         publish(cluster.settle(f"{kills} servers killed and adopted")).assert_sound()
@@ -27,7 +27,7 @@ def test_a_survivor_adopts_the_queue_of_a_server_that_was_killed_and_delivers_it
 def test_mail_is_taken_by_the_others_while_a_server_is_dead(tmp_path: Path) -> None:
     with Cluster(tmp_path, seed=31) as cluster:
         cluster.under_way("mx1")
-        cluster.servers["mx1"].kill()
+        cluster.kill("mx1")
         cluster.under_way("mx2")
         cluster.wait_for_adoption("mx2", "mx1")
         cluster.under_way("mx2")
