@@ -53,7 +53,7 @@ prove: $(READY) $(COMPILED_READY)
 
 SEEDS ?= 200
 simulate: $(READY)
-	@$(BIN)/python -m sim.chance $(SEEDS)
+	@$(BIN)/python -m sim.campaign $(SEEDS)
 
 check: $(READY) docs
 	$(BIN)/ruff format --check .

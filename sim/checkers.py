@@ -7,7 +7,6 @@ switch's own idea of what it did.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import NamedTuple
 from nightmail.journal.keys import slot_of
 from nightmail.journal.reading import list_queues, replay
 from nightmail.journal.records import AMBIGUOUS, FAILED, Accepted, Edited, Moved, Record, Settled, Voided
-from nightmail.journal.segment import ADOPTS, HEADER_BYTES, YIELDS, Header, decode_header, decode_records
+from nightmail.journal.segment import HEADER_BYTES, decode_header, decode_records
 from nightmail.mail.envelope import Envelope
 from nightmail.store.protocol import Put
 from sim.store import Objects, SimulatedStore
@@ -50,15 +49,29 @@ class Archive(Objects):
             yield from records
 
 
+class Dot(NamedTuple):
+    """A final dot: of which message, from which queue, by which process, and when (the loop's seconds)."""
+
+    message_id: str
+    queue: str
+    sender: str
+    at: float
+
+
 @dataclass
 class Ledger:
-    """What clients were told, and what destinations got."""
+    """What clients were told, and what destinations got.
+
+    `letters`: which earlier message one is that its client sends again, having heard nothing of it or 4xx.
+    """
 
     acknowledged: dict[str, int] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     unanswered: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     delivered: Counter[Share] = field(default_factory=Counter)
+    letters: dict[str, str] = field(default_factory=dict)
+    dots: list[Dot] = field(default_factory=list)
 
     def acknowledge(self, message_id: str, recipients: int = 1) -> None:
         """A client heard 250."""
@@ -74,13 +87,22 @@ class Findings(NamedTuple):
 
     `lost`: acknowledged, and neither delivered nor ended nor in any log. `contradicted`: refused or voided, and yet
     delivered or queued. `doubled`: delivered more often than recorded ambiguity explains. `untold`: failed for good,
-    and no report of it was accepted in the same segment.
+    and no report of it was accepted in the same segment. `hasty`, `stale`, `rivals`: see `timeline`. `left`: still to
+    be delivered where everything should have been.
     """
 
     lost: frozenset[Share] = frozenset()
     contradicted: frozenset[str] = frozenset()
     doubled: frozenset[Share] = frozenset()
     untold: frozenset[str] = frozenset()
+    hasty: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
+    rivals: frozenset[str] = frozenset()
+    left: frozenset[Share] = frozenset()
+
+    def __str__(self) -> str:
+        """Only what there is."""
+        return ", ".join(f"{name}: {sorted(found)}" for name, found in self._asdict().items() if found) or "nothing"
 
 
 NOTHING = Findings()
@@ -149,35 +171,24 @@ def doubled(ledger: Ledger, archive: Archive) -> set[Share]:
     return {share for share, count in ledger.delivered.items() if count > 1 + ambiguous[share]}
 
 
-@dataclass
-class Timeline(Archive):
-    """An archive that also knows when each segment landed, in seconds of the loop's time."""
+class Duplicates(NamedTuple):
+    """Copies beyond the first, by what explains them.
 
-    landed_at: list[float] = field(default_factory=list)
+    `ambiguous`: a claim whose outcome nobody knew was recorded as that. `repeated`: the client of a session that
+    ended without an answer sent its letter again.
+    """
 
-    def create(self, key: str, data: bytes) -> Put:
-        """As `Archive.create`, with the time of it."""
-        before = len(self.landed)
-        created = super().create(key, data)
-        if len(self.landed) > before:
-            self.landed_at.append(asyncio.get_running_loop().time())
-        return created
+    ambiguous: int
+    repeated: int
 
 
-def hasty(timeline: Timeline, drift: float = 0.05) -> set[str]:
-    """Slots by which a queue was adopted although its last segment's promise still ran, and it was not yielded (J7)."""
-    found = set()
-    last: dict[str, tuple[Header, float]] = {}
-    for (key, data), landed_at in zip(timeline.landed, timeline.landed_at, strict=True):
-        header = decode_header(key, data)
-        before = last.get(header.queue)
-        if before is not None and header.flags & ADOPTS and not before[0].flags & YIELDS:
-            promise_s = before[0].promise_ms / 1000
-            if header.slot == before[0].slot + 1 and landed_at - before[1] < promise_s * (1 - drift):
-                found.add(key)
-        if before is None or header.slot > before[0].slot:
-            last[header.queue] = (header, landed_at)
-    return found
+def duplicates(ledger: Ledger) -> Duplicates:
+    """Count what came more than once; that `doubled` and `contradicted` are empty makes both explained."""
+    ambiguous = sum(copies - 1 for copies in ledger.delivered.values() if copies > 1)
+    delivered = Counter(
+        ledger.letters.get(message_id, message_id) for message_id in {key[0] for key in ledger.delivered}
+    )
+    return Duplicates(ambiguous, sum(times - 1 for times in delivered.values()))
 
 
 def untold(archive: Archive) -> set[str]:

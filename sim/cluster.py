@@ -24,11 +24,13 @@ from nightmail.group.watching import Watcher
 from nightmail.queue.settings import QueueSettings
 from nightmail.store.settings import StoreSettings
 from nightmail.switch.generations import Assignment
-from sim.checkers import Ledger, Timeline
+from sim.checkers import Ledger
 from sim.crashing import Mortality, MortalStore
-from sim.life import Life
+from sim.life import Client, Life
+from sim.process import OUTSIDE, Process
 from sim.store import SimulatedStore
 from sim.store_faults import Chaos
+from sim.timeline import Timeline
 from sim.world import SeededRandomness, VirtualClock
 
 STORE = StoreSettings(url="memory://", lease_s=1.0)
@@ -44,11 +46,11 @@ class Network:
         self.loss = 0.0
         self.longest_delay_s = 0.01
         self._chance = chance
-        self._ears: dict[str, Callable[[Heartbeat], None]] = {}
+        self._ears: dict[str, tuple[Process, Callable[[Heartbeat], None]]] = {}
 
-    def join(self, server: str, ear: Callable[[Heartbeat], None]) -> None:
-        """Hear what is sent to `server` from now on."""
-        self._ears[server] = ear
+    def join(self, server: str, process: Process, ear: Callable[[Heartbeat], None]) -> None:
+        """Have a process hear what is sent to `server` from now on."""
+        self._ears[server] = process, ear
 
     def leave(self, server: str) -> None:
         """Hear nothing any more."""
@@ -59,12 +61,12 @@ class Network:
         if (sender, to) in self.cut or self._chance.random() < self.loss:
             return
         delay_s = self._chance.random() * self.longest_delay_s
-        asyncio.get_running_loop().call_later(delay_s, self._arrive, to, beat)
+        asyncio.get_running_loop().call_later(delay_s, self._arrive, to, beat, context=OUTSIDE)
 
     def _arrive(self, to: str, beat: Heartbeat) -> None:
-        ear = self._ears.get(to)
-        if ear is not None:
-            ear(beat)
+        if to in self._ears:
+            process, ear = self._ears[to]
+            process.call(ear, beat)
 
 
 class Server:
@@ -79,6 +81,7 @@ class Server:
         self._world = world
         self._seed = seed
         self._mortality = Mortality()
+        self.supervisor = Process(f"supervisor of {name} in life {seed}")
         self.store = SimulatedStore(world.archive, chaos=world.chaos)
         self.primary = self._life(seed)
         self.secondaries: dict[str, Life] = {}
@@ -90,7 +93,6 @@ class Server:
         members = {each: Member(each, "group") for each in world.names}
         view = View(name, "group", Patience(lease_s=STORE.lease_s), members)
         self.group = Group(view, store, Watcher(store, randomness, name), speaker=self, hands=self, clock=self.clock)
-        self._tasks: list[asyncio.Task[Any]] = []
 
     def _life(self, seed: int, of: str = "") -> Life:
         assignment = Assignment(of, 1, 1, host=self.name) if of else Assignment(self.name, 0, 1)
@@ -99,6 +101,7 @@ class Server:
             store_settings=STORE, queue_settings=QUEUE, clock=self.clock, assignment=assignment, is_alone=False,
         )  # fmt: skip
         life.sink.answers = self._world.answers
+        life.sink.takes_s = self._world.delivery_takes_s
         return life
 
     @property
@@ -123,35 +126,37 @@ class Server:
 
     def start(self) -> None:
         """Begin; mail is taken once the store lets it."""
-        self._world.network.join(self.name, self._heard)
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self.primary.start()), loop.create_task(self.group.run())]
+        self._world.network.join(self.name, self.supervisor, self._heard)
+        self.primary.process.task(self.primary.start())
+        self.supervisor.task(self.group.run())
 
     async def crash(self) -> None:
         """Die, with every process, now."""
         self.is_alive = False
+        self._mortality.crashed.set()
         self._world.network.leave(self.name)
-        await self._end_tasks()
+        await self.supervisor.kill()
         for life in self.lives:
             if life.is_started:
                 await life.crash()
+            await life.process.kill()
 
     async def stop(self) -> None:
         """End in good order: settle, yield, and let the others go on."""
         self._state = "stopping"
-        self.group.drain()
+        self.supervisor.call(self.group.drain)
         for life in self.lives:
             if life.is_started:
                 await life.stop()
         self.is_alive = False
         await asyncio.sleep(0.5)
         self._world.network.leave(self.name)
-        await self._end_tasks()
+        await self.supervisor.kill()
 
-    async def _end_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    @property
+    def processes(self) -> list[Process]:
+        """The supervisor, in which its part in the group runs, and its switches."""
+        return [self.supervisor, *(life.process for life in self.lives)]
 
     def _heard(self, beat: Heartbeat) -> None:
         if self._hearings[beat.server].hear(beat, self._sequence) is Verdict.BELIEVED:
@@ -159,6 +164,8 @@ class Server:
 
     def speak(self, beat: Heartbeat) -> None:
         """As `Speaker` promises."""
+        if not self.is_alive:
+            return
         self._sequence += 1
         for peer, hearing in self._hearings.items():
             said = msgspec.structs.replace(
@@ -174,33 +181,49 @@ class Server:
             for number, life in enumerate(self.lives)
             for queue in life.switch.queues
         )
-        switches = tuple(SwitchPulse(number, False) for number, _ in enumerate(self.lives))
+        switches = tuple(SwitchPulse(number, self._is_silent(life)) for number, life in enumerate(self.lives))
         return Heartbeat(self.name, "", 0, "", 0, self._state, "", switches, len(queues), 0, queues)
 
     def running(self) -> frozenset[str]:
         """As `Hands` promises."""
         return frozenset(queue.name for life in self.lives for queue in life.switch.queues)
 
+    def _is_silent(self, life: Life) -> bool:
+        since = life.process.frozen_since
+        return since is not None and asyncio.get_running_loop().time() - since > STORE.lease_s / 2
+
     def prepare(self, queue: str, server: str) -> None:
         """As `Hands` promises."""
-        self._life_for(server).switch.adoptions.prepare(queue)
+        life = self._life_for(server)
+        life.process.call(life.switch.adoptions.prepare, queue)
 
     def forget(self, queue: str, server: str) -> None:
         """As `Hands` promises."""
-        self._life_for(server).switch.adoptions.forget(queue)
+        life = self._life_for(server)
+        life.process.call(life.switch.adoptions.forget, queue)
 
     async def adopt(self, queue: str, server: str, tail: int) -> bool:
-        """As `Hands` promises."""
+        """As `Hands` promises: a question to a process, and its answer."""
         life = self._life_for(server)
         await life.switch.is_ready.wait()
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def ask() -> None:
+            life.process.task(self._adopt(life, queue, tail, answer))
+
+        life.process.call(ask)
+        return await answer
+
+    async def _adopt(self, life: Life, queue: str, tail: int, answer: asyncio.Future[bool]) -> None:
         try:
             is_ours = await life.switch.adoptions.adopt(queue, tail)
         except StoreUnavailable:
-            return False
+            is_ours = False
         if is_ours:
             self.adopted.append(queue)
             self._world.adoptions.append((self.clock.elapsed(), self.name, queue))
-        return is_ours
+        if not answer.done():
+            answer.set_result(is_ours)
 
     def _life_for(self, server: str) -> Life:
         if server == self.name:
@@ -208,7 +231,7 @@ class Server:
         life = self.secondaries.get(server)
         if life is None:
             life = self.secondaries[server] = self._life(self._seed * 100 + len(self.secondaries) + 50, server)
-            self._tasks.append(asyncio.get_running_loop().create_task(self._start_later(life)))
+            life.process.task(self._start_later(life))
         return life
 
     async def _start_later(self, life: Life) -> None:
@@ -229,8 +252,10 @@ class World:
         self.answers: dict[str, Any] = {}
         self.servers: dict[str, Server] = {}
         self.adoptions: list[tuple[float, str, str]] = []
+        self.delivery_takes_s: Callable[[], float] | None = None
         self._lives = 0
         self._messages = 0
+        self._waiting: list[tuple[Client, Server]] = []
 
     def start(self, name: str, rate: float = 1.0) -> Server:
         """Begin a life of a server."""
@@ -244,7 +269,36 @@ class World:
         """The servers that run."""
         return [server for server in self.servers.values() if server.is_alive]
 
-    def submit(self, server: Server, recipients: int = 1) -> None:
-        """Hand a message to a server."""
+    def submit(self, server: Server, recipients: int = 1, *, again: Client | None = None) -> Client:
+        """Hand a message to a server; `again` is the client who sends a letter once more."""
         self._messages += 1
-        server.primary.submit(f"M{self._messages}", recipients=recipients)
+        message_id = f"M{self._messages}"
+        if again is not None:
+            self.ledger.letters[message_id] = self.ledger.letters.get(again.id, again.id)
+        client = server.primary.submit(message_id, recipients=recipients)
+        self._waiting.append((client, server))
+        return client
+
+    @property
+    def all_answered(self) -> bool:
+        """Whether nobody waits for an answer that may still come."""
+        return not any(server.is_alive and not client.has_heard for client, server in self._waiting)
+
+    def hang_up(self) -> None:
+        """One who waits for an answer waits no more."""
+        silent = [client for client, server in self._waiting if server.is_alive and not client.has_heard]
+        if silent:
+            self.chance.choice(silent).is_gone = True
+
+    def send_again(self, server: Server) -> None:
+        """All who heard 4xx or nothing at all send their letters once more."""
+        waiting, self._waiting = self._waiting, []
+        for client, before in waiting:
+            if client.answer == "250":
+                continue
+            if not client.answer and before.is_alive and not client.is_gone:
+                self._waiting.append((client, before))
+                continue
+            if client.answer != "451":
+                self.ledger.unanswered.add(client.id)
+            self.submit(server, client.recipients, again=client)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 from nightmail.store.protocol import BodyWriter, Buffer, Put, Store
@@ -64,12 +65,13 @@ class MortalStore:
             await _never()
         return await self._store.get_range(key, offset, size)
 
-    async def list_after(self, prefix: str, after: str) -> AsyncIterator[list[str]]:
+    async def list_after(self, prefix: str, after: str) -> AsyncGenerator[list[str], None]:
         """See `Store.list_after`."""
         if self._mortality.step(f"list {prefix}"):
             await _never()
-        async for page in self._store.list_after(prefix, after):
-            yield page
+        async with contextlib.aclosing(self._store.list_after(prefix, after)) as pages:
+            async for page in pages:
+                yield page
 
     async def delete(self, keys: Sequence[str]) -> None:
         """See `Store.delete`; a process that dies in it may have deleted half."""

@@ -7,6 +7,7 @@ that is shipped. A life that crashed reaches nobody any more: not the store, no 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import google_crc32c
@@ -36,9 +37,10 @@ from nightmail.switch.liveness import Machine
 from nightmail.switch.parts import Parts, Routing
 from nightmail.switch.switch import Switch
 from nightmail.world import Clock
-from sim.checkers import Ledger
+from sim.checkers import Dot, Ledger
 from sim.crashing import Mortality, MortalStore
 from sim.letters import envelope_of
+from sim.process import OUTSIDE, Process
 from sim.world import SeededRandomness, VirtualClock
 
 TAKEN = Reply(250, "2.0.0", "taken")
@@ -73,15 +75,21 @@ class Routes:
 
 
 class Sink:
-    """A destination: takes every message, unless told to answer otherwise, and notes in the ledger what it took."""
+    """A destination: takes every message, unless told to answer otherwise, and notes in the ledger what it took.
 
-    def __init__(self, ledger: Ledger, mortality: Mortality) -> None:
+    `takes_s` draws the seconds from the first octet to the dot, and from there to the answer; None: no time at all.
+    """
+
+    def __init__(self, ledger: Ledger, mortality: Mortality, sender: str) -> None:
         self.answers: dict[str, OutcomeKind] = {}
         self.holds = False
         self.held: list[Job] = []
         self.jobs: list[Job] = []
+        self._decided: dict[Job, dict[int, OutcomeKind]] = {}
+        self.takes_s: Callable[[], float] | None = None
         self._ledger = ledger
         self._mortality = mortality
+        self._sender = sender
 
     def deliver(self, route: Route, job: Job) -> None:
         """As `Transport.deliver` promises."""
@@ -89,12 +97,23 @@ class Sink:
         if self.holds:
             self.held.append(job)
         else:
-            asyncio.get_running_loop().call_soon(self.transmit, job)
+            self._later(self.transmit, job)
 
     def transmit(self, job: Job) -> None:
         """Send the message, final dot included, and hear the answer."""
-        if self.send_dot(job):
+        if not self.send_dot(job):
+            return
+        if self.takes_s is None:
             self.answer(job)
+        else:
+            self._later(self.answer, job)
+
+    def _later(self, step: Callable[[Job], None], job: Job) -> None:
+        loop = asyncio.get_running_loop()
+        if self.takes_s is None:
+            loop.call_soon(step, job)
+        else:
+            loop.call_later(self.takes_s(), step, job)
 
     def send_dot(self, job: Job) -> bool:
         """Write the final dot, if the right to deliver stands; whether the process lived to see the answer."""
@@ -106,15 +125,20 @@ class Sink:
         job.finishing()
         dies = self._mortality.step(f"dot {job.id}")
         if not dies or self._mortality.takes_effect:
-            taken = [index for index in job.recipients if self._kind(job, index) in ("delivered", "ambiguous")]
+            # What was decided at the dot is what is answered later, whatever the mood is then.
+            kinds = self._decided[job] = {index: self._kind(job, index) for index in job.recipients}
+            taken = [index for index, kind in kinds.items() if kind in ("delivered", "ambiguous")]
             self._ledger.deliver(job.id, *taken)
+            if isinstance(job, Attempt):
+                queue = job.round.queue.name
+                self._ledger.dots.append(Dot(job.id, queue, self._sender, asyncio.get_running_loop().time()))
         return not dies
 
     def answer(self, job: Job) -> None:
         """Tell the switch what became of each recipient."""
         if not self._mortality.crashed.is_set():
-            kinds = [(index, self._kind(job, index)) for index in job.recipients]
-            job.finished([settle_all(job, kind, _REPLIES[kind], "sink", (index,))[0] for index, kind in kinds])
+            kinds = self._decided.pop(job)
+            job.finished([settle_all(job, kind, _REPLIES[kind], "sink", (index,))[0] for index, kind in kinds.items()])
 
     async def close(self) -> None:
         """Nothing is kept open."""
@@ -132,7 +156,12 @@ class Client:
         self.is_gone = False
         self._ledger = ledger
         self._mortality = mortality
-        self._recipients = recipients
+        self.recipients = recipients
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether the session is over: there was an answer, or the switch saw that nobody was there."""
+        return bool(self.answer) or self.id in self._ledger.gone
 
     def accepted(self, message_id: str) -> bool:
         """Hear 250, unless gone, or cut off by the crash of the switch."""
@@ -143,7 +172,7 @@ class Client:
             self._ledger.unanswered.add(self.id)
             return False
         self.answer = "250"
-        self._ledger.acknowledge(self.id, self._recipients)
+        self._ledger.acknowledge(self.id, self.recipients)
         return True
 
     def refused(self, error: SwitchError) -> None:
@@ -193,7 +222,8 @@ class Life:
     ) -> None:
         self.ledger = ledger
         self.mortality = mortality or Mortality()
-        self.sink = Sink(ledger, self.mortality)
+        self.process = Process(f"{server} in life {seed}")
+        self.sink = Sink(ledger, self.mortality, self.process.name)
         self.routes = Routes()
         self.clock = clock or VirtualClock()
         randomness = SeededRandomness(seed)
@@ -232,7 +262,9 @@ class Life:
     async def start(self) -> Life:
         """Begin to work; returns once mail is taken, or once the process is dead."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self.switch.run()), loop.create_task(self._die())]
+        # What ends a process is no part of it.
+        dying = loop.create_task(self._die(), context=OUTSIDE.copy())
+        self._tasks = [self.process.task(self.switch.run()), dying]
         ready = loop.create_task(self.switch.is_ready.wait())
         try:
             await asyncio.wait([ready, self._tasks[1]], return_when=asyncio.FIRST_COMPLETED)
@@ -248,7 +280,7 @@ class Life:
         envelope = envelope or envelope_of(message_id, recipients, sender)
         client = Client(self.ledger, self.mortality, message_id, len(envelope.recipients))
         place = BodyPlace(len(BODY), google_crc32c.value(BODY))
-        self.switch.submit(message_id, envelope, BODY, place, client)
+        self.process.call(self.switch.submit, message_id, envelope, BODY, place, client)
         return client
 
     @property
@@ -264,8 +296,9 @@ class Life:
     async def stop(self) -> None:
         """End in good order."""
         self._tasks[0].cancel()
-        await self.switch.stop()
+        await self.process.task(self.switch.stop())
         await self._cancel(self._tasks)
+        await self.process.kill()
         self._complain()
 
     async def crash(self) -> None:
@@ -282,8 +315,7 @@ class Life:
         await self.mortality.crashed.wait()
         for queue in self.switch.queues:
             queue.journal.abandon()
-        own = asyncio.current_task()
-        await self._cancel([task for task in [*self._tasks, *self.switch._tasks] if task is not own])
+        await self.process.kill()
 
     async def _cancel(self, tasks: list[asyncio.Task[Any]]) -> None:
         for task in tasks:

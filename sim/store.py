@@ -15,7 +15,7 @@ An effect (an object created, a page listed) is always one instant between call 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -42,6 +42,9 @@ class Objects:
     contents: dict[str, bytes] = field(default_factory=dict)
     capacity_bytes: int | None = None
     history: list[Happened] = field(default_factory=list)
+
+    def asked(self, key: str, data: bytes) -> None:
+        """Somebody wants an object created, perhaps not for the first time."""
 
     def create(self, key: str, data: bytes) -> Put:
         """The one atomic step. Raises: PutFailed without room."""
@@ -75,9 +78,9 @@ class SimulatedStore:
         self._page_size = page_size
         self._holds: list[Held] = []
         self._decided: list[tuple[Operation, str, Fate]] = []
-        self._reachable = asyncio.Event()
-        self._reachable.set()
+        self._is_reachable = True
         self._calls_hang = False
+        self._hung: list[Callable[[], None]] = []
 
     def hold_next(self, operation: Operation, key_part: str = "") -> Held:
         """Hold the next call of this kind whose key (or prefix) contains `key_part`; several holds queue up."""
@@ -92,16 +95,20 @@ class SimulatedStore:
     def cut(self, *, hang: bool = False) -> None:
         """Put the store out of reach: calls fail with nobody knowing, or hang until it is back."""
         self._calls_hang = hang
-        self._reachable.clear()
+        self._is_reachable = False
 
     def restore(self) -> None:
         """Bring it back within reach; what hung goes on."""
-        self._reachable.set()
+        self._is_reachable = True
+        hung, self._hung = self._hung, []
+        for go_on in hung:
+            go_on()
 
     async def put_new(self, key: str, data: Sequence[Buffer]) -> Put:
         """See `Store.put_new`."""
         split_key(key)
         content = b"".join(data)
+        self.objects.asked(key, content)
         return await self._perform("put_new", key, lambda: self.objects.create(key, content))
 
     def put_body(self, key: str) -> SimulatedBodyWriter:
@@ -120,7 +127,7 @@ class SimulatedStore:
 
         return await self._perform("get_range", key, effect)
 
-    async def list_after(self, prefix: str, after: str) -> AsyncIterator[list[str]]:
+    async def list_after(self, prefix: str, after: str) -> AsyncGenerator[list[str], None]:
         """See `Store.list_after`. Each page is what is there at its own instant."""
         split_prefix(prefix)
         while page := await self._perform("list_after", prefix, partial(self._page, prefix, after)):
@@ -165,18 +172,25 @@ class SimulatedStore:
             if decided[0] == operation and decided[1] in key:
                 self._decided.remove(decided)
                 return meet(decided[2], operation, key, happen)
-        if not self._reachable.is_set():
-            await self._out_of_reach(operation, key)
+        if not self._is_reachable:
+            if self._calls_hang:
+                return await self._hang(operation, key, happen)
+            await asyncio.sleep(0)
+            raise unknown(operation, key)
         if self._chaos is not None:
-            return await suffer(self._chaos, operation, key, happen)
+            return await suffer(self._chaos, operation, key, happen, asyncio.get_running_loop().create_future())
         await asyncio.sleep(0)
         return happen()
 
-    async def _out_of_reach(self, operation: Operation, key: str) -> None:
-        if not self._calls_hang:
-            await asyncio.sleep(0)
-            raise unknown(operation, key)
-        await self._reachable.wait()
+    async def _hang(self, operation: Operation, key: str, happen: Callable[[], T]) -> T:
+        """Wait, on the way to the store, until that is back, and go on; not for a caller that died meanwhile."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._hung.append(partial(self._go_on, operation, key, happen, answer))
+        return await answer
+
+    def _go_on(self, operation: Operation, key: str, happen: Callable[[], T], answer: asyncio.Future[T]) -> None:
+        if not answer.done():
+            suffer(self._chaos or Chaos.none(), operation, key, happen, answer)
 
 
 class SimulatedBodyWriter:

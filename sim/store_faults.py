@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from nightmail.errors import StoreUnavailable
 from nightmail.store.protocol import NotFound, PutBroken, PutFailed, PutUnknown
+from sim.process import OUTSIDE
 
 T = TypeVar("T")
 Operation = Literal["put_new", "put_body", "get_range", "list_after", "delete", "free_bytes"]
@@ -118,6 +119,54 @@ class Chaos:
     lost_share: float = 0.05
     failed_share: float = 0.02
 
+    @classmethod
+    def none(cls) -> Chaos:
+        """All goes well, and at once."""
+        return cls(random.Random(0), delay_s=0.0, lost_share=0.0, failed_share=0.0)
+
+    def delay(self, operation: Operation) -> float:
+        """How long a call is on its way, or its answer is."""
+        return self.chance.uniform(0, self.delay_s)
+
+
+@dataclass
+class Slow(Chaos):
+    """Puts that take 100 to 300 ms, and a few of them up to some seconds; nothing is lost."""
+
+    lost_share: float = 0.0
+    failed_share: float = 0.0
+
+    def delay(self, operation: Operation) -> float:
+        """Half of it on the way to the store, half of it on the way back."""
+        if operation not in PUTS:
+            return super().delay(operation)
+        tail_s = min(0.02 * self.chance.paretovariate(1.1), 3.0)
+        return self.chance.uniform(0.04, 0.13) + tail_s
+
+
+@dataclass
+class Stalling(Chaos):
+    """Quick puts, but for one in a while that stalls for `stall_s`, and with it, if `stalls_all`, everybody's."""
+
+    lost_share: float = 0.0
+    failed_share: float = 0.0
+    stall_s: float = 1.5
+    stalled_share: float = 0.01
+    stalls_all: bool = False
+    stalled_until: float = 0.0
+
+    def delay(self, operation: Operation) -> float:
+        """Before the effect or after it."""
+        delay_s = super().delay(operation)
+        if operation not in PUTS:
+            return delay_s
+        now = asyncio.get_running_loop().time()
+        is_stalled = self.chance.random() < self.stalled_share
+        if is_stalled and self.stalls_all:
+            self.stalled_until = max(self.stalled_until, now + self.stall_s)
+        stall_s = self.stall_s if is_stalled else self.stalled_until - now
+        return delay_s + max(0.0, stall_s)
+
 
 def unknown(operation: Operation, key: str) -> StoreUnavailable:
     """What a caller is told whose answer is lost."""
@@ -140,23 +189,45 @@ def meet(fate: Fate, operation: Operation, key: str, happen: Callable[[], T]) ->
     raise unknown(operation, key)
 
 
-async def suffer(chaos: Chaos, operation: Operation, key: str, happen: Callable[[], T]) -> T:
-    """Let chance decide how a call ends, and when."""
-    chance = chaos.chance
-    await asyncio.sleep(chance.uniform(0, chaos.delay_s))
+def suffer(
+    chaos: Chaos, operation: Operation, key: str, happen: Callable[[], T], answer: asyncio.Future[T]
+) -> asyncio.Future[T]:
+    """Let chance decide how a call ends, and when. It goes its way whatever becomes of the process that made it."""
+    loop = asyncio.get_running_loop()
+    loop.call_later(chaos.delay(operation), _arrive, chaos, operation, key, happen, answer, context=OUTSIDE)
+    return answer
+
+
+def _arrive(chaos: Chaos, operation: Operation, key: str, happen: Callable[[], T], answer: asyncio.Future[T]) -> None:
+    """The call has reached the store."""
+    loop, chance = asyncio.get_running_loop(), chaos.chance
     drawn = chance.random()
     if drawn < chaos.failed_share:
-        raise failed(operation, key)
-    if operation not in PUTS or drawn >= chaos.failed_share + chaos.lost_share:
-        result = happen()
-        await asyncio.sleep(chance.uniform(0, chaos.delay_s))
-        return result
-    match chance.randrange(3):
-        case 0:
-            happen()
-        case 1:
-            asyncio.get_running_loop().call_later(chance.uniform(0, chaos.late_s), _land_late, happen)
-    raise unknown(operation, key)
+        _tell(answer, failed(operation, key))
+    elif operation not in PUTS or drawn >= chaos.failed_share + chaos.lost_share:
+        try:
+            result = happen()
+        except (NotFound, PutFailed) as error:
+            _tell(answer, error)
+        else:
+            loop.call_later(chaos.delay(operation), _tell, answer, result, context=OUTSIDE)
+    else:
+        match chance.randrange(3):
+            case 0:
+                happen()
+            case 1:
+                loop.call_later(chance.uniform(0, chaos.late_s), _land_late, happen, context=OUTSIDE)
+        _tell(answer, unknown(operation, key))
+
+
+def _tell(answer: asyncio.Future[T], result: T | Exception) -> None:
+    """Give the caller its answer, if it still waits for one."""
+    if answer.done():
+        return
+    if isinstance(result, Exception):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)
 
 
 def _land_late(happen: Callable[[], object]) -> None:

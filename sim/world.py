@@ -9,10 +9,11 @@ WALL_AT_ZERO_S = 1_700_000_000.0
 
 
 class VirtualClock:
-    """The clock of a process on a virtual loop; it may run at a rate of its own."""
+    """The clock of a process on a virtual loop; it may run at a rate of its own, and its time of day may be wrong."""
 
     def __init__(self, rate: float = 1.0) -> None:
         self.rate = rate
+        self.wall_error_s = 0.0
 
     def elapsed(self) -> float:
         """The loop's time, as this clock counts it."""
@@ -20,7 +21,7 @@ class VirtualClock:
 
     def wall(self) -> float:
         """A time of day that goes with it."""
-        return WALL_AT_ZERO_S + self.elapsed()
+        return WALL_AT_ZERO_S + self.elapsed() + self.wall_error_s
 
 
 class HandClock:

@@ -46,7 +46,7 @@ def apart(self: Journal, record: Record, done: Done | None = None, *, report: Ar
     """Settle first, and accept the report after that."""
     PLAIN(self, record, done, urgent=True)
     if report is not None:
-        asyncio.get_running_loop().call_later(0.01, self.accept, report)
+        asyncio.get_running_loop().call_later(0.01, lambda: self.is_fenced or self.accept(report))
 
 
 PLAIN = Journal.append

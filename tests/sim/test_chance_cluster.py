@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import pytest
-from sim.checkers import NOTHING, hasty
+import os
+import subprocess
+import sys
+
+from sim.campaign import tell_many
 from tests.conftest import Campaign
 
 from sim import chance
 
 
-def test_whatever_happens_to_a_cluster_nothing_is_lost(campaign: Campaign) -> None:
-    acknowledged = adoptions = 0
-    for seed in range(campaign(20, 1_000)):
-        findings, world = chance.tell(seed)
-        assert findings == NOTHING, f"seed {seed} replays this"
-        assert not hasty(world.archive), f"seed {seed} replays this"
-        acknowledged += len(world.ledger.acknowledged)
-        adoptions += len(world.adoptions)
-    assert acknowledged > 300
-    assert adoptions > 15
+def test_whatever_happens_to_a_cluster_every_promise_is_kept(campaign: Campaign) -> None:
+    tally = tell_many(range(campaign(200, 2_000)), processes=2)
+    assert tally.failures == (), "python -m sim.campaign 1 SEED replays one"
+    assert tally.acknowledged > 4_000
+    assert tally.adoptions > 200
+    assert tally.ambiguous > 0
+    assert tally.repeated > 0
 
 
 def test_a_seed_tells_the_same_story_again() -> None:
-    (_, first), (_, second) = chance.tell(3), chance.tell(3)
-    assert first.ledger == second.ledger
-    assert first.archive.landed == second.archive.landed
-    assert first.adoptions == second.adoptions
+    assert chance.trace(3) == chance.trace(3)
+    assert chance.trace(3) != chance.trace(4)
 
 
-def test_the_program_says_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
-    assert chance.main(["2", "5"]) == 0
-    assert "2 stories" in capsys.readouterr().out
+def test_it_does_so_in_other_processes_whatever_order_their_sets_have() -> None:
+    program = "from sim import chance; print(*map(chance.trace, (8, 14)))"
+    traces = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
+            capture_output=True, text=True, check=True,
+        ).stdout.split("\n")[-2]
+        for hash_seed in ("0", "1", "4711")
+    }  # fmt: skip
+    assert traces == {f"{chance.trace(8)} {chance.trace(14)}"}

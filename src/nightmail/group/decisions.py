@@ -46,14 +46,19 @@ def step(view: View, event: Event, now: float) -> tuple[View, list[Effect]]:
     if view.is_draining:
         return view, []
     effects: list[Effect] = []
-    queues = dict(view.queues)
-    for name, queue in view.queues.items():
-        for effect, changed in _attend(view, queue, now):
+    changed: dict[str, Watched] = {}
+    is_urgent = False
+    for queue in view.queues.values():
+        # As soon as a heartbeat is late: looking is cheap, and a promise runs out from the first look on.
+        is_calm = view.is_well(queue, now, view.patience.late_after_s)
+        for effect, queue_then in _attend(view, queue, now, is_calm=is_calm):
             effects.append(effect)
-            queues[name] = changed
-    view = msgspec.structs.replace(view, queues=queues)
+            changed[queue.name] = queue_then
+        is_urgent = is_urgent or not is_calm or changed.get(queue.name, queue).is_prepared
+    if changed:
+        view = msgspec.structs.replace(view, queues=view.queues | changed)
     effects += _no_longer_prepared(before, view)
-    view = _measure_the_store(view, now, effects)
+    view = _measure_the_store(view, now, effects, is_urgent=is_urgent)
     if not view.is_listing and now - view.listed_at >= LIST_EVERY_S:
         view = msgspec.structs.replace(view, is_listing=True)
         effects.append(List())
@@ -66,52 +71,62 @@ def required_s(view: View, queue: Watched, now: float) -> float:
     left_until = view.left_to_others.get(queue.name, now)
     if queue.is_yielded:
         return max(rank * view.patience.lease_s, left_until - queue.since)
-    promises = view.patience.promises_if_alive if view.is_well(queue, now) else 1
+    return _least_s(view, queue, is_well=view.is_well(queue, now)) + rank * _promise_s(view, queue)
+
+
+def _least_s(view: View, queue: Watched, *, is_well: bool) -> float:
+    """How long the first of those who may adopt it would have to wait."""
+    promises = view.patience.promises_if_alive if is_well else 1
     late = 0.0 if view.is_ours_to_mind(queue) else view.patience.orphan_after_s
-    return _promise_s(view, queue) * (promises + rank) + late
+    return _promise_s(view, queue) * promises + late
 
 
 def _promise_s(view: View, queue: Watched) -> float:
     return queue.promise_s * (1 + view.patience.drift)
 
 
-def _attend(view: View, queue: Watched, now: float) -> Iterator[tuple[Effect, Watched]]:
-    """What one queue calls for, each with the queue as it is then."""
+def _attend(view: View, queue: Watched, now: float, *, is_calm: bool) -> Iterator[tuple[Effect, Watched]]:
+    """What one queue calls for, each with the queue as it is then; it is calm as long as its owner is not even late."""
     if queue.adopting:
         return
     replace = msgspec.structs.replace
     if queue.moved_by:
         moved_by, queue = queue.moved_by, replace(queue, moved_by="")
         yield Meet(queue.name, moved_by), queue
-    required = required_s(view, queue, now)
-    # All who come before us have had their time, and the next promise that runs out is the one we wait for.
-    is_next = now - queue.since >= required - _promise_s(view, queue) and not _is_too_new(view, queue, now)
+    required = _required_if_next(view, queue, now, is_well=is_calm or view.is_well(queue, now))
+    is_next = required is not None
     if is_next and not queue.is_prepared and now - queue.looked_at <= view.patience.look_fresh_s:
         queue = replace(queue, is_prepared=True)
         yield Prepare(queue.name, queue.server), queue
     elif queue.is_prepared and not is_next:
         queue = replace(queue, is_prepared=False)
-    if queue.is_prepared and _stood_still(view, queue, required):
+    if required is not None and queue.is_prepared and _stood_still(view, queue, required):
         queue = replace(queue, adopting=True)
         yield Adopt(queue.name, queue.server, queue.tail), queue
         return
-    pause_s = view.patience.look_often_s if _is_urgent(view, queue, now) else view.patience.look_rarely_s
+    pause_s = view.patience.look_rarely_s if is_calm and not queue.is_prepared else view.patience.look_often_s
     if not queue.is_looked_at and now - queue.tried_at >= pause_s:
         queue = replace(queue, is_looked_at=True)
         yield Look(queue.name, queue.tail), queue
 
 
-def _is_urgent(view: View, queue: Watched, now: float) -> bool:
-    """Whether it may have to be adopted soon: from then on its stillness is timed, and the store measured.
+def _required_if_next(view: View, queue: Watched, now: float, *, is_well: bool) -> float | None:
+    """How long it must stand still, once the next promise that runs out is the one we wait for: nobody comes before us.
 
-    That begins as soon as a heartbeat is late: looking is cheap, and the promise runs out from the first look on.
+    Our place among the others is asked for only then: most queues are far from it, and this comes with every event.
     """
-    return queue.is_prepared or not view.is_well(queue, now, view.patience.late_after_s)
+    stood, promise_s = now - queue.since, _promise_s(view, queue)
+    if not queue.is_yielded and (
+        stood < _least_s(view, queue, is_well=is_well) - promise_s or _is_new(view, queue, now)
+    ):
+        return None
+    required = required_s(view, queue, now)
+    return required if stood >= required - promise_s else None
 
 
-def _is_too_new(view: View, queue: Watched, now: float) -> bool:
+def _is_new(view: View, queue: Watched, now: float) -> bool:
     """Whether its owner may be yet to be heard, or yet to speak of it: we began a moment ago, or the queue did."""
-    return not queue.is_yielded and now - queue.found_at < view.patience.missing_after_s
+    return now - queue.found_at < view.patience.missing_after_s
 
 
 def _stood_still(view: View, queue: Watched, required: float) -> bool:
@@ -131,11 +146,11 @@ def _no_longer_prepared(before: View, after: View) -> list[Effect]:
     ]
 
 
-def _measure_the_store(view: View, now: float, effects: list[Effect]) -> View:
-    """Probe while somebody's last promise runs out; it does not before the first probe, nor while one is slow."""
+def _measure_the_store(view: View, now: float, effects: list[Effect], *, is_urgent: bool) -> View:
+    """Probe while somebody's last promise may run out; it does not before the first probe, nor while one is slow."""
     replace, patience = msgspec.structs.replace, view.patience
-    if not any(_is_urgent(view, queue, now) for queue in view.queues.values()):
-        return replace(view, is_probing=False)
+    if not is_urgent:
+        return replace(view, is_probing=False) if view.is_probing else view
     if not view.is_probing:
         view = replace(view, is_probing=True, store_well_since=now)
     if view.probe_began is not None:

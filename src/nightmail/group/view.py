@@ -5,6 +5,7 @@ All times are seconds of `Clock.elapsed` of this server: nothing here was ever m
 
 from __future__ import annotations
 
+import functools
 from hashlib import blake2b
 
 import msgspec
@@ -109,13 +110,14 @@ class View(msgspec.Struct, frozen=True):
 
     def rank(self, queue: Watched, now: float) -> int:
         """Our place among the servers that could adopt the queue now: by rendezvous, so that queues spread."""
-        able = [self.server]
+        able = []
         for peer in self.peers.values():
             member = self.members.get(peer.server)
             is_able = peer.state == "serving" and self.is_heard(peer.server, now)
             if member is not None and member.group == self.group and is_able and peer.server != queue.owner:
                 able.append(peer.server)
-        return sorted(able, key=lambda server: _weight(queue.name, server)).index(self.server)
+        ours = _weight(queue.name, self.server)
+        return sum(_weight(queue.name, server) < ours for server in able)
 
     def is_ours_to_mind(self, queue: Watched) -> bool:
         """Whether its owner's group is ours."""
@@ -126,5 +128,6 @@ class View(msgspec.Struct, frozen=True):
         return member.group if member is not None else queue.owner_group
 
 
+@functools.lru_cache(maxsize=10_000)
 def _weight(queue: str, server: str) -> bytes:
     return blake2b(f"{queue}\n{server}".encode(), digest_size=8).digest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import structlog
 
 from nightmail.errors import Corrupt, FormatUnknown, StoreUnavailable
@@ -53,8 +55,9 @@ class Watcher:
 
     async def sweep(self) -> None:
         """Delete the probes of lives that ended amid one. Raises: StoreUnavailable."""
-        async for page in self._store.list_after(self._probes, ""):
-            await self._store.delete(page)
+        async with aclosing(self._store.list_after(self._probes, "")) as pages:
+            async for page in pages:
+                await self._store.delete(page)
 
     async def _look(self, queue: str, tail: int) -> Sighted | Gone:
         known = self._seen.get(queue)

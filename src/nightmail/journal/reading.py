@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import NamedTuple
 
 from nightmail.errors import Corrupt
@@ -48,7 +49,7 @@ async def list_queues(store: Store, prefix: str = "") -> list[str]:
     names: list[str] = []
     page: list[str]
     after = f"{QUEUES}{prefix}"
-    while page := await anext(store.list_after(QUEUES, after), []):
+    while page := await _first_page(store, after):
         for name in dict.fromkeys(map(queue_of, page)):
             if not name.startswith(prefix):
                 return names
@@ -57,11 +58,17 @@ async def list_queues(store: Store, prefix: str = "") -> list[str]:
     return names
 
 
+async def _first_page(store: Store, after: str) -> list[str]:
+    """The first keys of queues beyond `after`. Raises: StoreUnavailable."""
+    async with aclosing(store.list_after(QUEUES, after)) as pages:
+        return await anext(pages, [])
+
+
 async def list_slots(store: Store, queue: str, after: int = -1) -> list[int]:
     """The slots of `queue` beyond `after` that are taken, in order. Raises: StoreUnavailable."""
     start = slot_key(queue, after) if after >= 0 else ""
-    pages: AsyncIterator[list[str]] = store.list_after(log_prefix(queue), start)
-    return [slot for page in [page async for page in pages] for key in page if (slot := slot_of(key)) is not None]
+    async with aclosing(store.list_after(log_prefix(queue), start)) as pages:
+        return [slot async for page in pages for key in page if (slot := slot_of(key)) is not None]
 
 
 async def read_header(store: Store, queue: str, slot: int) -> Header:
@@ -124,11 +131,12 @@ async def catch_up(store: Store, queue: str, found: Replayed) -> Replayed:
     if slots[0] != found.tail + 1 or len(slots) != slots[-1] - found.tail:
         return await replay(store, queue)  # the log was cut meanwhile, or has a hole
     last: Header | None = None
-    async for _, segment in _read_in_order(store, queue, slots):
-        if isinstance(segment, Corrupt):
-            return await replay(store, queue)
-        last = segment.header
-        found.state.apply(last, segment.records)
+    async with aclosing(_read_in_order(store, queue, slots)) as segments:
+        async for _, segment in segments:
+            if isinstance(segment, Corrupt):
+                return await replay(store, queue)
+            last = segment.header
+            found.state.apply(last, segment.records)
     if last is None:
         return found
     stale = [*found.stale, *found.state.cut(last.floor)]
@@ -183,7 +191,9 @@ async def _without_holes(store: Store, queue: str, slots: list[int], floor: int,
     return slots
 
 
-async def _read_in_order(store: Store, queue: str, slots: list[int]) -> AsyncIterator[tuple[int, Segment | Corrupt]]:
+async def _read_in_order(
+    store: Store, queue: str, slots: list[int]
+) -> AsyncGenerator[tuple[int, Segment | Corrupt], None]:
     for start in range(0, len(slots), _READ_AHEAD):
         batch = slots[start : start + _READ_AHEAD]
         found = await asyncio.gather(*(_read_or_name(store, queue, slot) for slot in batch))

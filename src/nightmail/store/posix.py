@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -70,7 +70,7 @@ class PosixStore:
         split_key(key)
         return await self._others.call(self._guard, self._read, key, offset, size)
 
-    async def list_after(self, prefix: str, after: str) -> AsyncIterator[list[str]]:
+    async def list_after(self, prefix: str, after: str) -> AsyncGenerator[list[str], None]:
         """The keys under `prefix` after `after`, in order, a thousand at a time. Raises: StoreUnavailable."""
         split_prefix(prefix)
         pages = listing.pages(self._root, prefix, after)

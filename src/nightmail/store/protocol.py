@@ -6,7 +6,7 @@ durably. A get or a list that begins after a `put_new` was known shows it, from 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -89,10 +89,11 @@ class Store(Protocol):
         """
         ...
 
-    def list_after(self, prefix: str, after: str) -> AsyncIterator[list[str]]:
+    def list_after(self, prefix: str, after: str) -> AsyncGenerator[list[str], None]:
         """The keys that begin with `prefix` and sort after `after` (byte order), in order, in pages.
 
-        `prefix` ends with `/`, `after` is a whole key or empty. Raises: StoreUnavailable.
+        `prefix` ends with `/`, `after` is a whole key or empty. Who does not read to the end closes it.
+        Raises: StoreUnavailable.
         """
         ...
 
