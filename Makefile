@@ -42,12 +42,12 @@ demo: $(READY)
 	@exec $(BIN)/nightmail demo
 
 test: $(READY) $(COMPILED_READY)
-	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc
 	$(BIN)/pytest
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS)
 
 prove: $(READY) $(COMPILED_READY)
-	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc
 	$(BIN)/pytest --prove -o faulthandler_timeout=1800
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS) tests/contracts tests/fuzz tests/e2e tests/faults
 
