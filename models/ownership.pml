@@ -34,15 +34,14 @@
    A macro takes one safeguard away, and an assertion fails:
      ANY_SLOT_IS_OURS  NO_SECOND_LOOK  ADOPTED_DELETED  CLOSED_DELETED  ADOPT_PAST_CLOSED  FLOOR_IGNORED  TWO_IN_FLIGHT
      REFUSED_IN_DOUBT  REQUEUED_IN_DOUBT
-   A macro asserts that something never happens, and fails for it does (`!is_reached`):
-     REACH_ADOPTION  REACH_FENCED  REACH_LATE_REPLY  REACH_LATE_LANDING  REACH_VOID_ADOPTION  REACH_MOVED  REACH_CLOSED
+   WITNESS adds a process whose every line is reached, so that what is dangerous is known to happen.
    NEVER_CLOSED and NEVER_MOVED leave a kind of record out, so that larger bounds can be searched. */
 
 #ifndef PROCESSES
 #define PROCESSES 3
 #endif
 #ifndef SLOTS
-#define SLOTS 6
+#define SLOTS 5
 #endif
 #ifndef MESSAGES
 #define MESSAGES 2
@@ -111,13 +110,8 @@ byte refused;
 #endif
 
 /* What must never be, and scratch, both no part of the state. */
-hidden byte acknowledged_is_lost, settled_is_delivered_again, refused_is_in_the_log, closed_is_not_the_end, is_reached;
+hidden byte acknowledged_is_lost, settled_is_delivered_again, refused_is_in_the_log, closed_is_not_the_end;
 hidden byte tail, each, number, lowest, found;
-
-inline reached() {
-    is_reached = true;
-    assert(!is_reached)
-}
 
 inline find_tail() {
     tail = SLOTS - 1;
@@ -235,9 +229,6 @@ inline read() {
 }
 
 inline own() {
-#ifdef REACH_ADOPTION
-    reached();
-#endif
     me.role = OWNER;
     me.next = me.next + 1;
     latest_owner = _pid
@@ -248,9 +239,6 @@ inline look() {
     find_tail();
     if
     :: tail > me.next ->
-#ifdef REACH_VOID_ADOPTION
-        reached();
-#endif
         me.role = IDLE;
         me.next = 0;
         me.live = 0
@@ -292,17 +280,8 @@ inline apply() {
         me.live = me.live & ~bit_of(number);
         me.next = me.next + 1
     :: sent_by(_pid, me.next).kind == CLOSED ->
-#ifdef REACH_CLOSED
-        reached();
-#endif
         stop()
     :: else ->
-#ifdef REACH_MOVED
-        if
-        :: sent_by(_pid, me.next).kind == TICK && me.live -> reached()
-        :: else -> skip
-        fi;
-#endif
         me.next = me.next + 1
     fi;
 #ifdef TWO_IN_FLIGHT
@@ -326,12 +305,6 @@ inline apply() {
 #define is_fenced (writer[me.next] != 0 && writer[me.next] != _pid + 1)
 
 inline learn() {
-#ifdef REACH_LATE_REPLY
-    if
-    :: me.role == OWNER && writer[me.next] == 0 -> reached()
-    :: else -> skip
-    fi;
-#endif
     if
     :: me.role == OWNER -> apply()
     :: else ->
@@ -350,9 +323,6 @@ inline learn() {
 inline give_up() {
     if
     :: me.role == OWNER ->
-#ifdef REACH_FENCED
-        reached();
-#endif
 #ifdef REQUEUED_IN_DOUBT
         refused_is_in_the_log = me.has_landed && sent_by(_pid, me.next).kind == ACCEPTED;
         assert(!refused_is_in_the_log);
@@ -471,12 +441,6 @@ inline land(who) {
     refused_is_in_the_log = in_slot(here).kind == ACCEPTED && (refused & bit_of(in_slot(here).message));
     assert(!refused_is_in_the_log);
 #endif
-#ifdef REACH_LATE_LANDING
-    if
-    :: (condemned & bit_of(here)) && in_slot(here).kind == ACCEPTED -> reached()
-    :: else -> skip
-    fi;
-#endif
     check_that_nothing_is_lost()
 }
 
@@ -497,3 +461,28 @@ active [SLOTS] proctype slot_in_the_store() {
       }
     od
 }
+
+#ifdef WITNESS
+#define of_opener process[0]
+#define of_adopter process[1]
+
+/* What is dangerous does happen: each of these lines is reached. */
+active proctype witness() {
+    do
+    :: of_adopter.role == OWNER ->
+        printf("An adopter owns the queue.\n")
+    :: of_opener.role == OWNER && of_opener.is_putting && writer[of_opener.next] == 2 ->
+        printf("An owner is fenced.\n")
+    :: of_opener.role == OWNER && of_opener.has_landed && writer[of_opener.next] == 0 ->
+        printf("A reply comes when the slot has been deleted since.\n")
+    :: settled && (condemned & bit_of(1)) && writer[1] == 0 && sent_by(0, 1).kind == ACCEPTED ->
+        printf("A message that is delivered and settled comes to land once more.\n")
+    :: of_adopter.role == LOOKING && (condemned & bit_of(of_adopter.next)) ->
+        printf("An adopter's segment is in a slot that had been deleted.\n")
+    :: writer[1] == 0 && (condemned & bit_of(1)) && writer[2] == 1 && sent_by(0, 2).kind == MOVED && of_opener.live ->
+        printf("A message was carried forward, and its first place is deleted.\n")
+    :: writer[1] == 0 && writer[3] == 1 && sent_by(0, 3).kind == CLOSED ->
+        printf("A queue is closed, and what it held is deleted.\n")
+    od
+}
+#endif
