@@ -41,7 +41,7 @@ def test_of_two_only_one_goes_on_and_nothing_is_lost() -> None:
 def test_without_reading_the_slot_two_own_the_queue_and_an_acknowledged_message_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def believe(*_: object) -> None:
+    async def believe(*_: object, **__: object) -> None:
         """What is there will be ours."""
 
     monkeypatch.setattr(ownership, "_recognise", believe)

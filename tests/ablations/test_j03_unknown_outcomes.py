@@ -8,12 +8,15 @@ from collections.abc import Sequence
 import pytest
 from sim.checkers import NOTHING, Findings
 from sim.loop import run, until
-from tests.ablations.scenes import Scene, calm
+from tests.ablations.scenes import QUEUE, Scene, calm
 
 from nightmail.errors import StoreUnavailable
-from nightmail.journal import writer
+from nightmail.journal import ownership, writer
 from nightmail.journal.batch import Batch
+from nightmail.journal.compaction import Compactor
+from nightmail.journal.fetching import Fetcher
 from nightmail.journal.ownership import put_slot
+from nightmail.journal.reading import replay
 from nightmail.journal.writer import Journal
 from nightmail.store.protocol import Buffer, Put, PutFailed, PutUnknown, Store
 
@@ -110,6 +113,49 @@ def test_believing_that_failure_refuses_what_is_delivered(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(writer, "put_slot", believe_failure)
     assert run(a_failure_follows_an_unknown()).contradicted == {"M1"}
+
+
+async def a_late_adopter_takes_the_place_of_what_was_read() -> tuple[Findings, list[str]]:
+    """A put lands, its answer is lost; it is read, delivered and cut; a late adopter's segment takes its place."""
+    scene = Scene()
+    owner, other, late = scene.writer(), scene.writer(), scene.writer()
+    await owner.open()
+    found = await replay(late.store, QUEUE)
+    held = owner.store.hold_next("put_new")
+    owner.letter("M1")
+    await held.reached()
+    held.land()
+    owner.store.cut()
+    held.lose()
+    await calm()
+    journal = await other.adopt()
+    if journal is None:
+        raise RuntimeError("the adoption failed")
+    compactor = Compactor(other.store, other.clock, journal, Fetcher(other.store, QUEUE, journal.state), [])
+    working = asyncio.ensure_future(compactor.run())
+    await other.deliver("M1")
+    await asyncio.sleep(120)
+    working.cancel()
+    await late.adopter.adopt(QUEUE, found)
+    owner.store.restore()
+    await asyncio.sleep(3)
+    return await scene.findings(), [orphan.id for orphan in owner.orphans]
+
+
+def test_who_is_fenced_after_an_unknown_outcome_gives_nothing_to_the_next_generation() -> None:
+    assert run(a_late_adopter_takes_the_place_of_what_was_read()) == (NOTHING, [])
+
+
+def test_taking_that_for_never_landed_delivers_it_again_from_the_next_generation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recognise = ownership._recognise
+
+    async def without_doubt(store: Store, key: str, data: Sequence[Buffer], *, was_in_doubt: bool) -> None:
+        await recognise(store, key, data, was_in_doubt=False)
+
+    monkeypatch.setattr(ownership, "_recognise", without_doubt)
+    assert run(a_late_adopter_takes_the_place_of_what_was_read()) == (NOTHING, ["M1"])
 
 
 async def nobody_answers() -> tuple[Findings, list[str]]:

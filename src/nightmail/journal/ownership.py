@@ -60,7 +60,8 @@ async def put_slot(store: Store, key: str, data: Sequence[Buffer]) -> None:
     """Put a segment into its slot; returning means that it is there, durable and ours.
 
     Raises:
-        Fenced: somebody else's segment is there, or ours was there and is gone (J2).
+        Fenced: somebody else's segment is there, or ours was there and is gone (J2). In doubt once an attempt's outcome
+            was unknown: ours may have landed, been read and been deleted before a late adopter's took the slot.
         PutFailed: it is not there and never will be. Never once an attempt's outcome was unknown: that one may still
             land, and what is refused must not be delivered (J3).
         PutBroken: it is there, its durability in doubt; the writer counts as fenced (J3).
@@ -71,8 +72,8 @@ async def put_slot(store: Store, key: str, data: Sequence[Buffer]) -> None:
         try:
             if await store.put_new(key, data) is Put.CREATED:
                 return
-            is_in_doubt = True
-            await _recognise(store, key, data)
+            was_in_doubt, is_in_doubt = is_in_doubt, True
+            await _recognise(store, key, data, was_in_doubt=was_in_doubt)
         except PutBroken:
             raise
         except StoreUnavailable as error:
@@ -85,7 +86,7 @@ async def put_slot(store: Store, key: str, data: Sequence[Buffer]) -> None:
             return
 
 
-async def _recognise(store: Store, key: str, data: Sequence[Buffer]) -> None:
+async def _recognise(store: Store, key: str, data: Sequence[Buffer], *, was_in_doubt: bool) -> None:
     """The slot is taken: by our own bytes, whole, or by somebody else. Raises: Fenced, PutUnknown."""
     ours = b"".join(data)
     try:
@@ -95,7 +96,7 @@ async def _recognise(store: Store, key: str, data: Sequence[Buffer]) -> None:
     except StoreUnavailable as error:
         raise PutUnknown(f"{key} is taken and can't be read: {error}") from error
     if theirs != ours:
-        raise Fenced(f"{key} holds another owner's segment")
+        raise Fenced(f"{key} holds another owner's segment", in_doubt=was_in_doubt)
 
 
 class Adopter:
