@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
@@ -80,6 +80,26 @@ def test_status_shows_every_switch_and_queue_and_peer() -> None:
     ]
     assert [queue.id for queue in picture.queues] == ["mx1.0.1", "mx1.1.1"]
     assert [(peer.server, peer.state, peer.heartbeat_age_s) for peer in picture.peers] == [("mx2", "unknown", None)]
+
+
+@pytest.mark.parametrize("question", [Admin.status, Admin.switches, Admin.metrics])
+def test_a_switch_that_comes_while_the_others_are_asked_is_left_to_the_next_question(
+    question: Callable[[Admin], Coroutine[Any, Any, Any]],
+) -> None:
+    """A secondary one starts at any time, and a balancer that asks in that moment must not be told of a failure."""
+    switches: list[FakeSwitch] = []
+
+    class Hesitant(FakeSwitch):
+        async def request(self, method: str, params: Mapping[str, object] | None = None, timeout_s: float = 5.0) -> Any:
+            switches.append(FakeSwitch(1, {}, secondary_for="mx2"))
+            return await super().request(method, params, timeout_s)
+
+    async def reload() -> None:
+        return
+
+    switches.append(Hesitant(0, {"status": status(0), "metrics": []}))
+    assert asyncio.run(question(Admin("mx1", switches, StoppedClock(), reload=reload)))
+    assert [switch.number for switch in switches] == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,8 @@ class Admin:
     """What can be asked of, and done to, the server `server`.
 
     `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed. `leaving`
-    tells whether the server is draining or stopping, as a word, and is empty while it is not.
+    tells whether the server is draining or stopping, as a word, and is empty while it is not. `switches` may change at
+    any time, also while they are being asked.
     """
 
     def __init__(
@@ -104,8 +105,8 @@ class Admin:
 
     async def status(self) -> ServerPicture:
         """The server on one screen."""
-        told = await asyncio.gather(*map(self._ask_status, self._switches))
-        switches = self._picture(told)
+        told = await self._ask_statuses()
+        switches = _picture(told)
         return ServerPicture(
             server=self._server,
             state=self.leaving() or state_of(switches),
@@ -113,7 +114,7 @@ class Admin:
             uptime_s=self._clock.elapsed() - self._started,
             tables=self._tables_fault() or "ok",
             switches=switches,
-            queues=tuple(queue for status in told if status for queue in status.queues),
+            queues=tuple(queue for _, status in told if status for queue in status.queues),
             peers=tuple(self._peers()),
         )
 
@@ -129,7 +130,7 @@ class Admin:
 
     async def switches(self) -> tuple[SwitchPicture, ...]:
         """The switches alone, as a balancer's question is answered from them."""
-        return self._picture(await asyncio.gather(*map(self._ask_status, self._switches)))
+        return _picture(await self._ask_statuses())
 
     async def queue_list(self, listing: Listing) -> QueuePage:
         """One page of the messages that are meant, oldest first. Raises: SwitchSilent where nobody answered."""
@@ -160,9 +161,10 @@ class Admin:
 
     async def metrics(self) -> list[Metric]:
         """The metrics of all switches, each sample labelled with its switch, and those of the supervisor."""
-        answers = await asyncio.gather(*(self._ask(switch, "metrics", {}, list[Metric]) for switch in self._switches))
+        asked = list(self._switches)
+        answers = await asyncio.gather(*(self._ask(switch, "metrics", {}, list[Metric]) for switch in asked))
         families: dict[str, Metric] = {metric.name: metric for metric in self._own_metrics()}
-        for switch, metrics in zip(self._switches, answers, strict=True):
+        for switch, metrics in zip(asked, answers, strict=True):
             for metric in metrics if not isinstance(metrics, str) else ():
                 samples = [
                     Sample(s.suffix, {"switch": str(switch.number), **s.labels}, s.value) for s in metric.samples
@@ -190,13 +192,10 @@ class Admin:
             ),
         ]
 
-    def _picture(self, told: Sequence[SwitchStatus | None]) -> tuple[SwitchPicture, ...]:
-        return tuple(
-            picture_switch(
-                switch.number, switch.state, switch.pid, switch.restarts, status, secondary_for=switch.secondary_for
-            )
-            for switch, status in zip(self._switches, told, strict=True)
-        )
+    async def _ask_statuses(self) -> list[tuple[Switch, SwitchStatus | None]]:
+        """Every switch there was when we began to ask, and what it says of itself."""
+        asked = list(self._switches)
+        return list(zip(asked, await asyncio.gather(*map(self._ask_status, asked)), strict=True))
 
     async def _ask_status(self, switch: Switch) -> SwitchStatus | None:
         if switch.state in ("starting", "restarting", "stopped"):
@@ -220,3 +219,12 @@ class Admin:
             return msgspec.convert(answer, kind)
         except (SwitchSilent, RequestFailed, msgspec.ValidationError) as fault:
             return f"switch {switch.number}: {fault}"
+
+
+def _picture(told: Sequence[tuple[Switch, SwitchStatus | None]]) -> tuple[SwitchPicture, ...]:
+    return tuple(
+        picture_switch(
+            switch.number, switch.state, switch.pid, switch.restarts, status, secondary_for=switch.secondary_for
+        )
+        for switch, status in told
+    )
