@@ -19,7 +19,7 @@ def wait_for_adoptions(cluster: Cluster, queues: set[str], marks: Mapping[str, i
 def test_both_servers_killed_at_once_deliver_everything_when_they_return(
     tmp_path: Path, campaign: Campaign, publish: Callable[[Ledger], Ledger]
 ) -> None:
-    rounds = campaign(2, 20)
+    rounds = campaign(1, 20)
     with Cluster(tmp_path, seed=61, balanced=True, settings=QUICK_TICKS, load=LIGHT) as cluster:
         for number in range(rounds):
             cluster.under_way("balancer")
@@ -41,7 +41,7 @@ def test_a_process_killed_alone_is_started_again_and_its_own_server_goes_on_with
 ) -> None:
     """Nobody else has to: a lock that is free proves the death, long before the promise is over (J7)."""
     rounds = campaign(1, 10)
-    settings: Settings = {"server": {"workers": 2}, "store": {"lease_s": 6.0}}
+    settings: Settings = {"server": {"workers": 2}, "store": {"lease_s": 30.0, "idle_tick_s": 30.0}}
     with Cluster(tmp_path, seed=62, balanced=True, settings=settings, load=LIGHT) as cluster:
         marks = cluster.marks()
         left: list[tuple[str, str]] = []

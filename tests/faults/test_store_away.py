@@ -86,7 +86,7 @@ def test_a_store_that_nobody_reaches_is_nobodys_to_adopt_and_all_go_on_once_it_i
 def test_a_full_disk_puts_mail_off_and_service_returns_with_the_room(
     tmp_path: Path, campaign: Campaign, publish: Callable[[Ledger], Ledger]
 ) -> None:
-    rounds = campaign(2, 20)
+    rounds = campaign(1, 20)
     settings = {"smtp": {"message_size_limit_bytes": 2_000_000}, **QUICK_TICKS}
     with small_disk(tmp_path / "small", 4 << 30) as disk, Cluster(
         tmp_path, seed=70, settings=settings, load=LIGHT, disks={"mx1": disk.path, "mx2": disk.path}
