@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.sink import Sink
-from tests.faults.ledger import Ledger
+from tests.faults.ledger import Ledger, in_all
 from tests.faults.power import LossyMount, lossy_mount
 
 _LEDGERS = pytest.StashKey[list[Ledger]]()
@@ -45,14 +45,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for ledger in ledgers:
             terminalreporter.write_line(str(ledger))
         terminalreporter.write_line(in_all(ledgers))
-
-
-def in_all(ledgers: list[Ledger]) -> str:
-    """The campaign in one line."""
-    return (
-        f"In all: kills {sum(ledger.kills for ledger in ledgers)}, "
-        f"acknowledged {sum(ledger.acknowledged for ledger in ledgers)}, "
-        f"lost {sum(len(ledger.lost) for ledger in ledgers)}, "
-        f"duplicated {sum(len(ledger.duplicates) for ledger in ledgers)} (not recorded as ambiguous: "
-        f"{sum(len(ledger.unexplained) for ledger in ledgers)})"
-    )

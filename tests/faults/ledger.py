@@ -50,6 +50,17 @@ class Ledger:
         assert self.acknowledged, f"{self}; nothing was acknowledged, so nothing was tested"
 
 
+def in_all(ledgers: list[Ledger]) -> str:
+    """The campaign in one line."""
+    return (
+        f"In all: kills {sum(ledger.kills for ledger in ledgers)}, "
+        f"acknowledged {sum(ledger.acknowledged for ledger in ledgers)}, "
+        f"lost {sum(len(ledger.lost) for ledger in ledgers)}, "
+        f"duplicated {sum(len(ledger.duplicates) for ledger in ledgers)} (not recorded as ambiguous: "
+        f"{sum(len(ledger.unexplained) for ledger in ledgers)})"
+    )
+
+
 class Arrivals:
     """Every copy that reached its destination, by message and recipient."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.e2e.sink import Received, Sink
 from tests.e2e.waiting import until
-from tests.faults.ledger import Ledger, audit
+from tests.faults.ledger import Ledger, audit, in_all
 from tests.faults.load import Fate, Load, Sent
 
 END = b"dog; the switch must not lose him on the way.\r\n"
@@ -48,6 +48,13 @@ def test_a_second_copy_needs_an_ambiguous_record() -> None:
 def test_a_torn_message_is_found() -> None:
     with pytest.raises(AssertionError, match="damaged"):
         ledger(sent(), [copy(END[:-10])]).assert_sound()
+
+
+def test_a_campaign_is_added_up() -> None:
+    ledgers = [ledger(sent(), []), ledger(sent(), [copy(), copy()])]
+    for each in ledgers:
+        each.kills = 3
+    assert in_all(ledgers) == ("In all: kills 6, acknowledged 2, lost 1, duplicated 1 (not recorded as ambiguous: 1)")
 
 
 def test_the_load_and_the_sink_agree_when_nothing_lies_between_them() -> None:
