@@ -305,12 +305,12 @@ class Session(Wire):
         """The final dot or last chunk, into an empty buffer, if we still have the right to deliver (J6)."""
         if not self._core.wants_body:  # the peer gave up meanwhile, and that was told
             return
+        pieces = self._core.body(rest)  # before the clock is looked at: what lies between that and the write is a gap
         if not attempt.job.may_finish():
             self._break(RIGHT_LAPSED, is_ours=True)
             return
         self._doing = "waiting for the answer to the message"
         self.allow(self._settings.final_timeout_s)
-        pieces = self._core.body(rest)
         attempt.job.finishing()
         self.write_now([b"".join((*pieces, self._core.end_of_body()))])
 
