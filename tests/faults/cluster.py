@@ -125,15 +125,16 @@ class Cluster:
         )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        for load in self.loads.values():
-            load.__exit__(None, None, None)
-        if self.balancer is not None:
-            self.balancer.kill()
-        for server in self.servers.values():
-            server.__exit__(kind, error, tb)
-        self.sink.__exit__(None, None, None)
         if error is not None:
             error.add_note(f"seed {self.seed}")
+        with contextlib.ExitStack() as ending:  # whatever fails to end, the others are ended all the same
+            ending.callback(self.sink.__exit__, None, None, None)
+            for server in self.servers.values():
+                ending.callback(server.__exit__, kind, error, tb)
+            if self.balancer is not None:
+                ending.callback(self.balancer.kill)
+            for load in self.loads.values():
+                ending.callback(load.__exit__, None, None, None)
 
     def acknowledged(self, name: str) -> int:
         """How many messages the load on one server had acknowledged so far."""
