@@ -24,7 +24,7 @@ def test_servers_that_hear_nothing_of_each_other_adopt_nothing_as_long_as_both_l
     tmp_path: Path, network: Network, campaign: Campaign, publish: Callable[[Ledger], Ledger]
 ) -> None:
     """And the queue of one that then dies unheard, all the same."""
-    cuts = campaign(1, 10)
+    cuts = campaign(1, 20)
     settings = {"store": {"lease_s": 1.5}}
     with Cluster(tmp_path, seed=65, balanced=True, network=network, settings=settings, load=LIGHT) as cluster:
         one, other = cluster.servers.values()
