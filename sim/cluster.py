@@ -181,7 +181,10 @@ class Server:
             for number, life in enumerate(self.lives)
             for queue in life.switch.queues
         )
-        switches = tuple(SwitchPulse(number, self._is_silent(life)) for number, life in enumerate(self.lives))
+        switches = tuple(
+            SwitchPulse(number, self._is_silent(life), any(queue.journal.is_cut_off for queue in life.switch.queues))
+            for number, life in enumerate(self.lives)
+        )
         return Heartbeat(self.name, "", 0, "", 0, self._state, "", switches, len(queues), 0, queues)
 
     def running(self) -> frozenset[str]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from nightmail.admin.answers import PeerPicture, is_leaving, why_not_ready
+from nightmail.admin.answers import PeerPicture, is_leaving, why_not_ready, why_others_are_better
 from nightmail.admin.exposition import render
+from nightmail.admin.http import public_app
 from nightmail.admin.operating import Admin
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.net.control_messages import Listing, Metric, Sample, Selection
@@ -159,6 +160,35 @@ def test_a_secondary_switch_makes_no_server_ready_and_none_unready() -> None:
 def test_who_drains_is_leaving_and_who_died_is_not() -> None:
     assert is_leaving(ask(Admin.switches, FakeSwitch(0, {"status": status(0, "draining")})))
     assert not is_leaving(ask(Admin.switches, FakeSwitch(0, {}, state="restarting")))
+
+
+def test_a_switch_whose_puts_do_not_get_through_sends_new_clients_to_others() -> None:
+    stuck = FakeSwitch(1, {"status": status(1, is_cut_off=True, store="the store does not answer")})
+    pictures = ask(Admin.switches, FakeSwitch(0, {"status": status(0)}), stuck)
+    assert why_others_are_better(pictures) == "switch 1 does not get its puts through: the store does not answer"
+    assert why_not_ready(pictures) == ""
+    secondary = FakeSwitch(1, {"status": status(1, is_cut_off=True)}, secondary_for="mx2")
+    assert why_others_are_better(ask(Admin.switches, secondary)) == ""
+
+
+@pytest.mark.parametrize(("are_well", "code"), [(True, 404), (False, 200)])
+def test_ready_says_so_only_while_a_partner_is_better_off(are_well: bool, code: int) -> None:
+    async def ready(admin: Admin) -> int:
+        scope = {"type": "http", "method": "GET", "path": "/ready", "raw_path": b"/ready", "query_string": b"",
+                 "headers": [], "http_version": "1.1", "scheme": "http", "root_path": ""}  # fmt: skip
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await public_app(admin)(scope, receive, send)
+        return int(sent[0]["status"])
+
+    stuck = FakeSwitch(0, {"status": status(0, is_cut_off=True, store="it hangs")})
+    assert ask(ready, stuck, partners_are_well=lambda: are_well) == code
 
 
 def test_ready_of_nothing() -> None:

@@ -60,12 +60,20 @@ class Scene:
         self.unreadable: set[str] = set()
         self._probe_ends: float | None = None
 
-    def hear(self, server: str, *, state: str = "serving", silent: bool = False, runs: tuple[str, ...] = (),
-             hidden: int = 0) -> None:  # fmt: skip
+    def hear(
+        self,
+        server: str,
+        *,
+        state: str = "serving",
+        silent: bool = False,
+        cut_off: bool = False,
+        runs: tuple[str, ...] = (),
+        hidden: int = 0,
+    ) -> None:
         """From now on heartbeats of `server` say this."""
         queues = tuple(QueuePulse(name, 0, 1, self.tail, 1) for name in runs)
         self.beats[server] = Heartbeat(
-            server, "life", 1, "", 0, state, "", (SwitchPulse(0, silent),), len(queues) + hidden, 0, queues
+            server, "life", 1, "", 0, state, "", (SwitchPulse(0, silent, cut_off),), len(queues) + hidden, 0, queues
         )
 
     def tell(self, event: Event) -> None:
@@ -170,10 +178,10 @@ def test_an_owner_that_is_heard_and_well_has_ten_promises(scene: Scene) -> None:
     assert adopted >= stopped + 10 * PROMISE_S
 
 
-@pytest.mark.parametrize("why", ["silent", "not run", "draining"])
+@pytest.mark.parametrize("why", ["silent", "cut off", "not run", "draining"])
 def test_an_owner_that_is_heard_but_does_not_run_it_has_one_promise(scene: Scene, why: str) -> None:
     scene.is_written = False
-    scene.hear("mx2", runs=() if why == "not run" else (QUEUE,), silent=why == "silent",
+    scene.hear("mx2", runs=() if why == "not run" else (QUEUE,), silent=why == "silent", cut_off=why == "cut off",
                state="draining" if why == "draining" else "serving")  # fmt: skip
     scene.pass_time(3)
     assert len(scene.adopted) == 1

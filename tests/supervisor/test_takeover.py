@@ -34,6 +34,7 @@ class Child:
         self.refuses = False
         self.among = 2
         self.is_silent = False
+        self.is_cut_off = False
         self._over = asyncio.Event()
 
     async def request(self, method: str, params: Mapping[str, Any] | None = None, timeout_s: float = 5.0) -> Any:
@@ -42,7 +43,8 @@ class Child:
             raise SwitchSilent("it did not answer")
         if method == "status":
             queues = tuple(QueueStatus(id=name, owner="mx1", epoch=1, slot=2, messages=3) for name in self.queues)
-            told = SwitchStatus(switch=self.number, state="serving", pid=1, queues=queues, among=self.among)
+            told = SwitchStatus(switch=self.number, state="serving", pid=1, queues=queues, among=self.among,
+                                is_cut_off=self.is_cut_off)  # fmt: skip
             return msgspec.to_builtins(told)
         if method == "share":
             self.among = (params or {})["among"]
@@ -180,6 +182,18 @@ async def test_a_switch_that_has_not_answered_for_half_a_lease_is_silent_and_so_
     server.children[1].state = "restarting"
     await asyncio.sleep(0.9)
     assert [switch.is_silent for switch in server.takeover.pulse().switches] == [True, True]
+    await server.end()
+
+
+@in_virtual_time
+async def test_a_switch_whose_puts_do_not_get_through_says_so() -> None:
+    server = Server()
+    server.children[1].is_cut_off = True
+    await asyncio.sleep(0.9)
+    assert [switch.is_cut_off for switch in server.takeover.pulse().switches] == [False, True]
+    server.children[1].is_cut_off = False
+    await asyncio.sleep(0.9)
+    assert [switch.is_cut_off for switch in server.takeover.pulse().switches] == [False, False]
     await server.end()
 
 

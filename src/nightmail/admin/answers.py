@@ -24,6 +24,7 @@ class SwitchPicture(msgspec.Struct, frozen=True, kw_only=True):
     routing: str = ""
     counters: dict[str, float] = {}
     secondary_for: str = ""
+    is_cut_off: bool = False
 
 
 class PeerPicture(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +80,7 @@ def picture_switch(
         routing=told.routing,
         counters=told.counters,
         secondary_for=secondary_for,
+        is_cut_off=told.is_cut_off,
     )
 
 
@@ -89,6 +91,12 @@ def state_of(switches: Sequence[SwitchPicture]) -> str:
         if state in states:
             return state
     return "stopped"
+
+
+def why_others_are_better(switches: Sequence[SwitchPicture]) -> str:
+    """Why new clients are better off with a partner that is well; empty where they are not."""
+    away = [switch for switch in switches if switch.is_cut_off and not switch.secondary_for]
+    return f"switch {away[0].switch} does not get its puts through: {away[0].store}" if away else ""
 
 
 def is_leaving(switches: Sequence[SwitchPicture]) -> bool:

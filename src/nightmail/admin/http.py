@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from nightmail.admin import exposition
-from nightmail.admin.answers import is_leaving, why_not_ready
+from nightmail.admin.answers import is_leaving, why_not_ready, why_others_are_better
 from nightmail.admin.operating import Admin
 from nightmail.errors import ConfigInvalid
 from nightmail.net.control import RequestFailed, SwitchSilent
@@ -64,10 +64,15 @@ class _Public:
         return PlainTextResponse("live\n")
 
     async def _ready(self, _: Request) -> Response:
-        """404 while the server leaves, 503 while it can't: HAProxy lets a leaving one end what it has."""
+        """404 while the server leaves, 503 while it can't: HAProxy lets a leaving one end what it has.
+
+        404, too, while it does not reach the store and a partner does: what it has under way may still get its answer.
+        """
         if leaving := self._admin.leaving():
             return PlainTextResponse(f"the server is {leaving}\n", 404)
         switches = await self._admin.switches()
+        if self._admin.partners_are_well() and (reason := why_others_are_better(switches)):
+            return PlainTextResponse(f"{reason}\n", 404)
         reason = why_not_ready(switches)
         if not reason:
             return PlainTextResponse("ready\n")

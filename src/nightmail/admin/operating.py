@@ -75,7 +75,8 @@ class Admin:
     """What can be asked of, and done to, the server `server`.
 
     `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed. `leaving`
-    tells whether the server is draining or stopping, as a word, and is empty while it is not. `switches` may change at
+    tells whether the server is draining or stopping, as a word, and is empty while it is not. `partners_are_well` tells
+    whether another server serves, and reaches the store. `switches` may change at
     any time, also while they are being asked.
     """
 
@@ -91,7 +92,9 @@ class Admin:
         drain: Callable[[], Awaitable[None]] | None = None,
         hand_over: Callable[[str], Awaitable[bool]] | None = None,
         leaving: Callable[[], str] = lambda: "",
+        partners_are_well: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.partners_are_well = partners_are_well
         self.reload = reload
         self.leaving = leaving
         self._drain = drain

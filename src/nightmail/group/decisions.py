@@ -174,7 +174,7 @@ def _heard(view: View, event: Heard, now: float) -> View:
         state=beat.state,
         config=beat.config,
         queues={pulse.name: pulse for pulse in beat.queues},
-        silent=frozenset(pulse.number for pulse in beat.switches if pulse.is_silent),
+        ailing=frozenset(pulse.number for pulse in beat.switches if pulse.is_silent or pulse.is_cut_off),
         hides_queues=beat.queue_count > len(beat.queues),
     )
     return msgspec.structs.replace(view, peers={**view.peers, beat.server: peer})

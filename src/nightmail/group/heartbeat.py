@@ -25,10 +25,13 @@ _HEAD = MAGIC + bytes((VERSION,))
 
 
 class SwitchPulse(msgspec.Struct, frozen=True, array_like=True):
-    """One switch as its supervisor sees it; `silent` has not answered for half a lease."""
+    """One switch as its supervisor sees it: a *silent* one has not answered for half a lease, a put of one that is
+    *cut off* has been under way for three leases or more.
+    """
 
     number: int
     is_silent: bool
+    is_cut_off: bool = False
 
 
 class QueuePulse(msgspec.Struct, frozen=True, array_like=True):

@@ -24,7 +24,10 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """What another server last said of itself. `hides_queues`: it runs more than a datagram has room for."""
+    """What another server last said of itself. `hides_queues`: it runs more than a datagram has room for.
+
+    `ailing` are its switches that are silent, or cut off from the store.
+    """
 
     server: str
     heard_at: float = NEVER
@@ -32,7 +35,7 @@ class Peer(msgspec.Struct, frozen=True):
     state: str = ""
     config: str = ""
     queues: dict[str, QueuePulse] = {}
-    silent: frozenset[int] = frozenset()
+    ailing: frozenset[int] = frozenset()
     hides_queues: bool = False
 
 
@@ -97,7 +100,7 @@ class View(msgspec.Struct, frozen=True):
         return peer is not None and now - peer.heard_at <= within_s
 
     def is_well(self, queue: Watched, now: float, within_s: float | None = None) -> bool:
-        """Whether the queue's owner is heard from, serves, and has a switch that runs the queue and answers."""
+        """Whether its owner is heard from, serves, and has a switch that runs it, answers, and gets its puts through."""
         if queue.owner == self.server:
             return False  # it is not run here, so nobody runs it
         peer = self.peers.get(queue.owner)
@@ -105,8 +108,8 @@ class View(msgspec.Struct, frozen=True):
             return False
         pulse = peer.queues.get(queue.name)
         if pulse is None:
-            return peer.hides_queues and not peer.silent
-        return pulse.switch not in peer.silent
+            return peer.hides_queues and not peer.ailing
+        return pulse.switch not in peer.ailing
 
     def rank(self, queue: Watched, now: float) -> int:
         """Our place among the servers that could adopt the queue now: by rendezvous, so that queues spread."""

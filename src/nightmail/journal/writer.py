@@ -43,6 +43,7 @@ _WAITERS_LOOK_S = 0.5
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
 _BACKLOG_LIMIT = 10_000
+_CUT_OFF_LEASES = 3
 # From here on another message might not fit.
 _FULL_BYTES = SEGMENT_LIMIT_BYTES - INLINE_BODY_BYTES
 
@@ -74,6 +75,7 @@ class Journal:
         self.floor = owned.floor
         self.is_fenced = False
         self.fault = ""
+        self.put_took_s = 0.0
         self.moves: deque[Move] = deque()
         self.on_known: Callable[[Header], None] | None = None
         self._store = store
@@ -148,6 +150,12 @@ class Journal:
     def is_stuck(self) -> bool:
         """Whether a put has been under way for longer than anybody behind it would be left waiting."""
         return self._in_flight is not None and self._clock.elapsed() - self._put_began > self._settings.commit_wait_s
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a put has been under way for so long that the queue is better off with somebody else."""
+        too_long_s = max(self._settings.commit_wait_s, _CUT_OFF_LEASES * self._settings.lease_s)
+        return self._in_flight is not None and self._clock.elapsed() - self._put_began > too_long_s
 
     @property
     def is_quiet(self) -> bool:
@@ -328,6 +336,7 @@ class Journal:
             self._put_ended()
             raise
         self._put_ended()
+        self.put_took_s = self._clock.elapsed() - started
         self._started, self._promise_s = started, promise_s
         self._right_until = self._right_from(started, promise_s)
         self.next_slot, self.floor, self.fault = slot + 1, floor, ""

@@ -128,7 +128,8 @@ class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
 class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What a switch says of itself; `store` and `routing` are `ok` or the reason why not.
 
-    `among` is how many switches it believes to share the server's limits of deliveries with, itself included.
+    `is_cut_off` says that its puts do not get through. `among` is how many switches it believes to share the server's
+    limits of deliveries with, itself included.
     """
 
     switch: int
@@ -140,6 +141,7 @@ class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
     routing: str = "ok"
     counters: dict[str, float] = {}
     among: int = 1
+    is_cut_off: bool = False
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

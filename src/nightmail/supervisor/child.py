@@ -108,7 +108,7 @@ class SwitchChild:
     def kill(self) -> None:
         """End the process now. What it acknowledged is in its journal."""
         if self.pid:
-            log.warning("switch killed: it did not stop in time", switch=self.number, pid=self.pid)
+            log.warning("switch killed: it did not answer or stop in time", switch=self.number, pid=self.pid)
             os.kill(self.pid, signal.SIGKILL)
 
     async def _run_once(self) -> int:
@@ -162,8 +162,6 @@ class SwitchChild:
             self.has_served = True
             self.serving.set()
             log.info("switch serving", switch=self.number, pid=self.pid)
-        elif notice == "fenced":
-            log.warning("queue lost to another owner", switch=self.number, **message)
 
     async def _wait_to_restart(self, code: int, lived_s: float) -> None:
         delay_s = self._patience.after_death(lived_s)

@@ -164,6 +164,14 @@ class Cluster:
                         remedy="give every server the same [servers], lease_s and idle_tick_s")  # fmt: skip
         self._group.heard(beat)
 
+    def partners_are_well(self) -> bool:
+        """Whether another server is heard, serves, and none of its switches is silent or cut off."""
+        view, now = self._group.view, self._clock.elapsed()
+        return any(
+            peer.state == "serving" and not peer.ailing and view.is_heard(server, now)
+            for server, peer in view.peers.items()
+        )
+
     def peers(self) -> list[PeerPicture]:
         """The other servers, as they were heard last."""
         view, now = self._group.view, self._clock.elapsed()

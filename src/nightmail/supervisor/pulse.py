@@ -90,13 +90,19 @@ class Pulse:
         return Heartbeat(
             server=self._server, incarnation="", sequence=0, echo_incarnation="", echo_sequence=0,
             state=self.state, config=self.config,
-            switches=tuple(SwitchPulse(child.number, self._is_silent(child)) for child in self._children),
+            switches=tuple(
+                SwitchPulse(child.number, self._is_silent(child), self._is_cut_off(child)) for child in self._children
+            ),
             queue_count=len(queues),
             messages=sum(queue.messages for _, queue in queues),
             queues=tuple(
                 QueuePulse(queue.id, child.number, queue.epoch, queue.slot, queue.messages) for child, queue in queues
             ),
         )  # fmt: skip
+
+    def _is_cut_off(self, child: SwitchChild) -> bool:
+        answer = self._answers.get(child.number)
+        return answer is not None and answer.is_cut_off
 
     def _is_silent(self, child: SwitchChild) -> bool:
         if child.state != "serving":

@@ -28,6 +28,7 @@ from nightmail.supervisor.listening import bind_listeners
 from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
 from nightmail.supervisor.run_directory import RunDirectory, own_directory
 from nightmail.supervisor.tables import TableReloads, Tables
+from nightmail.supervisor.watchdog import Watchdog
 from nightmail.world import Clock
 
 _RELOAD_TIMEOUT_S = 30.0
@@ -100,6 +101,7 @@ class Supervisor:
         """`command_for` tells how a switch is started, `join` makes the membership in a cluster of several servers."""
         self._config = config
         self._grounds = grounds
+        self._clock = clock
         self._stop_wanted = asyncio.Event()
         self._fault: ConfigInvalid | None = None
         self._background: set[asyncio.Task[Any]] = set()
@@ -122,6 +124,7 @@ class Supervisor:
             drain=self.drain,
             hand_over=self._cluster.hand_over if self._cluster is not None else None,
             leaving=lambda: self._departure.state,
+            partners_are_well=self._cluster.partners_are_well if self._cluster is not None else lambda: False,
         )
 
     async def run(self) -> int:
@@ -140,6 +143,7 @@ class Supervisor:
             self._start(self._reloads.watch())
             self._runs = [self._start(child.run()) for child in self._children]
             self._start(self._departure.arrive())
+            self._start(Watchdog(self._children, self._clock).run())
             self._start(self._stop_if_one_gives_up())
             taking_part = self._start(self._cluster.run()) if self._cluster is not None else None
             await self._stop_wanted.wait()

@@ -21,6 +21,15 @@ from nightmail.world import Clock
 log = structlog.get_logger()
 
 
+def log_adoption(owned: Ownership, took_s: float) -> None:
+    """Say that a queue is ours from here on, and how much of it may have been delivered before."""
+    in_doubt = sum(bool(message.claimed) for message in owned.state.messages.values())
+    log.info(
+        "queue adopted", queue=owned.queue, epoch=owned.epoch, slot=owned.next_slot - 1,
+        messages=len(owned.state.messages), ambiguous=in_doubt, took_s=took_s,
+    )  # fmt: skip
+
+
 class Adoptions:
     """Takes over what it is asked to; `adopted` is given each queue that became ours.
 
@@ -78,11 +87,7 @@ class Adoptions:
         if owned is None:
             return False
         self._alarm.raise_for(found.damage)
-        in_doubt = sum(bool(message.claimed) for message in owned.state.messages.values())
-        log.info(
-            "queue adopted", queue=queue, epoch=owned.epoch, slot=owned.next_slot - 1,
-            messages=len(owned.state.messages), ambiguous=in_doubt, took_s=self._clock.elapsed() - began,
-        )  # fmt: skip
+        log_adoption(owned, self._clock.elapsed() - began)
         self._adopted(owned)
         return True
 

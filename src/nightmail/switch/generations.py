@@ -20,6 +20,7 @@ from nightmail.journal.ownership import Adopter, Ownership
 from nightmail.journal.reading import Replayed, find_owner, list_queues, list_slots, read_segment, replay
 from nightmail.journal.records import Adopted
 from nightmail.store.protocol import NotFound, Store
+from nightmail.switch.adoptions import log_adoption
 from nightmail.switch.damage import DamageAlarm
 from nightmail.switch.liveness import Machine
 from nightmail.world import Clock
@@ -176,13 +177,12 @@ class Generations:
             await self._clear_drops(queue, found)
         if found.tail < 0 or not await self._may_adopt(queue, found):
             return False
+        began = self._clock.elapsed()
         owned = await self._adopter.adopt(queue, found)
         self.waiting.pop(queue, None)
         if owned is None:
             return False
-        log.info(
-            "queue adopted", queue=queue, epoch=owned.epoch, slot=owned.next_slot, messages=len(owned.state.messages)
-        )
+        log_adoption(owned, self._clock.elapsed() - began)
         self._adopted(owned)
         return True
 

@@ -15,6 +15,7 @@ _COUNTERS = {
     "ambiguous": "Attempts for a recipient that may have succeeded: the message was sent, and no answer came.",
     "reports": "Reports that were written to senders.",
     "segments": "Segments that were written to the store.",
+    "slow_puts": "Segments that took longer than half a lease to write.",
 }
 _OF_A_QUEUE = {
     "messages": "Messages in the queue.",

@@ -40,6 +40,7 @@ from nightmail.switch.settling import settle, withdraw
 from nightmail.switch.telling import Teller
 
 ROUNDS_LIMIT = 10_000
+_ALARM_EVERY_S = 60.0
 
 log = structlog.get_logger()
 
@@ -86,6 +87,7 @@ class OwnedQueue:
         self._spawn_task = spawn
         self._tasks: set[asyncio.Task[Any]] = set()
         self.is_stopping = False
+        self._next_alarm = 0.0
         self.open_drops: set[str] = set()
         self._bouncing: set[str] = set()
         self._promises: set[asyncio.Future[None]] = set()
@@ -373,6 +375,17 @@ class OwnedQueue:
 
     def _on_known(self, _header: Header) -> None:
         self._parts.counters.segments += 1
+        if self.journal.put_took_s > self._parts.store_settings.lease_s / 2:
+            self._alarm_of_slowness()
+
+    def _alarm_of_slowness(self) -> None:
+        """Twice as slow, and deliveries stop for want of the right to deliver (J6): said once in a while."""
+        parts = self._parts
+        parts.counters.slow_puts += 1
+        if parts.clock.elapsed() >= self._next_alarm:
+            self._next_alarm = parts.clock.elapsed() + _ALARM_EVERY_S
+            log.warning("put slow", queue=self.name, took_s=self.journal.put_took_s,
+                        remedy="see to the store, or set [store] lease_s to what it can keep")  # fmt: skip
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something for as long as the queue is ours."""

@@ -42,6 +42,7 @@ class Counters:
     ambiguous: int = 0
     reports: int = 0
     segments: int = 0
+    slow_puts: int = 0
 
     def as_dict(self) -> dict[str, float]:
         """The counters by name."""

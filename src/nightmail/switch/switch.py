@@ -213,6 +213,7 @@ class Switch:
             pid=os.getpid(),
             queues=(*map(self._queue_status, self.queues), *self._queues_waited_for()),
             sessions=self.admission.sessions,
+            is_cut_off=any(queue.journal.is_cut_off for queue in self.queues),
             store=fault or (str(self.admission.fault) if self.admission.fault is not None else "ok"),
             counters=self.parts.counters.as_dict(),
         )
