@@ -20,7 +20,7 @@ from sim.store_faults import Chaos
 from sim.timeline import audit_all
 
 _ANSWERS = ("delivered", "delivered", "delivered", "deferred", "failed", "ambiguous")
-_DRAINED_WITHIN_S = 20_000.0
+_DRAINED_WITHIN_S = 2_000.0
 _PAUSES_S = (0.01, 0.1, 0.1, 0.5, 0.5, 1.0, 1.0, 2.0, 2.0, 5.0, 12.0)
 _ARRIVALS_S = (0.0, 0.005, 0.05, 0.3, 1.0, 3.0)
 _FREEZES_S = (0.2, 0.7, 1.05, 1.3, 2.0, 3.0, 6.0, 12.0, 90.0)

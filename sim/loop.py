@@ -78,7 +78,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return task
 
     def _run_once(self) -> None:
-        """One turn: what is ready and what is due, but for what belongs to frozen processes.
+        """One turn: what is ready and what is due, but for what belongs to frozen and dead processes.
 
         An error that a callback raises ends the story: nobody else would hear of it.
         """
@@ -93,6 +93,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 continue
             context: contextvars.Context = handle._context  # type: ignore[attr-defined]  # `get_context` since 3.12
             process = process_of(context)
+            if process is not None and process.is_dead:
+                continue
             if process is not None and process.is_frozen and self._holding is not None:
                 self._holding[process] = None
                 process.hold(handle)

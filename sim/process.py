@@ -28,6 +28,7 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.frozen_since: float | None = None
+        self.is_dead = False
         self._held: list[asyncio.Handle] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._context = contextvars.copy_context()
@@ -79,10 +80,12 @@ class Process:
     async def kill(self) -> None:
         """End all that it does. Whoever kills it sees to it that nothing of it has an effect any more."""
         self.thaw()
-        tasks = [task for task in self._tasks if not task.done()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Who is cancelled may begin something to tidy up.
+        while tasks := [task for task in self._tasks if not task.done()]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self.is_dead = True
 
 
 def _perform(handle: asyncio.Handle) -> None:

@@ -146,13 +146,12 @@ class Slow(Chaos):
 
 @dataclass
 class Stalling(Chaos):
-    """Quick puts, but for one in a while that stalls for `stall_s`, and with it, if `stalls_all`, everybody's."""
+    """Quick puts, but for one in a while that stalls for `stall_s`, and with every other of these all puts do."""
 
     lost_share: float = 0.0
     failed_share: float = 0.0
     stall_s: float = 1.5
-    stalled_share: float = 0.01
-    stalls_all: bool = False
+    stalled_share: float = 0.03
     stalled_until: float = 0.0
 
     def delay(self, operation: Operation) -> float:
@@ -162,7 +161,7 @@ class Stalling(Chaos):
             return delay_s
         now = asyncio.get_running_loop().time()
         is_stalled = self.chance.random() < self.stalled_share
-        if is_stalled and self.stalls_all:
+        if is_stalled and self.chance.random() < 0.5:
             self.stalled_until = max(self.stalled_until, now + self.stall_s)
         stall_s = self.stall_s if is_stalled else self.stalled_until - now
         return delay_s + max(0.0, stall_s)

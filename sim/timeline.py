@@ -114,15 +114,26 @@ def rivals(timeline: Timeline) -> set[str]:
     """Slots that were written by who did not own them: there is one owner for each epoch, and one epoch at a time (J4).
 
     In the order of landing slots follow one another, each taken once; an epoch begins with an `adopted` record, all of
-    it comes from one writer, and nothing comes after a `closed` one (J5).
+    it comes from one writer, and nothing comes after a `closed` one (J5). Below the floor land only puts that are
+    repeated or late: what landed before, or an `adopted` record whose writer looks once more.
     """
-    found = set()
+    found = _fresh_below_the_floor(timeline)
     for landings in timeline.of_queues():
         before: Landing | None = None
         for landing in landings:
             if not _may_follow(before, landing):
                 found.add(landing.key)
             before = landing
+    return found
+
+
+def _fresh_below_the_floor(timeline: Timeline) -> set[str]:
+    found: set[str] = set()
+    seen: set[tuple[str, bytes]] = set()
+    for landing, landed in zip(timeline.landings, timeline.landed, strict=True):
+        if landing.is_below and landed not in seen and not landing.header.flags & ADOPTS:
+            found.add(landing.key)
+        seen.add(landed)
     return found
 
 
@@ -133,5 +144,5 @@ def _may_follow(before: Landing | None, landing: Landing) -> bool:
     if header.slot != before.header.slot + 1 or before.header.flags & CLOSES:
         return False
     if header.flags & ADOPTS:
-        return header.epoch == before.header.epoch + 1
+        return header.epoch > before.header.epoch
     return header.epoch == before.header.epoch and landing.writer == before.writer

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from sim.checkers import NOTHING, Findings, unwanted
 from sim.loop import in_virtual_time, run, until
+from tests.ablations.cluster_stories import is_found
 from tests.ablations.scenes import Scene, calm
 
 from nightmail.journal.batch import Batch
@@ -27,14 +28,22 @@ async def crash_during_the_put(journal_class: type[Journal]) -> Findings:
     return await scene.findings()
 
 
+SEAL = Journal._seal
+
+
+def seal_and_answer(self: Journal) -> Batch:
+    """Seal a segment, and say 250 for what is in it."""
+    batch = SEAL(self)
+    for arrival in batch.arrivals:
+        arrival.answered()
+    return batch
+
+
 class AnswersAtOnce(Journal):
     """Says 250 as soon as a message is in the segment, before the segment is in its slot."""
 
     def _seal(self) -> Batch:
-        batch = super()._seal()
-        for arrival in batch.arrivals:
-            arrival.answered()
-        return batch
+        return seal_and_answer(self)
 
 
 def test_nothing_acknowledged_is_lost_when_a_put_dies() -> None:
@@ -85,3 +94,8 @@ async def test_delivery_begins_only_after_the_answer() -> None:
     await calm()
     assert seen == ["250"]
     await life.stop()
+
+
+def test_without_waiting_for_the_put_a_cluster_loses_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "_seal", seal_and_answer)
+    assert is_found("lost", first=4)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from sim.checkers import NOTHING
 from sim.loop import run
+from tests.ablations.cluster_stories import a_put_is_on_its_way_while_its_queue_is_adopted_and_closed
 from tests.ablations.scenes import Scene, calm
 
 from nightmail.journal import ownership
@@ -38,12 +39,13 @@ def test_of_two_only_one_goes_on_and_nothing_is_lost() -> None:
     run(story())
 
 
+async def believe(*_: object, **__: object) -> None:
+    """What is there will be ours."""
+
+
 def test_without_reading_the_slot_two_own_the_queue_and_an_acknowledged_message_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def believe(*_: object, **__: object) -> None:
-        """What is there will be ours."""
-
     monkeypatch.setattr(ownership, "_recognise", believe)
 
     async def story() -> None:
@@ -78,3 +80,10 @@ def test_a_lost_answer_is_recognised_by_its_nonce_also_where_the_records_are_the
     assert run(story()) == 1
     monkeypatch.setattr("sim.world.SeededRandomness.token", lambda self, size: b"\0" * size)
     assert run(story()) == 2
+
+
+def test_in_a_cluster_who_does_not_read_the_slot_delivers_beside_its_new_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "_recognise", believe)
+    findings = run(a_put_is_on_its_way_while_its_queue_is_adopted_and_closed())
+    assert findings.rivals
+    assert findings.stale

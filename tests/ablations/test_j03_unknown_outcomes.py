@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from sim.checkers import NOTHING, Findings
 from sim.loop import run, until
+from tests.ablations.cluster_stories import is_found
 from tests.ablations.scenes import QUEUE, Scene, calm
 
 from nightmail.errors import StoreUnavailable
@@ -193,3 +194,8 @@ def test_refusing_who_waits_in_a_hanging_put_refuses_what_is_delivered(monkeypat
 
     monkeypatch.setattr(Journal, "_look_at_waiters", refuse_all)
     assert run(nobody_answers())[0].contradicted == {"M1"}
+
+
+def test_taking_unknown_for_failed_a_cluster_refuses_what_it_delivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "put_slot", give_up)
+    assert is_found("contradicted", first=10)

@@ -8,6 +8,7 @@ import pytest
 from sim.checkers import NOTHING
 from sim.loop import run
 from tests.ablations import scenes
+from tests.ablations.cluster_stories import an_adoption_lands_after_its_slot_was_cut_off, is_found
 from tests.ablations.scenes import QUEUE, Scene, calm
 
 from nightmail.journal.keys import slot_key
@@ -15,6 +16,7 @@ from nightmail.journal.ownership import Adopter
 from nightmail.journal.reading import Replayed, replay
 from nightmail.journal.state import QueueState
 from nightmail.store.protocol import Store
+from nightmail.switch import adoptions
 
 
 async def adopt_after_a_crash() -> Scene:
@@ -37,10 +39,12 @@ def test_an_adopter_who_reads_all_loses_nothing() -> None:
     run(story())
 
 
-def test_an_adopter_who_does_not_read_loses_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def look_at_the_end_only(store: Store, queue: str) -> Replayed:
-        return (await replay(store, queue))._replace(state=QueueState())
+async def look_at_the_end_only(store: Store, queue: str) -> Replayed:
+    """Find the end of a log, and nothing of what is in it."""
+    return (await replay(store, queue))._replace(state=QueueState())
 
+
+def test_an_adopter_who_does_not_read_loses_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "replay", look_at_the_end_only)
 
     async def story() -> None:
@@ -94,3 +98,17 @@ def test_without_the_second_look_two_own_the_queue_and_an_acknowledged_message_i
         assert scene.owners == 2
 
     run(story())
+
+
+def test_in_a_cluster_an_adoption_that_comes_late_is_no_adoption() -> None:
+    assert run(an_adoption_lands_after_its_slot_was_cut_off()) == NOTHING
+
+
+def test_in_a_cluster_who_does_not_look_once_more_writes_beside_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Adopter, "_is_last", LooksOnce._is_last)
+    assert run(an_adoption_lands_after_its_slot_was_cut_off()).rivals
+
+
+def test_in_a_cluster_an_adopter_who_does_not_read_loses_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adoptions, "replay", look_at_the_end_only)
+    assert is_found("lost", first=6)

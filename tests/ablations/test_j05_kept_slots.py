@@ -8,6 +8,7 @@ import pytest
 from sim.checkers import NOTHING
 from sim.loop import run
 from sim.store import SimulatedStore
+from tests.ablations.cluster_stories import a_put_is_on_its_way_while_its_queue_is_adopted_and_closed
 from tests.ablations.scenes import QUEUE, Scene, calm
 
 from nightmail.journal import state
@@ -88,3 +89,12 @@ def test_a_close_that_is_not_heeded_is_adopted(monkeypatch: pytest.MonkeyPatch) 
         assert (await a_closed_queue_is_found()).owners == 1
 
     run(story())
+
+
+def test_in_a_cluster_a_put_that_comes_after_all_is_over_changes_nothing() -> None:
+    assert run(a_put_is_on_its_way_while_its_queue_is_adopted_and_closed()) == NOTHING
+
+
+def test_in_a_cluster_where_nothing_is_kept_it_brings_a_closed_queue_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Header, "is_kept", property(lambda self: False))
+    assert run(a_put_is_on_its_way_while_its_queue_is_adopted_and_closed()).rivals

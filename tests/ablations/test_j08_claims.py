@@ -7,6 +7,7 @@ from sim.checkers import NOTHING, Findings, Ledger
 from sim.life import Life
 from sim.loop import run, until
 from sim.store import SimulatedStore
+from tests.ablations.cluster_stories import is_found
 from tests.ablations.scenes import Scene, calm
 
 from nightmail.journal.batch import Done
@@ -43,13 +44,16 @@ def test_a_second_delivery_is_recorded_as_ambiguous_before_it_is_made() -> None:
     assert doubts == 1
 
 
+RESERVE = OwnedQueue.reserve
+
+
+def reserve_and_say_nothing(self: OwnedQueue, round_: Round) -> tuple[int, ...]:
+    """Take send slots, and claim nothing."""
+    RESERVE(self, round_)
+    return ()
+
+
 def test_without_the_claim_at_acceptance_the_second_delivery_is_not_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    reserve = OwnedQueue.reserve
-
-    def reserve_and_say_nothing(self: OwnedQueue, round_: Round) -> tuple[int, ...]:
-        reserve(self, round_)
-        return ()
-
     monkeypatch.setattr(OwnedQueue, "reserve", reserve_and_say_nothing)
     assert run(die_between_dot_and_settlement())[0].doubled == {("M1", 0)}
 
@@ -77,16 +81,29 @@ def test_an_attempt_that_waited_for_its_slot_is_claimed_too() -> None:
     assert run(die_in_a_later_attempt()) == NOTHING
 
 
+APPEND = Journal.append
+
+
+def go_ahead(self: Journal, record: Record, done: Done | None = None, **named: object) -> None:
+    """Send off, and write no claim."""
+    if isinstance(record, Claimed) and done is not None:
+        done()
+    else:
+        APPEND(self, record, done, **named)  # type: ignore[arg-type]
+
+
 def test_without_the_claim_before_a_later_attempt_the_second_delivery_is_not_explained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    append = Journal.append
-
-    def go_ahead(self: Journal, record: Record, done: Done | None = None, **named: object) -> None:
-        if isinstance(record, Claimed) and done is not None:
-            done()
-        else:
-            append(self, record, done, **named)  # type: ignore[arg-type]
-
     monkeypatch.setattr(Journal, "append", go_ahead)
     assert run(die_in_a_later_attempt()).doubled == {("M2", 0)}
+
+
+def test_without_the_claim_at_acceptance_a_cluster_delivers_twice_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OwnedQueue, "reserve", reserve_and_say_nothing)
+    assert is_found("doubled", first=3)
+
+
+def test_without_the_claim_before_a_later_attempt_so_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "append", go_ahead)
+    assert is_found("doubled", first=6)

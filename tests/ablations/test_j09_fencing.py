@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from sim.loop import run, until
 from sim.store import SimulatedStore
+from tests.ablations.cluster_stories import a_put_is_on_its_way_while_its_queue_is_adopted_and_closed
 from tests.ablations.scenes import Scene
 
 from nightmail.errors import Fenced
@@ -54,13 +55,15 @@ def test_who_was_deposed_delivers_nothing_more_and_takes_mail_in_its_next_genera
     run(story())
 
 
-def test_who_goes_on_though_fenced_delivers_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def swallow(store: Store, key: str, data: Sequence[Buffer]) -> None:
-        try:
-            await put_slot(store, key, data)
-        except Fenced:
-            return
+async def swallow(store: Store, key: str, data: Sequence[Buffer]) -> None:
+    """Put a segment, and mind nobody else's."""
+    try:
+        await put_slot(store, key, data)
+    except Fenced:
+        return
 
+
+def test_who_goes_on_though_fenced_delivers_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "put_slot", swallow)
 
     async def story() -> None:
@@ -68,3 +71,13 @@ def test_who_goes_on_though_fenced_delivers_a_second_time(monkeypatch: pytest.Mo
         assert ("M1", 0) in (await scene.findings()).doubled
 
     run(story())
+
+
+def test_in_a_cluster_who_goes_on_though_fenced_writes_and_delivers_beside_the_owner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer, "put_slot", swallow)
+    findings = run(a_put_is_on_its_way_while_its_queue_is_adopted_and_closed())
+    assert findings.lost
+    assert findings.rivals
+    assert findings.stale

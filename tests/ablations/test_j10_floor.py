@@ -8,6 +8,7 @@ import pytest
 from sim.checkers import NOTHING, Findings
 from sim.loop import in_virtual_time, run, until
 from sim.store import SimulatedStore
+from tests.ablations.cluster_stories import a_message_waits_while_others_come_and_go
 from tests.ablations.scenes import QUEUE, Scene, calm
 
 from nightmail.journal import compaction
@@ -136,3 +137,12 @@ async def test_nothing_is_deleted_before_the_segment_that_names_the_floor_is_kno
     assert compactor._condemned == compactor._condemned.__class__()
     working.cancel()
     journal.abandon()
+
+
+def test_in_a_cluster_a_partner_finds_what_waits() -> None:
+    assert run(a_message_waits_while_others_come_and_go()) == NOTHING
+
+
+def test_in_a_cluster_a_floor_that_is_too_high_hides_it_from_the_partner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QueueState, "floor", lambda self, tail: tail)
+    assert run(a_message_waits_while_others_come_and_go()).lost == {("M1", 0)}

@@ -10,6 +10,7 @@ from sim.checkers import NOTHING, Findings
 from sim.life import Life, ObservedSwitch
 from sim.loop import run
 from sim.store import SimulatedStore
+from tests.ablations.cluster_stories import mail_comes_while_the_store_is_out_of_reach
 from tests.ablations.scenes import Scene
 
 from nightmail.errors import StoreUnavailable
@@ -63,13 +64,15 @@ def test_mail_is_put_off_and_taken_again_and_nothing_is_lost(*, hang: bool) -> N
     assert seen.findings == NOTHING
 
 
-def test_250_without_the_store_loses_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hope(store: Store, key: str, data: Sequence[Buffer]) -> None:
-        try:
-            await store.put_new(key, data)
-        except StoreUnavailable:
-            return
+async def hope(store: Store, key: str, data: Sequence[Buffer]) -> None:
+    """Put a segment, and take it to be there whatever the store says."""
+    try:
+        await store.put_new(key, data)
+    except StoreUnavailable:
+        return
 
+
+def test_250_without_the_store_loses_what_was_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "put_slot", hope)
 
     async def story() -> Findings:
@@ -119,3 +122,12 @@ def test_a_switch_that_starts_before_its_store_serves_once_it_is_there() -> None
 
 def test_a_switch_that_tries_once_never_serves() -> None:
     assert run(the_store_is_away_at_the_start(TriesOnce)) == "451"
+
+
+def test_in_a_cluster_nothing_is_acknowledged_without_the_store() -> None:
+    assert run(mail_comes_while_the_store_is_out_of_reach()) == NOTHING
+
+
+def test_in_a_cluster_what_is_acknowledged_all_the_same_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "put_slot", hope)
+    assert run(mail_comes_while_the_store_is_out_of_reach()).lost == {("M1", 0), ("M2", 0), ("M3", 0)}

@@ -8,6 +8,7 @@ import pytest
 from sim.checkers import NOTHING, Findings
 from sim.crashing import CrashPoint, Mortality
 from sim.loop import run
+from tests.ablations.cluster_stories import a_server_dies_once_a_failure_is_in_the_log
 from tests.ablations.scenes import Scene
 
 from nightmail.journal.arrival import Arrival
@@ -52,13 +53,18 @@ def apart(self: Journal, record: Record, done: Done | None = None, *, report: Ar
 PLAIN = Journal.append
 
 
-def test_a_report_in_another_segment_is_missing_after_a_crash_between_the_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def settle_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every failure written down without its report."""
     monkeypatch.setattr(
         Journal, "append",
         lambda self, record, done=None, *, report=None, urgent=False: apart(
             self, record, done, report=report, urgent=urgent
         ),
     )  # fmt: skip
+
+
+def test_a_report_in_another_segment_is_missing_after_a_crash_between_the_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle_apart(monkeypatch)
     assert found_anywhere() == {"M1"}
 
 
@@ -81,3 +87,12 @@ def test_a_delay_report_and_its_mark_are_in_one_segment() -> None:
     told = [records for records in segments if any(isinstance(r, Accepted) and not r.envelope.sender for r in records)]
     assert marked == told
     assert len(marked) == 1
+
+
+def test_in_a_cluster_the_failure_is_never_there_without_its_report() -> None:
+    assert run(a_server_dies_once_a_failure_is_in_the_log()) == NOTHING
+
+
+def test_in_a_cluster_a_report_in_another_segment_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle_apart(monkeypatch)
+    assert run(a_server_dies_once_a_failure_is_in_the_log()).untold == {"M1"}

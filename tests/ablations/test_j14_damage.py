@@ -5,34 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sim.checkers import NOTHING, Archive, Findings
+from sim.checkers import NOTHING, Findings
 from sim.loop import in_virtual_time, run, until
 from sim.store import SimulatedStore
+from tests.ablations.cluster_stories import segments_go_bad_before_their_queue_is_adopted, slots_of_the_delivery, spoil
 from tests.ablations.scenes import QUEUE, Scene
 
 from nightmail.journal.keys import slot_key
 from nightmail.journal.reading import replay
-from nightmail.journal.records import DELIVERED, Claimed, Settled
-from nightmail.journal.segment import HEADER_BYTES
 from nightmail.journal.state import QueueState
-
-
-def slots_of_the_delivery(archive: Archive) -> list[str]:
-    """The keys of the segments that say that M1 was claimed for its second attempt, and delivered."""
-    found = []
-    for (key, _), records in zip(archive.landed, archive.segments(), strict=True):
-        claimed = any(isinstance(record, Claimed) and record.id == "M1" for record in records)
-        settled = any(isinstance(record, Settled) and record.results[0].outcome == DELIVERED for record in records)
-        if claimed or settled:
-            found.append(key)
-    return found
-
-
-def spoil(archive: Archive, key: str) -> None:
-    """A bit turns over on the disk."""
-    data = bytearray(archive.contents[key])
-    data[HEADER_BYTES] ^= 1
-    archive.contents[key] = bytes(data)
 
 
 async def a_settlement_becomes_unreadable() -> tuple[Scene, Findings, list[str]]:
@@ -48,7 +29,7 @@ async def a_settlement_becomes_unreadable() -> tuple[Scene, Findings, list[str]]
     await until(lambda: scene.ledger.delivered["M1", 0] == 1, step_s=0.1)
     await asyncio.sleep(1)
     await life.crash()
-    spoilt = slots_of_the_delivery(scene.archive)
+    spoilt = slots_of_the_delivery(scene.archive, "M1")
     for key in spoilt:
         spoil(scene.archive, key)
     await scene.finish()
@@ -87,3 +68,14 @@ async def test_a_slot_that_is_not_listed_at_first_is_listed_again() -> None:
     assert found.damage == []
     assert len(found.state.messages) == 3
     assert not any(message.claimed for message in found.state.messages.values())
+
+
+def test_in_a_cluster_a_partner_takes_what_it_can_not_read_for_ambiguous() -> None:
+    assert run(segments_go_bad_before_their_queue_is_adopted()) == NOTHING
+
+
+def test_in_a_cluster_skipping_it_in_silence_leaves_a_second_delivery_unexplained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(QueueState, "doubt_everything", lambda self: None)
+    assert run(segments_go_bad_before_their_queue_is_adopted()).doubled == {("M2", 0)}

@@ -121,9 +121,11 @@ async def test_a_killed_process_has_nothing_left_to_do() -> None:
             ended.append("cancelled")
 
     process.task(work())
+    process.call(asyncio.get_running_loop().call_later, 5.0, ended.append, "timer")
     await asyncio.sleep(1)
     process.freeze()
     await process.kill()
+    await asyncio.sleep(10)
     assert ended == ["cancelled"]
 
 

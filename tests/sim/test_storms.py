@@ -16,8 +16,7 @@ from sim.timeline import audit_all
 HOUR_S = 3600.0
 MAIL_EVERY_S = 7.0
 STORES: dict[str, Callable[[random.Random], Chaos]] = {
-    "a put stalls": lambda chance: Stalling(chance, stalled_share=0.05),
-    "all puts stall": lambda chance: Stalling(chance, stalls_all=True),
+    "stalls now and then": Stalling,
     "slow with a long tail": Slow,
 }
 

@@ -100,7 +100,7 @@ class View(msgspec.Struct, frozen=True):
         return peer is not None and now - peer.heard_at <= within_s
 
     def is_well(self, queue: Watched, now: float, within_s: float | None = None) -> bool:
-        """Whether its owner is heard from, serves, and has a switch that runs it, answers, and gets its puts through."""
+        """Whether its owner is heard from and serves, and the switch that runs it answers and gets its puts through."""
         if queue.owner == self.server:
             return False  # it is not run here, so nobody runs it
         peer = self.peers.get(queue.owner)
