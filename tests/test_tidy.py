@@ -200,6 +200,11 @@ def test_j12_by_lint_time_and_chance_come_in_by_the_front_door(line: str) -> Non
     assert "TID251" not in lint(line, "src/nightmail/world.py")
 
 
+def test_by_lint_a_deadline_swallows_no_cancellation() -> None:
+    assert "TID251" in lint("import asyncio; x = asyncio.wait_for(y, 1)", "src/nightmail/switch/generations.py")
+    assert "TID251" not in lint("import asyncio; x = asyncio.timeout(1)", "src/nightmail/switch/generations.py")
+
+
 def lint(source: str, as_file: str) -> str:
     command = [
         sys.executable,

@@ -203,7 +203,8 @@ class ControlClient(_End):
         self._waiting[number] = answer
         self._send(frame({"id": number, "method": method, "params": dict(params or {})}))
         try:
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await answer
         except TimeoutError:
             raise SwitchSilent(f"the switch did not answer {method!r} within {timeout_s:g} s") from None
         finally:

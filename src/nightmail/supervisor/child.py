@@ -169,7 +169,8 @@ class SwitchChild:
         self.restarts += 1
         log.error("switch died", switch=self.number, how=_how(code), lived_s=lived_s, restart_in_s=delay_s)
         try:
-            await asyncio.wait_for(self._stop_wanted.wait(), delay_s)
+            async with asyncio.timeout(delay_s):
+                await self._stop_wanted.wait()
         except TimeoutError:
             return
 

@@ -91,7 +91,8 @@ class Takeover:
             return False
         self._minded.setdefault(server, set()).add(queue)
         try:
-            await asyncio.wait_for(child.serving.wait(), _START_TIMEOUT_S)
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await child.serving.wait()
             pid = child.pid
             is_ours = await child.request("adopt", {"queue": queue, "tail": tail}, _ADOPT_TIMEOUT_S)
         except (SwitchSilent, RequestFailed, TimeoutError) as error:
@@ -142,7 +143,8 @@ class Takeover:
         if child is None:
             return
         try:
-            await asyncio.wait_for(child.serving.wait(), _START_TIMEOUT_S)
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await child.serving.wait()
             await child.request("prepare", {"queue": queue})
         except (SwitchSilent, RequestFailed, TimeoutError) as error:
             log.warning("queue not prepared", queue=queue, switch=child.name, reason=str(error) or "it did not start")

@@ -122,7 +122,8 @@ class Generations:
             except StoreUnavailable as error:
                 log.warning("queues not listed", reason=str(error))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), _LOOK_RARELY_S if self.is_complete else _LOOK_S)
+                async with asyncio.timeout(_LOOK_RARELY_S if self.is_complete else _LOOK_S):
+                    await self._wanted.wait()
 
     def look_again(self) -> None:
         """A queue that was run here is so no more: look for it at once, to adopt it again or to sweep what it left."""

@@ -96,7 +96,8 @@ class SwitchProcess:
     async def _until_worth_listening(self) -> None:
         """Clients may wait in the backlog while a queue is opened, not for a store out of reach."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._switch.is_ready.wait(), _OPENING_S)
+            async with asyncio.timeout(_OPENING_S):
+                await self._switch.is_ready.wait()
 
     async def _tell_when_ready(self) -> None:
         await self._switch.is_ready.wait()
