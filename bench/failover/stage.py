@@ -118,16 +118,17 @@ class Stage:
         return max(self.adopted[queue][0] for queue in queues)
 
     async def until_served(self, dead: str, since: float, by: str = "") -> float:
-        """When the first message that `dead` had acknowledged was brought, in a session begun after `since`.
+        """When the first message that `dead` had acknowledged was brought by a process that goes on with it.
 
-        By whom does not matter, or it is `by`.
+        That is `dead` itself, in a session begun after `since`, or another server; where `by` is given, that one.
         """
         begun, looked_at = self.started_at[dead], 0
 
         def is_it(arrival: Arrival) -> bool:
             taken_at = self.books.acknowledged_at.get(arrival.number, since)
             is_of_the_dead = arrival.taken_by == dead and begun <= taken_at < since
-            return is_of_the_dead and arrival.session_began >= since and by in ("", arrival.brought_by)
+            is_by_another_process = arrival.brought_by != dead or arrival.session_began >= since
+            return is_of_the_dead and is_by_another_process and by in ("", arrival.brought_by)
 
         async def found() -> float:
             nonlocal looked_at
