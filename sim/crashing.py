@@ -59,6 +59,12 @@ class MortalStore:
         """See `Store.put_body`; its pieces are no steps."""
         return self._store.put_body(key)
 
+    async def get_heads(self, keys: Sequence[str], size: int) -> list[bytes | None]:
+        """See `Store.get_heads`."""
+        if self._mortality.step(f"get {len(keys)} heads"):
+            await _never()
+        return await self._store.get_heads(keys, size)
+
     async def get_range(self, key: str, offset: int, size: int) -> bytes:
         """See `Store.get_range`."""
         if self._mortality.step(f"get {key}"):

@@ -127,6 +127,17 @@ class SimulatedStore:
 
         return await self._perform("get_range", key, effect)
 
+    async def get_heads(self, keys: Sequence[str], size: int) -> list[bytes | None]:
+        """See `Store.get_heads`."""
+
+        async def head(key: str) -> bytes | None:
+            try:
+                return await self.get_range(key, 0, size)
+            except NotFound:
+                return None
+
+        return list(await asyncio.gather(*map(head, keys)))
+
     async def list_after(self, prefix: str, after: str) -> AsyncGenerator[list[str], None]:
         """See `Store.list_after`. Each page is what is there at its own instant."""
         split_prefix(prefix)

@@ -104,6 +104,16 @@ async def test_a_range_ends_where_the_object_ends(open_another: Open) -> None:
 
 
 @on_a_loop
+async def test_many_heads_come_in_the_order_of_their_keys_and_what_is_not_there_is_none(open_another: Open) -> None:
+    store = open_another()
+    await store.put_new("a/1", [b"0123456789"])
+    await store.put_new("a/2", [b""])
+    assert await store.get_heads(["a/2", "a/none", "a/1", "none/x"], 4) == [b"", None, b"0123", None]
+    assert await store.get_heads([], 4) == []
+    await store.close()
+
+
+@on_a_loop
 async def test_what_nobody_put_is_not_found(open_another: Open) -> None:
     store = open_another()
     await store.put_new("a/b/c", [b"x"])

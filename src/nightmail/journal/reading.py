@@ -15,7 +15,7 @@ from nightmail.journal.state import QueueState
 from nightmail.store.protocol import NotFound, Store
 
 _FIRST_READ_BYTES = 16 << 10
-_READ_AHEAD = 16
+_READ_AT_ONCE = 64
 _MISSING_LOOKS = 3
 LONGEST_S = 600.0
 """The longest promise that any journal may have made."""
@@ -80,7 +80,12 @@ async def read_header(store: Store, queue: str, slot: int) -> Header:
 async def read_segment(store: Store, queue: str, slot: int) -> Segment:
     """The record part in `slot`. Raises: NotFound, Corrupt, StoreUnavailable."""
     key = slot_key(queue, slot)
-    data = await store.get_range(key, 0, _FIRST_READ_BYTES)
+    return await _read_from(store, queue, slot, await store.get_range(key, 0, _FIRST_READ_BYTES))
+
+
+async def _read_from(store: Store, queue: str, slot: int, data: bytes) -> Segment:
+    """The record part in `slot`, of which `data` is the beginning. Raises: NotFound, Corrupt, StoreUnavailable."""
+    key = slot_key(queue, slot)
     header = decode_header(key, data)
     if header.slot != slot or header.queue != queue:
         raise Corrupt(key, 0, f"belongs to slot {header.slot} of queue {header.queue}")
@@ -194,16 +199,33 @@ async def _without_holes(store: Store, queue: str, slots: list[int], floor: int,
 async def _read_in_order(
     store: Store, queue: str, slots: list[int]
 ) -> AsyncGenerator[tuple[int, Segment | Corrupt], None]:
-    for start in range(0, len(slots), _READ_AHEAD):
-        batch = slots[start : start + _READ_AHEAD]
-        found = await asyncio.gather(*(_read_or_name(store, queue, slot) for slot in batch))
-        for slot, segment in zip(batch, found, strict=True):
-            yield slot, segment
-
-
-async def _read_or_name(store: Store, queue: str, slot: int) -> Segment | Corrupt:
+    """The segments in these slots; while some are looked at, the next ones are on their way."""
+    batches = [slots[start : start + _READ_AT_ONCE] for start in range(0, len(slots), _READ_AT_ONCE)]
+    coming = _begin_reading(store, queue, batches[0]) if batches else None
     try:
-        return await read_segment(store, queue, slot)
+        for number, batch in enumerate(batches):
+            heads = await coming if coming is not None else []
+            coming = _begin_reading(store, queue, batches[number + 1]) if number + 1 < len(batches) else None
+            for slot, head in zip(batch, heads, strict=True):
+                yield slot, await _segment_or_damage(store, queue, slot, head)
+    finally:
+        if coming is not None:
+            coming.cancel()
+
+
+def _begin_reading(store: Store, queue: str, slots: list[int]) -> asyncio.Task[list[bytes | None]]:
+    keys = [slot_key(queue, slot) for slot in slots]
+    reading = asyncio.get_running_loop().create_task(store.get_heads(keys, _FIRST_READ_BYTES))
+    # Whoever comes to need it hears of a fault; where an earlier one ended the reading nobody does.
+    reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return reading
+
+
+async def _segment_or_damage(store: Store, queue: str, slot: int, head: bytes | None) -> Segment | Corrupt:
+    if head is None:
+        return Corrupt(slot_key(queue, slot), 0, "vanished while it was read")
+    try:
+        return await _read_from(store, queue, slot, head)
     except Corrupt as damage:
         return damage
     except NotFound:

@@ -70,6 +70,12 @@ class PosixStore:
         split_key(key)
         return await self._others.call(self._guard, self._read, key, offset, size)
 
+    async def get_heads(self, keys: Sequence[str], size: int) -> list[bytes | None]:
+        """The first `size` bytes of each, None for what is not there. Raises: StoreUnavailable."""
+        for key in keys:
+            split_key(key)
+        return await self._others.call(self._guard, self._read_heads, list(keys), size)
+
     async def list_after(self, prefix: str, after: str) -> AsyncGenerator[list[str], None]:
         """The keys under `prefix` after `after`, in order, a thousand at a time. Raises: StoreUnavailable."""
         split_prefix(prefix)
@@ -119,6 +125,15 @@ class PosixStore:
             return _read_whole(descriptor, offset, size)
         finally:
             os.close(descriptor)
+
+    def _read_heads(self, keys: list[str], size: int) -> list[bytes | None]:
+        heads: list[bytes | None] = []
+        for key in keys:
+            try:
+                heads.append(self._read(key, 0, size))
+            except NotFound:
+                heads.append(None)
+        return heads
 
     def _next_page(self, pages: Generator[list[str], None, None]) -> list[str]:
         page = next(pages, [])

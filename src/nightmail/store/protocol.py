@@ -89,6 +89,13 @@ class Store(Protocol):
         """
         ...
 
+    async def get_heads(self, keys: Sequence[str], size: int) -> list[bytes | None]:
+        """The first `size` bytes of many objects, in the order of their keys; None for one that is not there.
+
+        Each is what `get_range` would give, read at one time or another within the call. Raises: StoreUnavailable.
+        """
+        ...
+
     def list_after(self, prefix: str, after: str) -> AsyncGenerator[list[str], None]:
         """The keys that begin with `prefix` and sort after `after` (byte order), in order, in pages.
 
