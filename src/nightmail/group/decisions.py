@@ -13,7 +13,7 @@ well, once more for every server that comes before us, and not counting any time
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -45,10 +45,35 @@ def step(view: View, event: Event, now: float) -> tuple[View, list[Effect]]:
     view = _TAKEN[type(event)](view, event, now)
     if view.is_draining:
         return view, []
+    concerned = _concerned(view, event)
+    is_about_all = concerned is view.queues
+    view, effects, is_urgent = _attend_to(view, concerned, now)
+    effects += _no_longer_prepared(before, view)
+    if not is_about_all:
+        return view, effects  # the others have their turn with the next tick, and so has the store
+    view = _measure_the_store(view, now, effects, is_urgent=is_urgent)
+    if not view.is_listing and now - view.listed_at >= LIST_EVERY_S:
+        view = msgspec.structs.replace(view, is_listing=True)
+        effects.append(List())
+    return view, effects
+
+
+def _concerned(view: View, event: Event) -> Mapping[str, Watched]:
+    """The queues that an event may call for something about: heartbeats are many, and so are queues."""
+    if isinstance(event, Heard):
+        server = event.heartbeat.server
+        return {name: queue for name, queue in view.queues.items() if queue.owner == server}
+    if isinstance(event, Sighted | AdoptionEnded) or (isinstance(event, LookFailed) and event.queue):
+        return {event.queue: view.queues[event.queue]} if event.queue in view.queues else {}
+    return view.queues
+
+
+def _attend_to(view: View, queues: Mapping[str, Watched], now: float) -> tuple[View, list[Effect], bool]:
+    """What these queues call for, the view after that, and whether one of them may have to be adopted soon."""
     effects: list[Effect] = []
     changed: dict[str, Watched] = {}
     is_urgent = False
-    for queue in view.queues.values():
+    for queue in queues.values():
         # As soon as a heartbeat is late: looking is cheap, and a promise runs out from the first look on.
         is_calm = view.is_well(queue, now, view.patience.late_after_s)
         for effect, queue_then in _attend(view, queue, now, is_calm=is_calm):
@@ -57,12 +82,7 @@ def step(view: View, event: Event, now: float) -> tuple[View, list[Effect]]:
         is_urgent = is_urgent or not is_calm or changed.get(queue.name, queue).is_prepared
     if changed:
         view = msgspec.structs.replace(view, queues=view.queues | changed)
-    effects += _no_longer_prepared(before, view)
-    view = _measure_the_store(view, now, effects, is_urgent=is_urgent)
-    if not view.is_listing and now - view.listed_at >= LIST_EVERY_S:
-        view = msgspec.structs.replace(view, is_listing=True)
-        effects.append(List())
-    return view, effects
+    return view, effects, is_urgent
 
 
 def required_s(view: View, queue: Watched, now: float) -> float:
