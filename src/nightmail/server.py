@@ -189,10 +189,11 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
 
 
 def _share(config: Config, switches: int) -> QueueSettings:
-    """The limits of a server are shared out among its switches."""
+    """The limits of a server are shared out among its switches; what is waited for ends before a switch is killed."""
     queue = config.queue
     return msgspec.structs.replace(
         queue,
+        handover_wait_s=min(queue.handover_wait_s, config.server.stop_timeout_s / 2),
         destination_connections=-(-queue.destination_connections // switches),
         total_connections=-(-queue.total_connections // switches),
     )

@@ -97,6 +97,11 @@ def test_a_server_is_judged_by_its_readiness_and_by_its_smtp_service(tmp_path: P
             await until(runtime, "DOWN")
             fake.answer = _READY
             await until(runtime, "UP")
+            fake.greeting = b"421 4.3.2 Too many sessions\r\n"
+            checks = len(fake.headers)
+            while len(fake.headers) < checks + 5:  # noqa: ASYNC110 - HAProxy's checks are no event of ours
+                await asyncio.sleep(0.05)
+            await until(runtime, "UP")  # full is alive: its sessions are not to be cut
             fake.greeting = b""
             await until(runtime, "DOWN")
             fake.greeting = _GREETING

@@ -31,7 +31,7 @@ def wait_for_refusals(cluster: Cluster, load: str) -> None:
 def test_a_server_that_alone_does_not_reach_the_store_is_adopted_and_returns_by_itself(
     tmp_path: Path, campaign: Campaign, publish: Callable[[Ledger], Ledger]
 ) -> None:
-    """It is heard from and looks well, so its journal has to stand still for ten promises."""
+    """It says itself that it is cut off: new clients are better off with its partner, and one promise is enough."""
     rounds = campaign(1, 20)
     with remote_mount(tmp_path / "shared", tmp_path / "mount") as mount, Cluster(
         tmp_path, seed=68, settings=IMPATIENT, disks={"mx1": mount.path}, load=LIGHT
@@ -45,6 +45,7 @@ def test_a_server_that_alone_does_not_reach_the_store_is_adopted_and_returns_by_
                 wait_for_refusals(cluster, "mx1")
                 cluster.wait_for_adoption("mx2", of="mx1", timeout_s=30)
                 assert cut_off.http("/live")[0] == 200
+                assert cut_off.http("/ready")[0] == 404
                 cluster.under_way("mx2")
             cut_off.wait_for_log("queue lost", rf"queue={queue}\b")
             until(lambda q=queue: cluster.newest("mx1") != q, "mx1 opens another queue")  # type: ignore[misc]

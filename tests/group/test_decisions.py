@@ -54,6 +54,7 @@ class Scene:
         self.adopted: list[tuple[float, int]] = []
         self.prepared: list[float] = []
         self.looks = 0
+        self.epoch = 1
         self.met: list[tuple[str, str]] = []
         self.forgotten = 0
         self.answers_nothing = False
@@ -107,7 +108,9 @@ class Scene:
             elif self.is_closed:
                 self.tell(Gone(effect.queue))
             else:
-                self.tell(Sighted(QUEUE, self.tail, self.promise_s, self.owner, "g", self.is_yielded, "life"))
+                self.tell(
+                    Sighted(QUEUE, self.tail, self.promise_s, self.owner, "g", self.is_yielded, "life", self.epoch)
+                )
         elif isinstance(effect, Probe):
             self._probe_ends = self.now + self.probe_takes_s
         elif isinstance(effect, Prepare):
@@ -256,11 +259,12 @@ def test_our_own_queue_that_nobody_here_runs_is_adopted(scene: Scene) -> None:
     assert len(scene.adopted) == 1
 
 
-def test_our_own_name_in_a_queue_that_moves_elsewhere_is_told(scene: Scene) -> None:
-    assert not scene.met
-    scene.owner = "mx1"
+@pytest.mark.parametrize(("server", "epoch", "is_met"), [("mx2", 1, True), ("mx2", 2, False), ("mx1", 1, False)])
+def test_who_of_our_name_opened_a_queue_and_writes_it_elsewhere_is_told(server: str, epoch: int, is_met: bool) -> None:
+    scene = Scene(server)
+    scene.epoch = epoch
     scene.pass_time(10)
-    assert (QUEUE, "life") in scene.met
+    assert ((QUEUE, "life") in scene.met) == is_met
     assert not scene.adopted
 
 

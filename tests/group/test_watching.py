@@ -34,7 +34,7 @@ def log_of_two_owners() -> SimulatedStore:
 @in_virtual_time
 async def test_a_look_tells_the_tail_its_promise_and_the_owner() -> None:
     assert await watcher(log_of_two_owners()).look(QUEUE, -1) == Sighted(
-        QUEUE, 49, 10.0, "mx2", "", incarnation="life-1"
+        QUEUE, 49, 10.0, "mx2", "", incarnation="life-1", epoch=2
     )
 
 
@@ -54,8 +54,8 @@ async def test_what_a_newer_release_wrote_is_not_judged() -> None:
     await looking.look(QUEUE, -1)
     lay_newer(store, 50)
     with capture_logs() as logs:
-        assert await looking.look(QUEUE, 49) == LookFailed(QUEUE)
-        assert await looking.look(QUEUE, 49) == LookFailed(QUEUE)
+        assert await looking.look(QUEUE, 49) == LookFailed(QUEUE, is_newer=True)
+        assert await looking.look(QUEUE, 49) == LookFailed(QUEUE, is_newer=True)
     [line] = logs
     assert line["remedy"] == "upgrade this server"
 
@@ -67,7 +67,7 @@ async def test_a_new_owner_is_seen() -> None:
     await looking.look(QUEUE, -1)
     lay(store, 50, adopted(3, "mx3"), epoch=3, floor=30)
     lay(store, 51, Tick(), epoch=3, floor=30)
-    assert await looking.look(QUEUE, 49) == Sighted(QUEUE, 51, 3.0, "mx3", "", incarnation="life-1")
+    assert await looking.look(QUEUE, 49) == Sighted(QUEUE, 51, 3.0, "mx3", "", incarnation="life-1", epoch=3)
 
 
 @in_virtual_time

@@ -420,6 +420,31 @@ async def test_what_is_live_is_what_a_replay_finds() -> None:
     ]
 
 
+@pytest.mark.parametrize("fault", ["hangs", "has no room"])
+def test_a_journal_is_cut_off_once_no_put_got_through_for_three_leases_and_the_longest_wait(fault: str) -> None:
+    @in_virtual_time
+    async def story() -> None:
+        desk = Desk()
+        await desk.open()
+        await asyncio.sleep(60)
+        assert not desk.journal.is_cut_off
+        room = desk.store.objects.capacity_bytes
+        if fault == "hangs":
+            desk.store.cut(hang=True)
+        else:
+            desk.store.objects.capacity_bytes = 0
+        desk.journal.append(delivered("M1"))
+        await asyncio.sleep(8)
+        assert not desk.journal.is_cut_off
+        await asyncio.sleep(4)
+        assert desk.journal.is_cut_off
+        desk.store.restore()
+        desk.store.objects.capacity_bytes = room
+        await until(lambda: not desk.journal.is_cut_off, within_s=10)
+
+    story()
+
+
 @in_virtual_time
 async def test_who_waits_behind_a_put_that_hangs_wakes_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()

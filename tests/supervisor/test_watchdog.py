@@ -13,7 +13,9 @@ from sim.world import VirtualClock
 
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.supervisor.child import SwitchChild
-from nightmail.supervisor.watchdog import HUNG_S, Watchdog
+from nightmail.supervisor.watchdog import UNANSWERED, Watchdog
+
+HUNG_S = UNANSWERED * 5.0
 
 
 class Child:
@@ -38,7 +40,7 @@ class Child:
 
 
 async def watched(child: Child, seconds: float) -> None:
-    watching = asyncio.create_task(Watchdog(cast("list[SwitchChild]", [child]), VirtualClock()).run())
+    watching = asyncio.create_task(Watchdog(cast("list[SwitchChild]", [child])).run())
     await asyncio.sleep(20)
     child.answer = child.answer or SwitchSilent("no answer")
     await asyncio.sleep(seconds)

@@ -76,8 +76,7 @@ class Admin:
 
     `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed. `leaving`
     tells whether the server is draining or stopping, as a word, and is empty while it is not. `partners_are_well` tells
-    whether another server serves, and reaches the store. `switches` may change at
-    any time, also while they are being asked.
+    whether another server serves, and reaches the store. `switches` may change at any time, also while they are asked.
     """
 
     def __init__(

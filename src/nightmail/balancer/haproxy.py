@@ -95,8 +95,9 @@ def _bindable(address: str) -> str:
 def _checks(servers: Sequence[Server]) -> list[str]:
     """One check for each server: `/ready` by HTTP, then the greeting of its SMTP service, as a connection of our own.
 
-    404 is a conditional pass, as `disable-on-404` has it. HAProxy connects every step to the address of the check:
-    where HTTP and SMTP are not on one address, only HTTP is asked.
+    Any reply proves that the service lives, one that says that it is full (421) as well as 220. 404 is a conditional
+    pass, as `disable-on-404` has it. HAProxy connects every step to the address of the check: where HTTP and SMTP are
+    not on one address, only HTTP is asked.
     """
     asking_http = [
         "    option tcp-check",
@@ -110,9 +111,7 @@ def _checks(servers: Sequence[Server]) -> list[str]:
     ports = "".join(f",regsub(^{server.name}$,{_port(server.smtp)})" for server in servers)
     asking_smtp = [
         f"    tcp-check connect port srv_name{ports} send-proxy",
-        '    tcp-check expect rstring "^220 "',
-        r'    tcp-check send "QUIT\r\n"',
-        '    tcp-check expect rstring "^221 "',
+        '    tcp-check expect min-recv 3 rstring "^[245][0-9][0-9]"',
     ]
     return asking_http + asking_smtp
 

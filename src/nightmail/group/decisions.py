@@ -75,7 +75,7 @@ def _attend_to(view: View, queues: Mapping[str, Watched], now: float) -> tuple[V
     is_urgent = False
     for queue in queues.values():
         # As soon as a heartbeat is late: looking is cheap, and a promise runs out from the first look on.
-        is_calm = view.is_well(queue, now, view.patience.late_after_s)
+        is_calm = queue.is_unknown or view.is_well(queue, now, view.patience.late_after_s)
         for effect, queue_then in _attend(view, queue, now, is_calm=is_calm):
             effects.append(effect)
             changed[queue.name] = queue_then
@@ -88,10 +88,10 @@ def _attend_to(view: View, queues: Mapping[str, Watched], now: float) -> tuple[V
 def required_s(view: View, queue: Watched, now: float) -> float:
     """How long the journal must stand still before we may adopt it."""
     rank = view.rank(queue, now)
-    left_until = view.left_to_others.get(queue.name, now)
+    left_s = view.left_to_others.get(queue.name, now) - queue.since
     if queue.is_yielded:
-        return max(rank * view.patience.lease_s, left_until - queue.since)
-    return _least_s(view, queue, is_well=view.is_well(queue, now)) + rank * _promise_s(view, queue)
+        return max(rank * view.patience.lease_s, left_s)
+    return max(_least_s(view, queue, is_well=view.is_well(queue, now)) + rank * _promise_s(view, queue), left_s)
 
 
 def _least_s(view: View, queue: Watched, *, is_well: bool) -> float:
@@ -231,9 +231,15 @@ def _sighted(view: View, event: Sighted, now: float) -> View:
             found_at=min(queue.found_at, now),
             since=now, looked_at=now, tried_at=now, is_yielded=event.is_yielded, is_prepared=queue.is_prepared,
             adopting=queue.adopting,
-            moved_by=event.incarnation if queue.tail >= 0 and event.owner == view.server else "",
+            moved_by=event.incarnation if _is_of_our_name(view, queue, event) else "",
         )  # fmt: skip
     return msgspec.structs.replace(view, queues={**view.queues, queue.name: queue})
+
+
+def _is_of_our_name(view: View, queue: Watched, event: Sighted) -> bool:
+    """Whether a server of our name opened this queue and writes it: one that was adopted says nothing of who."""
+    is_first_owner = queue.server == event.owner == view.server and event.epoch == 1
+    return is_first_owner and queue.tail >= 0
 
 
 def _look_failed(view: View, event: LookFailed, now: float) -> View:
@@ -243,7 +249,7 @@ def _look_failed(view: View, event: LookFailed, now: float) -> View:
     queue = view.queues.get(event.queue)
     if queue is None:
         return view
-    queue = msgspec.structs.replace(queue, tried_at=now, is_looked_at=False)
+    queue = msgspec.structs.replace(queue, tried_at=now, is_looked_at=False, is_unknown=event.is_newer)
     return msgspec.structs.replace(view, queues={**view.queues, queue.name: queue})
 
 

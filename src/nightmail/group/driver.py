@@ -85,7 +85,7 @@ class Group:
         clock: Clock,
         met_namesake: Callable[[str, str], None] = lambda queue, incarnation: None,
     ) -> None:
-        """`met_namesake` is told of a queue of our own name that a life of that name writes, and not on this server."""
+        """`met_namesake` is told of a queue of our name, and of the life of that name that opened it and writes it."""
         self._met_namesake = met_namesake
         self.view = view
         self._store = store
@@ -152,7 +152,8 @@ class Group:
                     log.info("peer heard again", peer=server, state=peer.state)
             elif server not in self._silent:
                 self._silent.add(server)
-                log.warning("peer silent", peer=server, state=peer.state, heartbeat_age_s=round(now - peer.heard_at, 3),
+                say = log.info if peer.state == "stopping" else log.warning
+                say("peer silent", peer=server, state=peer.state, heartbeat_age_s=round(now - peer.heard_at, 3),
                             remedy="see to that server and the network between; its queues are watched")  # fmt: skip
 
     def _carry_out(self, effect: Effect) -> None:

@@ -43,7 +43,7 @@ class Adopt(msgspec.Struct, frozen=True):
 
 
 class Meet(msgspec.Struct, frozen=True):
-    """Somebody of our own name, in a life that may be none of ours, writes a queue that is not run here."""
+    """Somebody of our own name, in a life that may be none of ours, opened a queue of it and writes it elsewhere."""
 
     queue: str
     incarnation: str

@@ -34,12 +34,17 @@ class Sighted(msgspec.Struct, frozen=True):
     owner_group: str
     is_yielded: bool = False
     incarnation: str = ""
+    epoch: int = 0
 
 
 class LookFailed(msgspec.Struct, frozen=True):
-    """The store could not be asked; `queue` is empty where it was the list of queues."""
+    """The store could not be asked; `queue` is empty where it was the list of queues.
+
+    `is_newer`: it could, and a newer release wrote there what this one can't read.
+    """
 
     queue: str = ""
+    is_newer: bool = False
 
 
 class Gone(msgspec.Struct, frozen=True):

@@ -25,8 +25,10 @@ _HEAD = MAGIC + bytes((VERSION,))
 
 
 class SwitchPulse(msgspec.Struct, frozen=True, array_like=True):
-    """One switch as its supervisor sees it: a *silent* one has not answered for half a lease, a put of one that is
-    *cut off* has been under way for three leases or more.
+    """One switch as its supervisor sees it.
+
+    A *silent* one has not answered for half a lease; for one that is *cut off* no put has got through for three leases,
+    or for `commit_wait_s` if that is longer.
     """
 
     number: int

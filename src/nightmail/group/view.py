@@ -45,7 +45,8 @@ class Watched(msgspec.Struct, frozen=True):
     `server` is the one that it is named after, `owner` the one that writes it, by its last `adopted` record.
     `found_at` is when it was first seen at all, `since` when its tail was first seen, `looked_at` when it was last
     found to be the tail still, and `tried_at` when it was last looked for something beyond, with or without an answer.
-    `moved_by` is the life in which a server of our own name wrote it between two looks, until that is told.
+    `moved_by` is the life in which a server of our own name, which opened it, wrote it between two looks, until that
+    is told. `is_unknown`: a newer release writes it, and only such a one can adopt it.
     `adopting` is set from the moment we set out to adopt it until that has come to an end.
     """
 
@@ -61,6 +62,7 @@ class Watched(msgspec.Struct, frozen=True):
     tried_at: float
     is_yielded: bool = False
     moved_by: str = ""
+    is_unknown: bool = False
     is_looked_at: bool = False
     is_prepared: bool = False
     adopting: bool = False
@@ -112,15 +114,25 @@ class View(msgspec.Struct, frozen=True):
         return pulse.switch not in peer.ailing
 
     def rank(self, queue: Watched, now: float) -> int:
-        """Our place among the servers that could adopt the queue now: by rendezvous, so that queues spread."""
+        """Our place among the servers that could adopt the queue now: by rendezvous, so that queues spread.
+
+        One that was yielded is first of all for the server that it is named after.
+        """
         able = []
         for peer in self.peers.values():
             member = self.members.get(peer.server)
             is_able = peer.state == "serving" and self.is_heard(peer.server, now)
             if member is not None and member.group == self.group and is_able and peer.server != queue.owner:
                 able.append(peer.server)
+        if queue.is_yielded and queue.server in (self.server, *able):
+            return 0 if queue.server == self.server else 1 + self._rank_by_weight(queue, able)
+        return self._rank_by_weight(queue, able)
+
+    def _rank_by_weight(self, queue: Watched, able: list[str]) -> int:
         ours = _weight(queue.name, self.server)
-        return sum(_weight(queue.name, server) < ours for server in able)
+        return sum(
+            _weight(queue.name, server) < ours for server in able if server != queue.server or not queue.is_yielded
+        )
 
     def is_ours_to_mind(self, queue: Watched) -> bool:
         """Whether its owner's group is ours."""

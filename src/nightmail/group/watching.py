@@ -39,7 +39,7 @@ class Watcher:
             if queue not in self._newer:
                 self._newer.add(queue)
                 log.warning("queue not watched", queue=queue, reason=str(error), remedy="upgrade this server")
-            return LookFailed(queue)
+            return LookFailed(queue, is_newer=True)
         except StoreUnavailable:
             return LookFailed(queue)
 
@@ -77,6 +77,7 @@ class Watcher:
             queue, slots[-1], promise_s, owner.owner if owner else "", owner.group if owner else "",
             is_yielded=header is not None and bool(header.flags & YIELDS),
             incarnation=owner.incarnation if owner else "",
+            epoch=header.epoch if header is not None else 0,
         )  # fmt: skip
         return seen
 

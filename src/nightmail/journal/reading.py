@@ -109,15 +109,16 @@ async def replay(store: Store, queue: str) -> Replayed:
     promise_s = last.promise_ms / 1000 if last and last.slot == tail else LONGEST_S
     slots = await _without_holes(store, queue, slots, floor, tail)
     expected, unread = floor, 0
-    async for slot, found in _read_in_order(store, queue, [slot for slot in slots if floor <= slot <= tail]):
-        if slot > expected:
-            unread += _doubt(state, damage, _missing(queue, expected, slot), slot - expected)
-        expected = slot + 1
-        if isinstance(found, Corrupt):
-            unread += _doubt(state, damage, found)
-        else:
-            epoch = max(epoch, found.header.epoch)
-            state.apply(found.header, found.records)
+    async with aclosing(_read_in_order(store, queue, [slot for slot in slots if floor <= slot <= tail])) as segments:
+        async for slot, found in segments:
+            if slot > expected:
+                unread += _doubt(state, damage, _missing(queue, expected, slot), slot - expected)
+            expected = slot + 1
+            if isinstance(found, Corrupt):
+                unread += _doubt(state, damage, found)
+            else:
+                epoch = max(epoch, found.header.epoch)
+                state.apply(found.header, found.records)
     if expected <= tail:
         unread += _doubt(state, damage, _missing(queue, expected, tail + 1), tail + 1 - expected)
     stale = [slot for slot in slots if slot < floor]

@@ -76,6 +76,7 @@ class Journal:
         self.is_fenced = False
         self.fault = ""
         self.put_took_s = 0.0
+        self._no_put_since = _NEVER
         self.moves: deque[Move] = deque()
         self.on_known: Callable[[Header], None] | None = None
         self._store = store
@@ -152,10 +153,15 @@ class Journal:
         return self._in_flight is not None and self._clock.elapsed() - self._put_began > self._settings.commit_wait_s
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing is written any more: the queue was lost, given up or closed."""
+        return self.is_fenced or (self._task is not None and self._task.done())
+
+    @property
     def is_cut_off(self) -> bool:
-        """Whether a put has been under way for so long that the queue is better off with somebody else."""
+        """Whether no put has got through for so long that the queue is better off with somebody else."""
         too_long_s = max(self._settings.commit_wait_s, _CUT_OFF_LEASES * self._settings.lease_s)
-        return self._in_flight is not None and self._clock.elapsed() - self._put_began > too_long_s
+        return self._clock.elapsed() - self._no_put_since > too_long_s
 
     @property
     def is_quiet(self) -> bool:
@@ -330,12 +336,14 @@ class Journal:
         self._in_flight = batch
         batch.unanswered.extend(batch.arrivals)
         started = self._put_began = self._clock.elapsed()
+        self._no_put_since = min(self._no_put_since, started)
         try:
             await put_slot(self._store, slot_key(self.name, slot), data)
         except PutFailed:
             self._put_ended()
             raise
         self._put_ended()
+        self._no_put_since = _NEVER
         self.put_took_s = self._clock.elapsed() - started
         self._started, self._promise_s = started, promise_s
         self._right_until = self._right_from(started, promise_s)

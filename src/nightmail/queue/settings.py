@@ -58,7 +58,11 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = 600.0
     handover_wait_s: Annotated[
         float,
-        Meta(ge=0, description="How long, in seconds, a queue that is given up is kept for answers that are due."),
+        Meta(
+            ge=0,
+            description="How long, in seconds, a queue that is given up is kept for answers that are due; "
+            "at most half of stop_timeout_s counts.",
+        ),
     ] = 5.0
 
     def __post_init__(self) -> None:

@@ -140,6 +140,8 @@ class Cluster:
 
         Raises: SwitchSilent, RequestFailed.
         """
+        if not self._takeover.is_adopted_here(queue):
+            return False
         self._group.hand_over(queue)
         return await self._takeover.hand_over(queue)
 
@@ -165,11 +167,12 @@ class Cluster:
         self._group.heard(beat)
 
     def partners_are_well(self) -> bool:
-        """Whether another server is heard, serves, and none of its switches is silent or cut off."""
+        """Whether another server that takes mail is heard, serves, and none of its switches is silent or cut off."""
         view, now = self._group.view, self._clock.elapsed()
         return any(
             peer.state == "serving" and not peer.ailing and view.is_heard(server, now)
             for server, peer in view.peers.items()
+            if server in self._config.servers and self._config.servers[server].smtp
         )
 
     def peers(self) -> list[PeerPicture]:

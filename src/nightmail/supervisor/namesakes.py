@@ -39,7 +39,7 @@ class Namesakes:
             return
         other = QueueName.parse(queue)
         ours = [name for each in self._running() if (name := QueueName.parse(each)) and name.server == self._server]
-        if other is None or not ours:
+        if other is None or other.server != self._server or not ours:
             return
         self._told.add(incarnation)
         # Generations are counted in the store: who has the higher one of two that are written started later.

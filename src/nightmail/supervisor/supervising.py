@@ -101,7 +101,6 @@ class Supervisor:
         """`command_for` tells how a switch is started, `join` makes the membership in a cluster of several servers."""
         self._config = config
         self._grounds = grounds
-        self._clock = clock
         self._stop_wanted = asyncio.Event()
         self._fault: ConfigInvalid | None = None
         self._background: set[asyncio.Task[Any]] = set()
@@ -143,7 +142,7 @@ class Supervisor:
             self._start(self._reloads.watch())
             self._runs = [self._start(child.run()) for child in self._children]
             self._start(self._departure.arrive())
-            self._start(Watchdog(self._children, self._clock).run())
+            self._start(Watchdog(self._children).run())
             self._start(self._stop_if_one_gives_up())
             taking_part = self._start(self._cluster.run()) if self._cluster is not None else None
             await self._stop_wanted.wait()
@@ -220,7 +219,10 @@ class Supervisor:
         log.info(event, server=self._config.server.name, patience_s=patience_s)
         if self._cluster is not None:
             self._cluster.leave(state)
-        await self._departure.begin(state)
+        if self._fault is None:
+            await self._departure.begin(state)
+        else:  # the balancer knows our name as another host's, which goes on
+            self._departure.state = state
         if self._cluster is not None:
             await self._cluster.until_partners_are_ready()
         leaving = list(self._children)
@@ -264,8 +266,13 @@ class Supervisor:
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("work of the supervisor failed", exc_info=error, remedy="restart the server; report this")
 
 
 async def supervise(

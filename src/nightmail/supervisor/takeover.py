@@ -107,6 +107,10 @@ class Takeover:
             await self._pulse.ask(child)
         return bool(is_ours)
 
+    def is_adopted_here(self, queue: str) -> bool:
+        """Whether a secondary switch runs it."""
+        return any(told.id == queue and child.secondary_for for child, told in self._pulse.queues())
+
     async def hand_over(self, queue: str) -> bool:
         """Have the secondary switch that runs `queue` give it up; whether one did.
 

@@ -3,53 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
 
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.supervisor.child import SwitchChild
-from nightmail.world import Clock
 
-HUNG_S = 60.0
 _EVERY_S = 5.0
+UNANSWERED = 12
 
 log = structlog.get_logger()
 
 
 class Watchdog:
-    """Asks every switch of `children` now and then; one that serves and did not answer for a minute is killed."""
+    """Asks every switch of `children` now and then; one that serves and left twelve questions unanswered is killed.
 
-    def __init__(self, children: Sequence[SwitchChild], clock: Clock) -> None:
+    Questions are counted and not seconds: a host that was suspended has asked nothing meanwhile.
+    """
+
+    def __init__(self, children: Sequence[SwitchChild]) -> None:
         self._children = children
-        self._clock = clock
-        self._answered: dict[int, float] = {}
+        self._unanswered: Counter[int] = Counter()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
             await asyncio.gather(asyncio.sleep(_EVERY_S), *map(self._ask, list(self._children)))
             alive = {child.pid for child in self._children}
-            self._answered = {pid: at for pid, at in self._answered.items() if pid in alive}
+            self._unanswered = Counter({pid: count for pid, count in self._unanswered.items() if pid in alive})
 
     async def _ask(self, child: SwitchChild) -> None:
-        if child.state != "serving":
-            self._answered.pop(child.pid, None)
-            return
         pid = child.pid
-        since = self._answered.setdefault(pid, self._clock.elapsed())
+        if child.state != "serving":
+            self._unanswered.pop(pid, None)
+            return
         try:
             await child.request("status", timeout_s=_EVERY_S)
         except SwitchSilent:
-            if child.pid == pid and child.state == "serving" and self._clock.elapsed() - since > HUNG_S:
-                _end(child, self._clock.elapsed() - since)
+            self._unanswered[pid] += 1
+            if child.pid == pid and child.state == "serving" and self._unanswered[pid] >= UNANSWERED:
+                _end(child)
         except RequestFailed:
-            self._answered[pid] = self._clock.elapsed()  # it answers, if only with a refusal
+            self._unanswered.pop(pid, None)  # it answers, if only with a refusal
         else:
-            self._answered[pid] = self._clock.elapsed()
+            self._unanswered.pop(pid, None)
 
 
-def _end(child: SwitchChild, silent_s: float) -> None:
-    log.warning("switch hangs", switch=child.number, pid=child.pid, silent_s=round(silent_s),
+def _end(child: SwitchChild) -> None:
+    log.warning("switch hangs", switch=child.number, pid=child.pid, silent_s=UNANSWERED * _EVERY_S,
                 remedy="it is killed and started again; report this, unless a signal stopped it")  # fmt: skip
     child.kill()

@@ -196,7 +196,7 @@ class OwnedQueue:
     def ended(self, attempt: Attempt, outcomes: list[Outcome]) -> None:
         """A transport is done with an attempt."""
         self._release(attempt)
-        if self.journal.is_fenced:
+        if self.journal.is_over:
             self._fenced_outcomes(attempt, outcomes)
             return
         round_ = attempt.round

@@ -104,7 +104,7 @@ class Switch:
             now = self.parts.clock.wall()
             for queue in self.queues:
                 queue.readback.attempt_due(now)
-                if queue is not self._newest and queue.is_drained and not self._stopping:
+                if queue is not self._newest and queue.is_drained and not queue.is_stopping and not self._stopping:
                     await self._close(queue)
             self.pump()
 
@@ -130,10 +130,12 @@ class Switch:
         if queue is None or queue is self._newest:
             return False
         queue.is_stopping = True
-        del self._queues[name]
         await self._give_up([queue])
-        log.info("queue given up", queue=name, messages=len(queue.journal.state.messages))
-        return True
+        if self._queues.get(name) is queue:
+            del self._queues[name]
+        if not queue.journal.is_fenced:
+            log.info("queue given up", queue=name, messages=len(queue.journal.state.messages))
+        return not queue.journal.is_fenced
 
     async def _give_up(self, queues: Sequence[OwnedQueue]) -> None:
         """Wait for the answers that are due, within a bound, and have the last word in the journals."""

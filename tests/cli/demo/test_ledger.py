@@ -19,7 +19,15 @@ def books() -> Books:
 
 def test_what_arrived_is_delivered(books: Books) -> None:
     assert books.audit(frozenset(), frozenset()) == Ledger(
-        acknowledged=4, delivered=4, queued=0, lost=0, duplicated=0, ambiguous=0, unanswered=0, refused=0
+        acknowledged=4,
+        delivered=4,
+        queued=0,
+        lost=0,
+        duplicated=0,
+        ambiguous=0,
+        unanswered=0,
+        refused=0,
+        contradicted=0,
     )
 
 
@@ -47,6 +55,15 @@ def test_what_was_never_answered_may_arrive_or_not(books: Books) -> None:
     ledger = books.audit(frozenset(), frozenset())
     assert (ledger.unanswered, ledger.delivered, ledger.lost) == (2, 4, 0)
     assert verdict(ledger).is_sound
+
+
+def test_what_was_refused_and_arrived_is_a_contradiction(books: Books) -> None:
+    books.note_sent(5, "refused")
+    arrive(books, 5, "ID5")
+    assert (
+        verdict(books.audit(frozenset(), frozenset())).fault
+        == "Messages are not all well: 1 refused and yet delivered."
+    )
 
 
 def test_a_refusal_for_good_is_a_fault(books: Books) -> None:

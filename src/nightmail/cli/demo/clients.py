@@ -75,6 +75,7 @@ class Clients:
             try:
                 wanted_at = await self._session(reader, writer, wanted_at)
             except (OSError, asyncio.IncompleteReadError, TimeoutError):
+                self.longest_pause_s = max(self.longest_pause_s, self._clock.elapsed() - wanted_at)
                 await asyncio.sleep(_AGAIN_S)
             finally:
                 writer.transport.abort()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from nightmail.cli.screen import print_json, screen, show
 from nightmail.world import SystemClock, SystemRandomness
 
 _REFRESH_S = 0.125
+_INTERRUPTED = 130
 
 
 def run(*, seconds: float, lease_s: float, workers: int, json: bool) -> int:
@@ -28,9 +30,11 @@ def run(*, seconds: float, lease_s: float, workers: int, json: bool) -> int:
         verdict = asyncio.run(_told(home, seconds / 3, lease_s, workers, json=json))
     except CommandFailed as failure:
         raise CommandFailed(failure.exit_code, f"{failure}; all logs are in {home}") from failure
-    except BaseException:
-        shutil.rmtree(home)
-        raise
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        shutil.rmtree(home, ignore_errors=True)
+        raise CommandFailed(_INTERRUPTED, "interrupted; everything that was started is ended") from None
+    except Exception as error:
+        raise CommandFailed(os.EX_SOFTWARE, f"{error!r}; report this; all logs are in {home}") from error
     if json:
         print_json(verdict)
     else:
@@ -44,6 +48,10 @@ def run(*, seconds: float, lease_s: float, workers: int, json: bool) -> int:
 
 
 async def _told(home: Path, act_s: float, lease_s: float, workers: int, *, json: bool) -> Verdict:
+    task = asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # closing the terminal, too, ends what was started
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     console = screen()
     is_live = console.is_terminal and not json
 

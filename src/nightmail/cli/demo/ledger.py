@@ -72,6 +72,7 @@ class Books:
             ambiguous=sum(bool(self.queue_ids[number] & ambiguous) for number in doubled),
             unanswered=sum(sent.answer == "unanswered" for sent in self.sent.values()),
             refused=sum(sent.answer == "refused" for sent in self.sent.values()),
+            contradicted=sum(sent.answer == "refused" and self.copies[n] > 0 for n, sent in self.sent.items()),
         )
 
 
@@ -80,6 +81,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     `ambiguous` of the `duplicated` are on record as possibly delivered before (RFC 1047). `unanswered` are those whose
     client lost its connection before the answer: SMTP has it repeat them, and the clients of the demonstration don't.
+    `contradicted` were refused, and arrived.
     """
 
     acknowledged: int
@@ -90,3 +92,4 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     ambiguous: int
     unanswered: int
     refused: int
+    contradicted: int

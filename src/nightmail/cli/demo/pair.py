@@ -92,7 +92,7 @@ class Server:
         self._process = await _spawn(self._log, *command, "--name", self.name)
 
     async def kill(self) -> None:
-        """Kill -9 for every process of the server at once."""
+        """Kill -9 for the supervisor; its switches die with it, by the kernel's hand."""
         if self._process is not None and self.is_running:
             os.killpg(self._process.pid, signal.SIGKILL)
             await self._process.wait()
@@ -229,7 +229,12 @@ class Pair:
 
     async def stop(self) -> None:
         """End everything that was begun."""
-        await asyncio.gather(*(server.stop() for server in self.servers.values()))
+        try:
+            await asyncio.gather(*(server.stop() for server in self.servers.values()))
+        finally:
+            await self._stop_balancer()
+
+    async def _stop_balancer(self) -> None:
         if self._haproxy is not None and self._haproxy.returncode is None:
             self._haproxy.kill()
             await self._haproxy.wait()

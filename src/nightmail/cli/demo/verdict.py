@@ -32,6 +32,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         faults = (
             (self.ledger.lost, "lost"),
             (self.damaged, "damaged"),
+            (self.ledger.contradicted, "refused and yet delivered"),
             (unrecorded, "delivered twice without a record of it"),
             (self.refused_for_good, "refused for good"),
         )
