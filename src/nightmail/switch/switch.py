@@ -288,7 +288,8 @@ class Switch:
         self.is_ready.set()
 
     def _adopted(self, owned: Ownership) -> None:
-        self._run(owned)
+        """What waited long enough while nobody ran the queue does not wait for the next look."""
+        self._run(owned).readback.attempt_due(self.parts.clock.wall())
 
     def _run(self, owned: Ownership) -> OwnedQueue:
         queue = OwnedQueue(
