@@ -38,6 +38,13 @@ class Fault:
     error: int
 
 
+# The kernel is to ask us each time: what it remembers would outlive what happens to the disk.
+NOTHING_IS_CACHED: dict[str, Any] = {
+    "direct_io": True, "use_ino": True, "hard_remove": True,
+    "attr_timeout": 0, "entry_timeout": 0, "negative_timeout": 0,
+}  # fmt: skip
+
+
 class Orders:
     """What the test has ordered to go wrong, and how often what has happened."""
 
@@ -291,12 +298,7 @@ def main(mountpoint: str, control: str, seed: str) -> None:
         mountpoint,
         foreground=True,
         fsname="lossyfs",
-        direct_io=True,
-        use_ino=True,
-        hard_remove=True,
-        attr_timeout=0,
-        entry_timeout=0,
-        negative_timeout=0,
+        **NOTHING_IS_CACHED,
     )
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import mfusepy
+from tests.faults.lossyfs import NOTHING_IS_CACHED
 
 ROOT = Path(__file__).parents[2]
 _START_S = 20.0
@@ -187,12 +188,7 @@ def main(directory: str, mountpoint: str) -> None:
         mountpoint,
         foreground=True,
         fsname="remote",
-        direct_io=True,
-        use_ino=True,
-        hard_remove=True,
-        attr_timeout=0,
-        entry_timeout=0,
-        negative_timeout=0,
+        **NOTHING_IS_CACHED,
     )
 
 

@@ -218,6 +218,19 @@ def test_a_yielded_queue_is_adopted_at_once(scene: Scene) -> None:
     assert scene.adopted[0][0] <= yielded + 0.3
 
 
+def test_a_yielded_queue_is_first_of_all_for_the_server_of_its_name() -> None:
+    adopted = {}
+    for server in ("mx1", "mx2", "mx3"):
+        scene = Scene(server, ("mx1", "mx2", "mx3", "mx4"))
+        scene.owner, scene.is_written, scene.is_yielded = "mx4", False, True
+        for other in {"mx1", "mx2", "mx3"} - {server}:
+            scene.hear(other)
+        scene.pass_time(10)
+        adopted[server] = scene.adopted[0][0]
+    assert min(adopted, key=adopted.__getitem__) == "mx2"
+    assert len(set(adopted.values())) == 3
+
+
 def test_a_queue_that_was_handed_over_is_the_others_first(scene: Scene) -> None:
     scene.tell(HandedOver(QUEUE))
     given_up = kill(scene)

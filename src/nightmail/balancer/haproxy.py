@@ -1,6 +1,6 @@
 """A complete configuration for HAProxy, from the servers' own settings.
 
-Clients are spread by round robin over the servers whose `/ready` answers 200 and whose SMTP service greets; 404 means
+Clients are spread by round robin over the servers whose `/ready` answers 200 and whose SMTP service answers; 404 means
 that a server is leaving and gets no new ones. A connection that can't be opened is tried on another server at once;
 what a dead server had is cut, so that its clients come back, and what a leaving one has goes on to its end. Each
 connection begins with a PROXY header (version 2), so that the switches know their clients; HAProxy's own connections
@@ -93,7 +93,7 @@ def _bindable(address: str) -> str:
 
 
 def _checks(servers: Sequence[Server]) -> list[str]:
-    """One check for each server: `/ready` by HTTP, then the greeting of its SMTP service, as a connection of our own.
+    """One check for each server: `/ready` by HTTP, then a reply of its SMTP service, as a connection of our own.
 
     Any reply proves that the service lives, one that says that it is full (421) as well as 220. 404 is a conditional
     pass, as `disable-on-404` has it. HAProxy connects every step to the address of the check: where HTTP and SMTP are

@@ -124,15 +124,12 @@ class View(msgspec.Struct, frozen=True):
             is_able = peer.state == "serving" and self.is_heard(peer.server, now)
             if member is not None and member.group == self.group and is_able and peer.server != queue.owner:
                 able.append(peer.server)
-        if queue.is_yielded and queue.server in (self.server, *able):
-            return 0 if queue.server == self.server else 1 + self._rank_by_weight(queue, able)
-        return self._rank_by_weight(queue, able)
 
-    def _rank_by_weight(self, queue: Watched, able: list[str]) -> int:
-        ours = _weight(queue.name, self.server)
-        return sum(
-            _weight(queue.name, server) < ours for server in able if server != queue.server or not queue.is_yielded
-        )
+        def weight(server: str) -> bytes:
+            return b"" if queue.is_yielded and server == queue.server else _weight(queue.name, server)
+
+        ours = weight(self.server)
+        return sum(weight(server) < ours for server in able)
 
     def is_ours_to_mind(self, queue: Watched) -> bool:
         """Whether its owner's group is ours."""

@@ -6,9 +6,9 @@ The methods of a switch, with their params and results:
 `queue_list` Listing -> Page · `queue_count` Selection -> {"count"} · `queue_show` {"id"} -> Shown or None ·
 `queue_act` {"action", "selection"} -> {"count"} ·
 `prepare` {"queue"} -> None · `adopt` {"queue", "tail"} -> whether it is run there now · `forget` {"queue"} -> None ·
-`share` {"among"} -> None
+`share` {"among"} -> None · `hand_over` {"queue"} -> whether it was given up
 
-and its notices: `ready` (it accepts mail), `fenced` with the `queue`.
+and its notice: `ready` (it accepts mail).
 """
 
 from __future__ import annotations
