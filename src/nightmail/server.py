@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 import uvloop
+from setproctitle import setproctitle
 
 from nightmail import logs
 from nightmail.config.loading import load
@@ -43,7 +44,9 @@ from nightmail.routing.table_files import TableFiles
 from nightmail.store.location import directory_of
 from nightmail.store.opening import open_store
 from nightmail.submission import DropDirectory
+from nightmail.supervisor.launching import CONTROL, LISTENERS, Launch, Launched, descriptor_options, launch
 from nightmail.supervisor.parent import die_with_supervisor
+from nightmail.supervisor.spare import Spare, wait_to_become
 from nightmail.switch.admission import Admission
 from nightmail.switch.attempts import Attempt
 from nightmail.switch.generations import Assignment
@@ -55,12 +58,13 @@ from nightmail.switch.switch import Switch
 from nightmail.world import Clock, SystemClock, SystemRandomness
 
 if TYPE_CHECKING:
-    from nightmail.supervisor.child import CommandFor, Spawn, SwitchChild
+    from nightmail.supervisor.child import Spawn, SwitchChild
     from nightmail.supervisor.cluster import Cluster
     from nightmail.supervisor.supervising import Join
 
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
+_OURSELVES = (sys.executable, "-m", "nightmail.server")
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
 
 log = structlog.get_logger()
@@ -77,36 +81,34 @@ def serve(config: Config) -> int:
     clock = SystemClock()
     logs.configure(config.server.log_format, clock)
     tables = TableFiles(config.tables.directory, _compiled_directory(config), config.base)
-
     owned = [directory_of(config.store.url)]
+    spare = Spare(lambda: launch([*_OURSELVES, "spare"], []))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(
             supervise(
                 config,
-                command_for=_command_for(config),
+                launch=_launching(config, spare),
                 tables=tables,
                 clock=clock,
                 owned_directories=owned,
-                join=_joining(config, clock) if len(config.servers) > 1 else None,
+                join=_joining(config, clock, spare) if len(config.servers) > 1 else None,
+                spare=spare,
             )
         )
 
 
-def _command_for(config: Config, secondary_for: str = "") -> CommandFor:
+def _launching(config: Config, spare: Spare, secondary_for: str = "") -> Launch:
     """How a switch of this server is started: a primary one, or a secondary one for another server."""
     program = ["secondary", "--of", secondary_for] if secondary_for else ["switch"]
 
-    def command_for(number: int, control_fd: int, listener_fds: Sequence[int]) -> list[str]:
-        return [
-            sys.executable, "-m", "nightmail.server", *program,
-            "--config", config.path, "--name", config.server.name, "--switch", str(number),
-            "--control-fd", str(control_fd), "--listener-fds", json.dumps(list(listener_fds)),
-        ]  # fmt: skip
+    def launch_switch(number: int, listeners: Sequence[socket.socket]) -> Launched:
+        words = [*program, "--config", config.path, "--name", config.server.name, "--switch", str(number)]
+        return spare.become(words, listeners) or launch([*_OURSELVES, *words], listeners)
 
-    return command_for
+    return launch_switch
 
 
-def _joining(config: Config, clock: Clock) -> Join:
+def _joining(config: Config, clock: Clock, spare: Spare) -> Join:
     """How this server takes part in its cluster. Raises: ConfigInvalid: the secret is none."""
     from nightmail.supervisor.child import SwitchChild  # noqa: PLC0415 - as in `serve`
     from nightmail.supervisor.cluster import Cluster, read_secret  # noqa: PLC0415 - as in `serve`
@@ -114,9 +116,8 @@ def _joining(config: Config, clock: Clock) -> Join:
     seal, randomness = Seal(read_secret(config.heartbeat.secret_file)), SystemRandomness()
 
     def secondary_for(number: int, server: str) -> SwitchChild:
-        return SwitchChild(
-            number, _command_for(config, server), [], clock, may_give_up=lambda: False, secondary_for=server
-        )
+        launch_secondary = _launching(config, spare, server)
+        return SwitchChild(number, launch_secondary, [], clock, may_give_up=lambda: False, secondary_for=server)
 
     def join(children: list[SwitchChild], spawn: Spawn, give_up: Callable[[ConfigInvalid], None]) -> Cluster:
         return Cluster(
@@ -240,6 +241,7 @@ def run_switch(given: argparse.Namespace) -> int:
     die_with_supervisor(control)
     try:
         config = load(given.config, given.name)
+        setproctitle(f"nightmail: {_title(config.server.name, given.switch, given.of)}")
         facts = {"secondary_for": given.of} if given.of else {}
         logs.configure(config.server.log_format, SystemClock(), switch=given.switch, **facts)
         process = build_switch(config, given.switch, given.of)
@@ -260,24 +262,49 @@ def run_switch(given: argparse.Namespace) -> int:
     return 0
 
 
+def _title(server: str, number: int, secondary_for: str) -> str:
+    """What `ps` shows of a switch."""
+    return f"secondary switch of {server} for {secondary_for}" if secondary_for else f"switch {number} of {server}"
+
+
+def run_spare(given: argparse.Namespace) -> int:
+    """Be whatever switch the supervisor comes to need, having loaded what they all load."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=given.control_fd)
+    die_with_supervisor(control)
+    setproctitle("nightmail: spare switch")
+    gc.collect()
+    told = wait_to_become(control)
+    if told is None:
+        return 0
+    words, listeners = told
+    return main([*words, *descriptor_options(control.detach(), listeners)])
+
+
 def main(arguments: Sequence[str]) -> int:
     """The programs of this module: the server, and one switch of it; the exit code."""
     parser = argparse.ArgumentParser(prog="nightmail.server", description="What `nightmail serve` runs.")
-    programs = parser.add_subparsers(dest="program", required=True)
+    programs = parser.add_subparsers(required=True)
     server = programs.add_parser("serve", help="the supervisor and its switches")
     switch = programs.add_parser("switch", help="one switch, started by the supervisor")
     secondary = programs.add_parser("secondary", help="a switch for the queues of another server")
+    spare = programs.add_parser("spare", help="a process that waits to become one of these switches")
     for program in (server, switch, secondary):
         program.add_argument("--config", required=True)
         program.add_argument("--name")
     secondary.add_argument("--of", required=True)
-    switch.set_defaults(of="")
     for program in (switch, secondary):
         program.add_argument("--switch", type=int, required=True)
-        program.add_argument("--control-fd", type=int, required=True)
-        program.add_argument("--listener-fds", type=json.loads, required=True)
+    for program in (switch, secondary, spare):
+        program.add_argument(CONTROL, type=int, required=True)
+        program.add_argument(LISTENERS, type=json.loads, required=True)
+    server.set_defaults(run=lambda given: run_server(given.config, given.name))
+    switch.set_defaults(run=run_switch, of="")
+    secondary.set_defaults(run=run_switch)
+    spare.set_defaults(run=run_spare)
     given = parser.parse_args(arguments)
-    return run_server(given.config, given.name) if given.program == "serve" else run_switch(given)
+    code: int = given.run(given)
+    return code
 
 
 if __name__ == "__main__":

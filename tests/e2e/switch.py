@@ -186,12 +186,8 @@ class Switch:
 
     def switch_pids(self) -> dict[int, int]:
         """The primary switches that run, by their number."""
-        words = {pid: command_line(pid) for pid in self.pids()}
-        return {
-            int(line[line.index("--switch") + 1]): pid
-            for pid, line in words.items()
-            if "nightmail.server" in line and "switch" in line
-        }
+        titles = {pid: re.match(r"nightmail: switch (\d+) of ", " ".join(command_line(pid))) for pid in self.pids()}
+        return {int(title[1]): pid for pid, title in titles.items() if title}
 
     @contextlib.contextmanager
     def frozen(self, pids: Sequence[int] | None = None) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from nightmail import logs
 from nightmail.config.loading import load
 from nightmail.errors import ConfigInvalid
+from nightmail.supervisor.launching import Launched, launch
 from nightmail.supervisor.supervising import supervise
 from nightmail.world import SystemClock
 
@@ -36,14 +37,12 @@ def main() -> int:
         config = load(sys.argv[1])
         run = config.server.run_directory
 
-        def command_for(number: int, control: int, listeners: Sequence[int]) -> list[str]:
-            return [sys.executable, str(FAKE_SWITCH), str(number), str(control), json.dumps(listeners), run]
+        def launch_fake(number: int, listeners: Sequence[socket.socket]) -> Launched:
+            return launch([sys.executable, str(FAKE_SWITCH), str(number), run], listeners)
 
         tables = OneFile(Path(config.tables.directory) / "domains")
         owned = [Path(config.base, "owned").as_posix()]
-        return asyncio.run(
-            supervise(config, command_for=command_for, tables=tables, clock=clock, owned_directories=owned)
-        )
+        return asyncio.run(supervise(config, launch=launch_fake, tables=tables, clock=clock, owned_directories=owned))
     except ConfigInvalid as fault:
         sys.stderr.write(f"nightmail: {fault}\n")
         return 78

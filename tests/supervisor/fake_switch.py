@@ -56,15 +56,16 @@ async def serve(number: int, control: socket.socket, listeners: list[socket.sock
 
 
 def main() -> None:
-    number, control_fd, fds, run = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]), Path(sys.argv[4])
-    control = socket.socket(fileno=control_fd)
+    number, run = int(sys.argv[1]), Path(sys.argv[2])
+    _, control_fd, _, fds = sys.argv[3:]
+    control = socket.socket(fileno=int(control_fd))
     die_with_supervisor(control)
     if Path(run, "die-at-start").exists():
         os.kill(os.getpid(), signal.SIGSEGV)
     if Path(run, "refuse-config").exists():
         sys.stderr.write("nightmail: store: it lies\n")
         raise SystemExit(78)
-    asyncio.run(serve(number, control, [socket.socket(fileno=fd) for fd in fds], run))
+    asyncio.run(serve(number, control, [socket.socket(fileno=fd) for fd in json.loads(fds)], run))
 
 
 if __name__ == "__main__":

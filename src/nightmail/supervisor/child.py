@@ -10,18 +10,17 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal
 
 import structlog
 
 from nightmail.net.control import ControlClient, Message, RequestFailed, SwitchSilent
+from nightmail.supervisor.launching import Launch, exit_of
 from nightmail.supervisor.patience import RestartPatience
 from nightmail.world import Clock
 
 State = Literal["starting", "serving", "restarting", "stopping", "stopped"]
-CommandFor = Callable[[int, int, Sequence[int]], Sequence[str]]
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 
 log = structlog.get_logger()
@@ -30,16 +29,15 @@ log = structlog.get_logger()
 class SwitchChild:
     """The place of one switch; processes come and go in it.
 
-    `command_for` makes the command line from the switch's number, the descriptor of its control channel and those
-    of its listeners. `secondary_for` is the server whose queues it runs, empty for a primary switch. `serving` is set
-    while it serves. `may_give_up` tells whether a refused configuration ends it: one that was edited while a server
-    runs is no reason to stop the switches that serve.
+    `launch` starts one. `secondary_for` is the server whose queues it runs, empty for a primary switch. `serving` is
+    set while it serves. `may_give_up` tells whether a refused configuration ends it: one that was edited while a
+    server runs is no reason to stop the switches that serve.
     """
 
     def __init__(
         self,
         number: int,
-        command_for: CommandFor,
+        launch: Launch,
         listeners: Sequence[socket.socket],
         clock: Clock,
         *,
@@ -54,7 +52,7 @@ class SwitchChild:
         self.pid = 0
         self.restarts = 0
         self.has_served = False
-        self._command_for = command_for
+        self._launch = launch
         self._listeners = listeners
         self._clock = clock
         self._may_give_up = may_give_up
@@ -112,48 +110,22 @@ class SwitchChild:
             os.kill(self.pid, signal.SIGKILL)
 
     async def _run_once(self) -> int:
+        self.state = "stopping" if self._stop_wanted.is_set() else "starting"
         try:
-            ours, process, pidfd = self._launch()
+            launched = self._launch(self.number, self._listeners)
         except OSError as error:
             log.warning("switch can't be started", switch=self.number, reason=str(error))
             return os.EX_OSERR
-        self.pid = process.pid
-        log.info("switch started", switch=self.number, pid=process.pid)
+        self.pid = launched.process.pid
+        log.info("switch started", switch=self.number, pid=self.pid)
         self._control = ControlClient(on_notice=self._noticed)
         try:
-            await self._control.attach(ours)
-            return await _exit_of(process, pidfd)
+            await self._control.attach(launched.control)
+            return await exit_of(launched)
         finally:
             self.pid = 0
             self.serving.clear()
             self._control.close()
-
-    def _launch(self) -> tuple[socket.socket, subprocess.Popen[bytes], int]:
-        """A new process: our end of its control channel, itself, its pidfd. Raises: OSError, and there is none."""
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                process = self._spawn(theirs)
-            try:
-                return ours, process, os.pidfd_open(process.pid)
-            except OSError:
-                process.kill()
-                process.wait()
-                raise
-        except OSError:
-            ours.close()
-            raise
-
-    def _spawn(self, control: socket.socket) -> subprocess.Popen[bytes]:
-        self.state = "stopping" if self._stop_wanted.is_set() else "starting"
-        descriptors = [listener.fileno() for listener in self._listeners]
-        return subprocess.Popen(  # noqa: S603 - the command is our own
-            self._command_for(self.number, control.fileno(), descriptors),
-            stdin=subprocess.DEVNULL,
-            pass_fds=(control.fileno(), *descriptors),
-            # A group of its own: Ctrl-C on the terminal is for the supervisor, which stops its switches in order.
-            process_group=0,
-        )
 
     def _noticed(self, message: Message) -> None:
         notice = message.pop("notice")
@@ -173,19 +145,6 @@ class SwitchChild:
                 await self._stop_wanted.wait()
         except TimeoutError:
             return
-
-
-async def _exit_of(process: subprocess.Popen[bytes], pidfd: int) -> int:
-    """The exit code once the process ends. Its pidfd tells, whatever the event loop and its signals do."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(pidfd, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-    return process.wait()
 
 
 def _how(code: int) -> str:

@@ -21,12 +21,14 @@ from nightmail.config.settings import Config
 from nightmail.errors import ConfigInvalid
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.submission import DropDirectory
-from nightmail.supervisor.child import CommandFor, Spawn, SwitchChild
+from nightmail.supervisor.child import Spawn, SwitchChild
 from nightmail.supervisor.cluster import Cluster
 from nightmail.supervisor.departure import Departing, Departure
+from nightmail.supervisor.launching import Launch
 from nightmail.supervisor.listening import bind_listeners
 from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
 from nightmail.supervisor.run_directory import RunDirectory, own_directory
+from nightmail.supervisor.spare import Spare
 from nightmail.supervisor.tables import TableReloads, Tables
 from nightmail.supervisor.watchdog import Watchdog
 from nightmail.world import Clock
@@ -92,25 +94,27 @@ class Supervisor:
         self,
         config: Config,
         grounds: Grounds,
-        command_for: CommandFor,
+        launch: Launch,
         tables: Tables,
         clock: Clock,
         *,
         join: Join | None = None,
+        spare: Spare | None = None,
     ) -> None:
-        """`command_for` tells how a switch is started, `join` makes the membership in a cluster of several servers."""
+        """`launch` starts a switch, by `spare` where it can; `join` makes the membership in a cluster of several."""
         self._config = config
         self._grounds = grounds
         self._stop_wanted = asyncio.Event()
         self._fault: ConfigInvalid | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._children: list[SwitchChild] = [
-            SwitchChild(number, command_for, listeners, clock, may_give_up=self._is_at_first_start)
+            SwitchChild(number, launch, listeners, clock, may_give_up=self._is_at_first_start)
             for number, listeners in enumerate(grounds.listeners)
         ]
         self._runs: list[asyncio.Task[int]] = []
         self._leaving: asyncio.Task[None] | None = None
         self._departure = Departure(config.server.name, config.balancer)
+        self._spare = spare
         self._cluster = join(self._children, self._start, self._give_up) if join is not None else None
         self._reloads = TableReloads(tables, self._announce_tables, clock)
         self._admin = Admin(
@@ -143,6 +147,8 @@ class Supervisor:
             self._runs = [self._start(child.run()) for child in self._children]
             self._start(self._departure.arrive())
             self._start(Watchdog(self._children).run())
+            if self._spare is not None:
+                self._start(self._spare.run())
             self._start(self._stop_if_one_gives_up())
             taking_part = self._start(self._cluster.run()) if self._cluster is not None else None
             await self._stop_wanted.wait()
@@ -278,20 +284,20 @@ class Supervisor:
 async def supervise(
     config: Config,
     *,
-    command_for: CommandFor,
+    launch: Launch,
     tables: Tables,
     clock: Clock,
     owned_directories: Iterable[str] = (),
     join: Join | None = None,
+    spare: Spare | None = None,
 ) -> int:
     """Run the server that `config` describes until it is told to stop; its exit code.
 
-    `command_for` makes a switch's command line from its number, the descriptor of its control channel and those of
-    its listeners, in the order of the configuration.
+    `launch` starts a switch, whose listeners are in the order of the configuration, by `spare` where it can.
 
     Raises:
         ConfigInvalid: it can't start; one line for a person, and EX_CONFIG, is what is called for.
     """
     grounds = Grounds(config, owned_directories)
     DropDirectory(config.submission.drop_directory).remove_stale(clock)
-    return await Supervisor(config, grounds, command_for, tables, clock, join=join).run()
+    return await Supervisor(config, grounds, launch, tables, clock, join=join, spare=spare).run()
