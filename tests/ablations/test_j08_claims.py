@@ -106,4 +106,4 @@ def test_without_the_claim_at_acceptance_a_cluster_delivers_twice_unexplained(mo
 
 def test_without_the_claim_before_a_later_attempt_so_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Journal, "append", go_ahead)
-    assert is_found("doubled", first=6)
+    assert is_found("doubled", first=60)

@@ -87,11 +87,15 @@ def _attend_to(view: View, queues: Mapping[str, Watched], now: float) -> tuple[V
 
 def required_s(view: View, queue: Watched, now: float) -> float:
     """How long the journal must stand still before we may adopt it."""
+    return _required_s(view, queue, now, is_well=view.is_well(queue, now))
+
+
+def _required_s(view: View, queue: Watched, now: float, *, is_well: bool) -> float:
     rank = view.rank(queue, now)
     left_s = view.left_to_others.get(queue.name, now) - queue.since
     if queue.is_yielded:
         return max(rank * view.patience.lease_s, left_s)
-    return max(_least_s(view, queue, is_well=view.is_well(queue, now)) + rank * _promise_s(view, queue), left_s)
+    return max(_least_s(view, queue, is_well=is_well) + rank * _promise_s(view, queue), left_s)
 
 
 def _least_s(view: View, queue: Watched, *, is_well: bool) -> float:
@@ -113,14 +117,13 @@ def _attend(view: View, queue: Watched, now: float, *, is_calm: bool) -> Iterato
     if queue.moved_by:
         moved_by, queue = queue.moved_by, replace(queue, moved_by="")
         yield Meet(queue.name, moved_by), queue
-    required = _required_if_next(view, queue, now, is_well=is_calm or view.is_well(queue, now))
-    is_next = required is not None
+    is_next = _may_be_next(view, queue, now, is_calm=is_calm)
     if is_next and not queue.is_prepared and now - queue.looked_at <= view.patience.look_fresh_s:
         queue = replace(queue, is_prepared=True)
         yield Prepare(queue.name, queue.server), queue
     elif queue.is_prepared and not is_next:
         queue = replace(queue, is_prepared=False)
-    if required is not None and queue.is_prepared and _stood_still(view, queue, required):
+    if is_next and queue.is_prepared and _stood_still(view, queue, required_s(view, queue, now)):
         queue = replace(queue, adopting=True)
         yield Adopt(queue.name, queue.server, queue.tail), queue
         return
@@ -130,18 +133,19 @@ def _attend(view: View, queue: Watched, now: float, *, is_calm: bool) -> Iterato
         yield Look(queue.name, queue.tail), queue
 
 
-def _required_if_next(view: View, queue: Watched, now: float, *, is_well: bool) -> float | None:
-    """How long it must stand still, once the next promise that runs out is the one we wait for: nobody comes before us.
+def _may_be_next(view: View, queue: Watched, now: float, *, is_calm: bool) -> bool:
+    """Whether the next promise that runs out is the one we wait for: nobody comes before us.
 
-    Our place among the others is asked for only then: most queues are far from it, and this comes with every event.
+    An owner that is merely late is taken for missing: what is read for nothing costs little, and what is read when it
+    is needed costs the time that it takes. Our place among the others is asked for only where it matters: most queues
+    are far from being adopted, and this comes with every event.
     """
     stood, promise_s = now - queue.since, _promise_s(view, queue)
     if not queue.is_yielded and (
-        stood < _least_s(view, queue, is_well=is_well) - promise_s or _is_new(view, queue, now)
+        stood < _least_s(view, queue, is_well=is_calm) - promise_s or _is_new(view, queue, now)
     ):
-        return None
-    required = required_s(view, queue, now)
-    return required if stood >= required - promise_s else None
+        return False
+    return stood >= _required_s(view, queue, now, is_well=is_calm) - promise_s
 
 
 def _is_new(view: View, queue: Watched, now: float) -> bool:

@@ -158,7 +158,7 @@ class Group:
 
     def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, Prepare):
-            log.warning("queue seems abandoned", queue=effect.queue, remedy="it is adopted once its promise is over")
+            log.info("queue seems abandoned", queue=effect.queue, server=effect.server)
             self._hands.prepare(effect.queue, effect.server)
         elif isinstance(effect, Forget):
             log.info("queue is run again", queue=effect.queue)

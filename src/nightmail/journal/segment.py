@@ -10,6 +10,7 @@ stands in the record that names it. Header and records can be read without the b
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import NamedTuple
 
@@ -155,11 +156,7 @@ def decode_records(key: str, header: Header, part: bytes) -> list[Placed]:
         records = Codec.decode_all(header.record_count, part[4 * header.record_count :])
     except ValueError as error:  # msgspec's own, and what is no UTF-8
         raise Corrupt(key, header.records_begin, f"records can't be read: {error}") from error
-    placed = []
-    offset = header.records_begin
-    for record, length in zip(records, lengths, strict=True):
-        placed.append(Placed(record, offset, length))
-        offset += length
-    if offset != header.bodies_begin:
+    offsets = list(itertools.accumulate(lengths, initial=header.records_begin))
+    if offsets.pop() != header.bodies_begin:
         raise Corrupt(key, HEADER_BYTES, "the index does not add up to the records")
-    return placed
+    return list(map(Placed, records, offsets, lengths))

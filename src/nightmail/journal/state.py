@@ -37,12 +37,24 @@ from nightmail.journal.records import (
 from nightmail.journal.segment import Header, Placed
 from nightmail.mail.reply import Reply
 
+_FINAL = (DELIVERED, FAILED)
+_WHOLE = (Accepted, Moved)
 _EVERY_FIRST: tuple[tuple[int, ...], ...] = tuple(tuple(range(n)) for n in range(17))
 
 
 def every(count: int) -> tuple[int, ...]:
     """The indexes of `count` recipients; the small ones are shared."""
     return _EVERY_FIRST[count] if count < len(_EVERY_FIRST) else tuple(range(count))
+
+
+def _without(indexes: tuple[int, ...], gone: list[int]) -> tuple[int, ...]:
+    """Most messages have one recipient, and that is what a log of a hundred thousand is read by."""
+    if not gone or not indexes:
+        return indexes
+    if len(indexes) == 1:
+        return () if indexes[0] in gone else indexes
+    left_out = set(gone)
+    return tuple([index for index in indexes if index not in left_out])
 
 
 class LiveMessage:
@@ -115,7 +127,7 @@ class QueueState:
         self.owner: Adopted | None = None
         self.is_yielded = False
         self.is_closed = False
-        self._replies: dict[str, Reply] = {}
+        self._replies: dict[Reply, Reply] = {}
 
     def apply(self, header: Header, records: Iterable[Placed]) -> None:
         """Take in a segment that is known to be in its slot."""
@@ -125,7 +137,7 @@ class QueueState:
         self.is_yielded = False
         for placed in records:
             record = placed.record
-            if isinstance(record, Accepted | Moved):
+            if isinstance(record, _WHOLE):
                 self._place(record, slot, placed.offset, placed.size)
             else:
                 _CHANGES[type(record)](self, record)
@@ -193,17 +205,16 @@ class QueueState:
         message = self.messages.get(record.id)
         if message is None:
             return
-        done = {result.recipient for result in record.results if result.outcome in (DELIVERED, FAILED)}
-        if done.issuperset(message.pending):
+        pending = _without(message.pending, [each.recipient for each in record.results if each.outcome in _FINAL])
+        if not pending:
             self._finish(record.id)
             return
+        message.pending = pending
         for result in record.results:
             message.ambiguous = message.ambiguous or result.outcome == AMBIGUOUS
             if result.reply is not None and result.outcome in (DEFERRED, AMBIGUOUS):
                 message.reply = self._shared(result.reply)
-        ended = {result.recipient for result in record.results}
-        message.claimed = tuple(index for index in message.claimed if index not in ended)
-        message.pending = tuple(index for index in message.pending if index not in done)
+        message.claimed = _without(message.claimed, [each.recipient for each in record.results])
         message.attempts = max(message.attempts, record.attempts)
         message.next_attempt = max(message.next_attempt, record.next_attempt)
         message.delay_reported = message.delay_reported or record.delay_reported
@@ -214,7 +225,7 @@ class QueueState:
         """The same reply said a hundred thousand times is kept once."""
         if len(self._replies) >= 1024:
             self._replies.clear()
-        return self._replies.setdefault(str(reply), reply)
+        return self._replies.setdefault(reply, reply)
 
     def _voided(self, record: Voided) -> None:
         self._finish(record.id)

@@ -177,8 +177,7 @@ class Takeover:
         self._children.append(child)
         self._wanted_at[server] = self._clock.elapsed()
         self._runs[server] = self._spawn(child.run())
-        log.warning("secondary switch started", server=server, switch=child.name,
-                    remedy="it delivers what that server left; see to that server")  # fmt: skip
+        log.info("secondary switch started", server=server, switch=child.name)
         return child
 
     async def _end(self, child: SwitchChild, run: asyncio.Task[int]) -> None:

@@ -171,8 +171,13 @@ class Readback:
         hold = any(attempt.route.on_ambiguous == "hold" for attempt in round_.attempts)
         round_.outstanding = 1
         queue.rounds[round_.id] = round_
-        record = Settled(round_.id, results, now, max(message.attempts, 1), hold=hold)
-        queue.journal.append(record, lambda: queue.settled(round_), urgent=True)
+        record = Settled(round_.id, results, attempts=max(message.attempts, 1), hold=hold)
+        queue.journal.append(record, lambda: self._go_on(round_), urgent=True)
+
+    def _go_on(self, round_: Round) -> None:
+        """That an attempt is ambiguous is durable: unless it is held for that, the message has waited long enough."""
+        self._queue.settled(round_)
+        self.attempt_due(self._parts.clock.wall())
 
     def _only_report_due(self, round_: Round, message: LiveMessage) -> bool:
         """Between two attempts only the report of the delay may be due."""
