@@ -20,7 +20,7 @@ _DEAD = "dead.example"
 _LOAD = Load(4096, reuse=True)
 _FILLING_S = 900.0
 _RETRY_S = 3600.0
-_STEADY_S = 3.0
+_STEADY_S = 5.0
 
 
 async def run(place: Path, options: argparse.Namespace, say: Callable[[str], None]) -> tuple[list[Figures], list[Goal]]:

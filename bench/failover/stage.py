@@ -118,16 +118,18 @@ class Stage:
         return max(self.adopted[queue][0] for queue in queues)
 
     async def until_served(self, dead: str, since: float, by: str = "") -> float:
-        """When the first message that `dead` had acknowledged was brought by a process that goes on with it.
+        """When the first message that lay in a queue of `dead` was brought by a process that goes on with it.
 
         That is `dead` itself, in a session begun after `since`, or another server; where `by` is given, that one.
         """
         begun, looked_at = self.started_at[dead], 0
 
         def is_it(arrival: Arrival) -> bool:
-            taken_at = self.books.acknowledged_at.get(arrival.number, since)
-            is_of_the_dead = arrival.taken_by == dead and begun <= taken_at < since
             is_by_another_process = arrival.brought_by != dead or arrival.session_began >= since
+            # Who was cut off amid the answer knows no moment of it; another server has it from before the kill.
+            unanswered = since if arrival.brought_by == dead else begun
+            taken_at = self.books.acknowledged_at.get(arrival.number, unanswered)
+            is_of_the_dead = arrival.taken_by == dead and begun <= taken_at < since
             return is_of_the_dead and is_by_another_process and by in ("", arrival.brought_by)
 
         async def found() -> float:
@@ -136,11 +138,11 @@ class Stage:
             while looked_at < len(arrivals):
                 at, arrival = arrivals[looked_at]
                 looked_at += 1
-                if is_it(arrival):
+                if at >= since and is_it(arrival):
                     return at
             return 0.0
 
-        return await until_true(found, bool, f"a delivery of what {dead} had acknowledged")
+        return await until_true(found, bool, f"a delivery of what {dead} had taken")
 
     async def audited(self) -> Ledger:
         """Wait until nothing is queued for the inbox, and hold the books against each other."""

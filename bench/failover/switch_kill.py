@@ -16,6 +16,7 @@ from bench.report import Figures, Goal
 from nightmail.cli.demo.pair import NAMES
 
 _WAITING = 800
+_STEADY_S = 5.0
 
 
 async def run(place: Path, options: argparse.Namespace, say: Callable[[str], None]) -> tuple[list[Figures], list[Goal]]:
@@ -23,6 +24,7 @@ async def run(place: Path, options: argparse.Namespace, say: Callable[[str], Non
     times = []
     async with opened(place, retry_s=1.0) as stage:
         stage.inbox.greylisted_of = 0
+        await asyncio.sleep(_STEADY_S)
         for number in range(options.strikes):
             name = NAMES[number % 2]
             await stage.build_up(name, _WAITING)
