@@ -189,6 +189,10 @@ class Switch:
         titles = {pid: re.match(r"nightmail: switch (\d+) of ", " ".join(command_line(pid))) for pid in self.pids()}
         return {int(title[1]): pid for pid, title in titles.items() if title}
 
+    def spare_pid(self) -> int:
+        """The process in reserve, 0 while there is none that has loaded all."""
+        return next((pid for pid in self.pids() if command_line(pid) == ["nightmail: spare switch"]), 0)
+
     @contextlib.contextmanager
     def frozen(self, pids: Sequence[int] | None = None) -> Iterator[None]:
         """SIGSTOP for all its processes, or for those named, and SIGCONT in the end."""

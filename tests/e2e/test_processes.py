@@ -44,6 +44,19 @@ def test_a_switch_that_dies_is_replaced_and_its_queue_goes_on(switch: Switch, si
     until(lambda: switch.queued() == 0, "an empty queue")
 
 
+def test_a_switch_that_dies_is_replaced_by_the_spare(switch: Switch, sink: Sink) -> None:
+    spare = until(switch.spare_pid, "a spare")
+    [first] = workers(switch)
+    os.kill(first, signal.SIGKILL)
+    wait_for_all(switch, 1)
+    assert workers(switch) == [spare]
+    assert switch.switch_pids() == {0: spare}
+    deliver(switch.port, "carol@example.net", "a@sink.test")
+    sink.wait_for(1)
+    another = until(switch.spare_pid, "another spare")
+    assert another != spare
+
+
 def test_sigterm_ends_everything_cleanly(switch: Switch, sink: Sink) -> None:
     sink.on["MAIL"] = Answer(words="450 4.3.2 come back later")
     queue_id = deliver(switch.port, "carol@example.net", "someone@sink.test")

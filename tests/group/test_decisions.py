@@ -154,7 +154,17 @@ def test_the_queue_of_a_dead_server_is_adopted_once_its_promise_is_over(scene: S
 def test_it_is_prepared_while_the_promise_runs_out(scene: Scene) -> None:
     died = kill(scene)
     scene.pass_time(5)
-    assert died < scene.prepared[-1] <= died + PATIENCE.missing_after_s + 0.1
+    assert died < scene.prepared[-1] <= died + PATIENCE.late_after_s + 0.1
+
+
+def test_an_owner_that_is_late_has_its_queue_read_and_keeps_it(scene: Scene) -> None:
+    late = kill(scene)
+    scene.pass_time(PATIENCE.missing_after_s - 0.1)
+    [prepared] = scene.prepared
+    assert prepared < late + PATIENCE.missing_after_s
+    scene.hear("mx2", runs=(QUEUE,))
+    scene.pass_time(PATIENCE.look_rarely_s + 0.1)
+    assert (scene.adopted, scene.forgotten) == ([], 1)
 
 
 def test_a_server_that_starts_gives_its_peers_the_time_to_be_heard() -> None:
