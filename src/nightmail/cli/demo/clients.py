@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from nightmail.cli.demo.inbox import DOMAIN, ending
 from nightmail.cli.demo.ledger import Answer, Books
@@ -13,6 +14,13 @@ _AGAIN_S = 0.05
 _MESSAGES_A_SESSION = 10
 _LINE = b"The quick brown fox jumps over the lazy dog, and the switch brings him to the other side.\r\n"
 _SIZES_LINES = (5, 20, 45, 300)
+
+
+@dataclass
+class _Wish:
+    """The next message of a client, and since when it wants to send that."""
+
+    since: float
 
 
 class Clients:
@@ -64,7 +72,7 @@ class Clients:
         return longest
 
     async def _client(self) -> None:
-        wanted_at = self._clock.elapsed()
+        wish = _Wish(self._clock.elapsed())
         while not self._is_over and self._left > 0:
             try:
                 async with asyncio.timeout(_PATIENCE_S):
@@ -73,30 +81,29 @@ class Clients:
                 await asyncio.sleep(_AGAIN_S)
                 continue
             try:
-                wanted_at = await self._session(reader, writer, wanted_at)
+                await self._session(reader, writer, wish)
             except (OSError, asyncio.IncompleteReadError, TimeoutError):
-                self.longest_pause_s = max(self.longest_pause_s, self._clock.elapsed() - wanted_at)
+                self.longest_pause_s = max(self.longest_pause_s, self._clock.elapsed() - wish.since)
                 await asyncio.sleep(_AGAIN_S)
             finally:
                 writer.transport.abort()
 
-    async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wanted_at: float) -> float:
-        """Send some messages; since when the next one waits to be sent."""
+    async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wish: _Wish) -> None:
+        """Send some messages."""
         greeting = await _reply(reader)
         writer.write(b"EHLO client.example\r\n")
         if not greeting.startswith("220") or not (await _reply(reader)).startswith("250"):
-            return wanted_at
+            return
         for _ in range(_MESSAGES_A_SESSION):
             if self._is_over or self._left <= 0:
                 break
             if not await self._message(reader, writer):
-                return wanted_at
-            self.longest_pause_s = max(self.longest_pause_s, self._clock.elapsed() - wanted_at)
+                return
+            self.longest_pause_s = max(self.longest_pause_s, self._clock.elapsed() - wish.since)
             await asyncio.sleep(self._random.uniform() * self._rest_s)
-            wanted_at = self._clock.elapsed()
+            wish.since = self._clock.elapsed()
         writer.write(b"QUIT\r\n")
         await _reply(reader)
-        return wanted_at
 
     async def _message(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Send one; whether it was acknowledged."""
