@@ -160,7 +160,9 @@ def test_more_listeners_than_can_be_passed_on_are_none_of_its_business(listeners
         async with Reserve() as reserve:
             await reserve.have(1)
             assert reserve.spare.become(["a"], listeners * 126) is None
-            assert reserve.spare.become(["a"], listeners) is not None
+            became = reserve.spare.become(["a"], listeners)
+            assert became is not None
+            await answer_of(became)
 
     asyncio.run(run())
 
