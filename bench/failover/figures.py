@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 
 def seconds(times: Sequence[float]) -> list[str]:
-    """Median, shortest and longest."""
+    """Median, shortest and longest; dashes for no times at all."""
+    if not times:
+        return ["-"] * 3
     return [f"{value:.2f} s" for value in (statistics.median(times), min(times), max(times))]
 
 

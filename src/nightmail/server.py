@@ -1,6 +1,7 @@
 """The composition root: the only place that picks the real clock, store, network and transports, and wires them.
 
-`serve` runs a server: the supervisor and, by this module as a program, one process for each switch.
+`serve` runs a server: the supervisor and, by this module as a program, one process for each switch, primary or
+secondary, and a spare that becomes the next one.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from nightmail.routing.table_files import TableFiles
 from nightmail.store.location import directory_of
 from nightmail.store.opening import open_store
 from nightmail.submission import DropDirectory
-from nightmail.supervisor.launching import CONTROL, LISTENERS, Launch, Launched, descriptor_options, launch
+from nightmail.supervisor.launching import CONTROL, LISTENERS, Launch, Launched, descriptor_options, launch_command
 from nightmail.supervisor.parent import die_with_supervisor
 from nightmail.supervisor.spare import Spare, wait_to_become
 from nightmail.switch.admission import Admission
@@ -82,7 +83,7 @@ def serve(config: Config) -> int:
     logs.configure(config.server.log_format, clock)
     tables = TableFiles(config.tables.directory, _compiled_directory(config), config.base)
     owned = [directory_of(config.store.url)]
-    spare = Spare(lambda: launch([*_OURSELVES, "spare"], []))
+    spare = Spare(lambda: launch_command([*_OURSELVES, "spare"], []), rest_s=1 + 2 * config.store.lease_s)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(
             supervise(
@@ -103,7 +104,7 @@ def _launching(config: Config, spare: Spare, secondary_for: str = "") -> Launch:
 
     def launch_switch(number: int, listeners: Sequence[socket.socket]) -> Launched:
         words = [*program, "--config", config.path, "--name", config.server.name, "--switch", str(number)]
-        return spare.become(words, listeners) or launch([*_OURSELVES, *words], listeners)
+        return spare.become(words, listeners) or launch_command([*_OURSELVES, *words], listeners)
 
     return launch_switch
 
@@ -282,7 +283,7 @@ def run_spare(given: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The programs of this module: the server, and one switch of it; the exit code."""
+    """The programs of this module: the server, its switches, and the spare; the exit code."""
     parser = argparse.ArgumentParser(prog="nightmail.server", description="What `nightmail serve` runs.")
     programs = parser.add_subparsers(required=True)
     server = programs.add_parser("serve", help="the supervisor and its switches")

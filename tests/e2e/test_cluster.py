@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.processes import command_line
 from tests.e2e.switch import Switch, free_port
+from tests.e2e.waiting import until
 
 
 def settings(directory: Path, heartbeat_port: int) -> dict[str, Any]:
@@ -73,3 +75,18 @@ def test_a_partner_that_is_not_there_keeps_nobody_from_serving(tmp_path: Path) -
         [peer] = switch.facts("status")["peers"]
         assert (peer["server"], peer["heartbeat_age_s"]) == ("mx2", None)
         assert switch.stop() == 0
+
+
+def test_a_secondary_switch_is_the_spare_that_was_there(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, free_port())
+    chosen["servers.mx2"]["smtp"] = f"127.0.0.1:{free_port()}"
+    first, second = (Switch(tmp_path / name, disk=tmp_path / "disk", name=name) for name in ("mx1", "mx2"))
+    for switch in (first, second):
+        switch.configure(chosen)
+    with first, second:
+        spare = until(second.spare_pid, "a spare")
+        first.kill()
+        second.wait_for_log("secondary switch started", "server=mx1")
+        until(lambda: [each.state for each in second.status().switches] == ["serving"] * 2, "it serves")
+        assert [each.pid for each in second.status().switches if each.secondary_for] == [spare]
+        assert command_line(spare) == ["nightmail: secondary switch of mx2 for mx1"]

@@ -68,7 +68,7 @@ def test_who_is_thawed_just_when_its_queue_is_being_adopted_loses_it_or_keeps_it
             frozen_at = time.monotonic()
             with server.frozen():
                 if number % 2:
-                    cluster.servers[partner].wait_for_log("seems abandoned", rf"queue={queue}\b", since=since)
+                    cluster.servers[partner].wait_for_log("peer silent", rf"peer={name}\b", since=since)
                     time.sleep(cluster.random.uniform(0.3, 1.2))  # to no event: the promise is over some time in it
                 else:
                     until(cluster.next_slot(queue).exists, f"{queue} is adopted", every_s=0.0005)

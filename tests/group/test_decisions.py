@@ -154,7 +154,15 @@ def test_the_queue_of_a_dead_server_is_adopted_once_its_promise_is_over(scene: S
 def test_it_is_prepared_while_the_promise_runs_out(scene: Scene) -> None:
     died = kill(scene)
     scene.pass_time(5)
-    assert died < scene.prepared[-1] <= died + PATIENCE.late_after_s + 0.1
+    assert died < scene.prepared[-1] <= died + PATIENCE.read_after_s + 0.1
+
+
+def test_a_lost_heartbeat_has_nothing_read(scene: Scene) -> None:
+    kill(scene)
+    scene.pass_time(2 * PATIENCE.beat_s + 0.05)
+    scene.hear("mx2", runs=(QUEUE,))
+    scene.pass_time(5)
+    assert not scene.prepared
 
 
 def test_an_owner_that_is_late_has_its_queue_read_and_keeps_it(scene: Scene) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from nightmail import logs
 from nightmail.config.loading import load
 from nightmail.errors import ConfigInvalid
-from nightmail.supervisor.launching import Launched, launch
+from nightmail.supervisor.launching import Launched, launch_command
 from nightmail.supervisor.supervising import supervise
 from nightmail.world import SystemClock
 
@@ -38,7 +38,7 @@ def main() -> int:
         run = config.server.run_directory
 
         def launch_fake(number: int, listeners: Sequence[socket.socket]) -> Launched:
-            return launch([sys.executable, str(FAKE_SWITCH), str(number), run], listeners)
+            return launch_command([sys.executable, str(FAKE_SWITCH), str(number), run], listeners)
 
         tables = OneFile(Path(config.tables.directory) / "domains")
         owned = [Path(config.base, "owned").as_posix()]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nightmail.supervisor.child import SwitchChild
-from nightmail.supervisor.launching import launch
+from nightmail.supervisor.launching import launch_command
 from nightmail.world import SystemClock
 
 ENDED = [sys.executable, "-c", "raise SystemExit(78)"]
@@ -26,7 +26,7 @@ def test_a_server_out_of_files_tries_again(monkeypatch: pytest.MonkeyPatch, modu
         return real(*given)
 
     async def run() -> tuple[int, int]:
-        child = SwitchChild(0, lambda _, listeners: launch(ENDED, listeners), [], SystemClock())
+        child = SwitchChild(0, lambda _, listeners: launch_command(ENDED, listeners), [], SystemClock())
         monkeypatch.setattr(module, call, refuse_once)
         return await asyncio.wait_for(child.run(), 10), child.restarts
 

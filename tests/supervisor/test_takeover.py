@@ -74,6 +74,7 @@ class Server:
         self.children = [Child(0, "mx1.0.1"), Child(1)]
         listed = cast("list[SwitchChild]", self.children)
         self.pulse = Pulse("mx1", listed, VirtualClock(), lease_s=1.0, config="digest")
+        self.is_slow_to_start = False
         self.takeover = Takeover(
             "mx1", listed, self.pulse, VirtualClock(), secondary_for=self._secondary, spawn=self._spawn, patience_s=5.0
         )
@@ -83,6 +84,8 @@ class Server:
 
     def _secondary(self, number: int, server: str) -> SwitchChild:
         child = Child(number, of=server)
+        if self.is_slow_to_start:
+            child.serving.clear()
         self.made.append(child)
         return cast("SwitchChild", child)
 
@@ -240,4 +243,31 @@ async def test_the_limits_are_shared_out_anew_when_switches_come_and_go() -> Non
     server.made[0].queues.clear()
     await asyncio.sleep(60)
     assert [child.among for child in server.children] == [2, 2]
+    await server.end()
+
+
+@in_virtual_time
+async def test_a_secondary_switch_has_no_part_of_the_limits_until_it_adopts() -> None:
+    server = Server()
+    server.takeover.prepare("mx2.0.1", "mx2")
+    await asyncio.sleep(2)
+    assert [child.among for child in server.children[:2]] == [2, 2]
+    adopting = asyncio.create_task(server.takeover.adopt("mx2.0.1", "mx2", 7))
+    await asyncio.sleep(0.01)
+    assert [child.among for child in server.children] == [3, 3, 3]
+    assert await adopting
+    await server.end()
+
+
+@in_virtual_time
+async def test_what_is_forgotten_while_its_switch_starts_is_not_read() -> None:
+    server = Server()
+    server.is_slow_to_start = True
+    server.takeover.prepare("mx2.0.1", "mx2")
+    server.takeover.prepare("mx2.1.1", "mx2")
+    await asyncio.sleep(0.02)
+    server.takeover.forget("mx2.0.1", "mx2")
+    server.made[0].serving.set()
+    await asyncio.sleep(1)
+    assert [asked for asked in server.made[0].asked if asked[0] == "prepare"] == [("prepare", "mx2.1.1")]
     await server.end()

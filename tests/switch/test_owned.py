@@ -287,3 +287,24 @@ async def test_the_body_of_its_own_of_a_message_that_is_over_goes_after_a_while(
     assert key not in stage.archive.contents
     assert stage.ledger.delivered["BIG", 0] == (end == "delivered")
     await life.stop()
+
+
+@in_virtual_time
+async def test_what_was_under_way_at_a_death_is_told_of_and_sent_again_without_waiting_for_a_look() -> None:
+    stage = Stage()
+    dead = await stage.life()
+    dead.sink.holds = True
+    for n in range(20):
+        dead.submit(f"M{n:02}")
+    await until(lambda: len(dead.sink.held) == 20)
+    await dead.crash()
+    life = await stage.life()
+    await until(lambda: len(life.switch.queues) == 2, step_s=0.001)
+    adopted_at = life.parts.clock.elapsed()
+    await until(lambda: len(life.sink.jobs) == 20, step_s=0.001)
+    assert life.parts.clock.elapsed() - adopted_at < 0.1
+    doubts = [each.outcome for n in range(20) for each in stage.settled(f"M{n:02}")[0].results]
+    assert doubts == [AMBIGUOUS] * 20
+    await until(lambda: life.is_idle)
+    assert await stage.findings() == NOTHING
+    await life.stop()

@@ -117,7 +117,7 @@ def _attend(view: View, queue: Watched, now: float, *, is_calm: bool) -> Iterato
     if queue.moved_by:
         moved_by, queue = queue.moved_by, replace(queue, moved_by="")
         yield Meet(queue.name, moved_by), queue
-    is_next = _may_be_next(view, queue, now, is_calm=is_calm)
+    is_next = _may_be_next(view, queue, now, is_well=is_calm or view.is_well(queue, now, view.patience.read_after_s))
     if is_next and not queue.is_prepared and now - queue.looked_at <= view.patience.look_fresh_s:
         queue = replace(queue, is_prepared=True)
         yield Prepare(queue.name, queue.server), queue
@@ -133,19 +133,19 @@ def _attend(view: View, queue: Watched, now: float, *, is_calm: bool) -> Iterato
         yield Look(queue.name, queue.tail), queue
 
 
-def _may_be_next(view: View, queue: Watched, now: float, *, is_calm: bool) -> bool:
+def _may_be_next(view: View, queue: Watched, now: float, *, is_well: bool) -> bool:
     """Whether the next promise that runs out is the one we wait for: nobody comes before us.
 
-    An owner that is merely late is taken for missing: what is read for nothing costs little, and what is read when it
-    is needed costs the time that it takes. Our place among the others is asked for only where it matters: most queues
-    are far from being adopted, and this comes with every event.
+    An owner that is late may be taken for missing here: what is read for nothing costs little, and what is read only
+    when it is needed costs the time that it takes. Our place among the others is asked for only where it matters: most
+    queues are far from being adopted, and this comes with every event.
     """
     stood, promise_s = now - queue.since, _promise_s(view, queue)
     if not queue.is_yielded and (
-        stood < _least_s(view, queue, is_well=is_calm) - promise_s or _is_new(view, queue, now)
+        stood < _least_s(view, queue, is_well=is_well) - promise_s or _is_new(view, queue, now)
     ):
         return False
-    return stood >= _required_s(view, queue, now, is_well=is_calm) - promise_s
+    return stood >= _required_s(view, queue, now, is_well=is_well) - promise_s
 
 
 def _is_new(view: View, queue: Watched, now: float) -> bool:

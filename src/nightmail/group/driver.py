@@ -156,9 +156,16 @@ class Group:
                 say("peer silent", peer=server, state=peer.state, heartbeat_age_s=round(now - peer.heard_at, 3),
                             remedy="see to that server and the network between; its queues are watched")  # fmt: skip
 
+    def _say_abandoned(self, queue: str) -> None:
+        """It is nothing to be woken for while its owner is merely late, or gave it up; a silent peer is told of."""
+        watched = self.view.queues[queue]
+        is_late = self.view.is_well(watched, self._clock.elapsed())
+        say = log.info if is_late or watched.is_yielded else log.warning
+        say("queue seems abandoned", queue=queue, remedy="none: it is adopted once its promise is over")
+
     def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, Prepare):
-            log.info("queue seems abandoned", queue=effect.queue, server=effect.server)
+            self._say_abandoned(effect.queue)
             self._hands.prepare(effect.queue, effect.server)
         elif isinstance(effect, Forget):
             log.info("queue is run again", queue=effect.queue)

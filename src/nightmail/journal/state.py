@@ -48,7 +48,7 @@ def every(count: int) -> tuple[int, ...]:
 
 
 def _without(indexes: tuple[int, ...], gone: list[int]) -> tuple[int, ...]:
-    """Most messages have one recipient, and that is what a log of a hundred thousand is read by."""
+    """`indexes` but for those in `gone`. Most messages have one recipient: that must be quick, for logs are long."""
     if not gone or not indexes:
         return indexes
     if len(indexes) == 1:

@@ -20,6 +20,8 @@ from nightmail.supervisor.launching import Launch, exit_of
 from nightmail.supervisor.patience import RestartPatience
 from nightmail.world import Clock
 
+_TOLD_S = 3.0
+
 State = Literal["starting", "serving", "restarting", "stopping", "stopped"]
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 
@@ -60,6 +62,7 @@ class SwitchChild:
         self._control = ControlClient()
         self._stop_wanted = asyncio.Event()
         self._ended = asyncio.Event()
+        self._doubt: asyncio.TimerHandle | None = None
 
     async def request(self, method: str, params: Mapping[str, object] | None = None, timeout_s: float = 5.0) -> Any:
         """What the switch answers. Raises: SwitchSilent, RequestFailed."""
@@ -119,21 +122,37 @@ class SwitchChild:
         self.pid = launched.process.pid
         log.info("switch started", switch=self.number, pid=self.pid)
         self._control = ControlClient(on_notice=self._noticed)
+        if launched.is_told:
+            self._doubt = asyncio.get_running_loop().call_later(_TOLD_S, self._was_not_told, self.pid)
         try:
             await self._control.attach(launched.control)
             return await exit_of(launched)
         finally:
+            self._believe()
             self.pid = 0
             self.serving.clear()
             self._control.close()
 
     def _noticed(self, message: Message) -> None:
+        self._believe()
         notice = message.pop("notice")
         if notice == "ready" and self.state == "starting":
             self.state = "serving"
             self.has_served = True
             self.serving.set()
             log.info("switch serving", switch=self.number, pid=self.pid)
+
+    def _believe(self) -> None:
+        """A process that was in reserve lives, or has ended."""
+        if self._doubt is not None:
+            self._doubt.cancel()
+            self._doubt = None
+
+    def _was_not_told(self, pid: int) -> None:
+        """What was in reserve hangs: another process is to be the switch."""
+        self._doubt = None
+        log.warning("spare switch hangs", switch=self.number, pid=pid, remedy="none: another one is started instead")
+        os.kill(pid, signal.SIGKILL)
 
     async def _wait_to_restart(self, code: int, lived_s: float) -> None:
         delay_s = self._patience.after_death(lived_s)

@@ -12,21 +12,26 @@ from typing import NamedTuple
 
 CONTROL = "--control-fd"
 LISTENERS = "--listener-fds"
+TOLD = "told"
 
 
 class Launched(NamedTuple):
-    """A process that runs: our end of its control channel, itself, and the descriptor that tells of its end."""
+    """A process that runs: our end of its control channel, itself, and the descriptor that tells of its end.
+
+    `is_told` says that it ran before, was told what to be, and owes us the notice `TOLD`.
+    """
 
     control: socket.socket
     process: subprocess.Popen[bytes]
     pidfd: int
+    is_told: bool = False
 
 
 Launch = Callable[[int, Sequence[socket.socket]], Launched]
 """Starts the switch of a number, with its listeners. Raises: OSError, and there is no process."""
 
 
-def launch(command: Sequence[str], listeners: Sequence[socket.socket]) -> Launched:
+def launch_command(command: Sequence[str], listeners: Sequence[socket.socket]) -> Launched:
     """Start `command`, which is told its control channel and its listeners in two last options.
 
     Raises: OSError, and there is no process.

@@ -3,10 +3,11 @@
 A third of a second of every restart and takeover is a Python that loads its modules. The spare has done so before
 anything happened. Whoever wants a switch sends it the words of a command line and the listeners, and it is that
 switch from then on: the same process, the same control channel. Until then it has read no configuration and touched
-no store.
+no store. One that is told while it still loads goes on from there.
 
 A server has one spare. One that was taken is replaced once the switch that it became has had the machine to itself for
-a moment; until then, and where a spare can't be had, a switch is started as if there were none.
+a while; until then, and where a spare can't be had, a switch is started as if there were none. Who was told says so at
+once: what hangs in reserve is not to be the switch that everybody waits for.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from nightmail.supervisor.launching import Launched
+from nightmail.net.control import frame
+from nightmail.supervisor.launching import TOLD, Launched
 
-_REST_S = 3.0
 _REST_AFTER_FAULT_S = 30.0
 _LENGTH_BYTES = 4
 _LISTENERS_MAX = 250  # the kernel passes 253 descriptors at once (unix(7), SCM_RIGHTS)
@@ -30,20 +31,24 @@ log = structlog.get_logger()
 
 
 class Spare:
-    """Keeps one process in reserve while `run` runs; `launch` starts it, or raises OSError."""
+    """Keeps one process in reserve while `run` runs.
 
-    def __init__(self, launch: Callable[[], Launched]) -> None:
+    `launch` starts it, or raises OSError. One that was taken is replaced after `rest_s`.
+    """
+
+    def __init__(self, launch: Callable[[], Launched], rest_s: float) -> None:
         self._launch = launch
+        self._rest_after_use_s = rest_s
         self._ready: Launched | None = None
         self._is_wanted = asyncio.Event()
-        self._rest_s = _REST_S
+        self._rest_s = rest_s
 
     async def run(self) -> None:
         """Have a spare, and another one after that, until cancelled."""
         try:
             while True:
                 await asyncio.sleep(self._rest_s)
-                self._rest_s = _REST_S
+                self._rest_s = self._rest_after_use_s
                 self._is_wanted.clear()
                 self._start()
                 await self._is_wanted.wait()
@@ -64,7 +69,7 @@ class Spare:
             log.info("spare switch lost", pid=spare.process.pid, reason=str(error))
             _end(spare)
             return None
-        return spare
+        return spare._replace(is_told=True)
 
     def _start(self) -> None:
         try:
@@ -86,8 +91,9 @@ class Spare:
     def _died(self) -> None:
         spare = self._give_out()
         if spare is not None:
-            log.warning("spare switch died", pid=spare.process.pid, remedy="none: another one follows")
             _end(spare)
+            log.warning("spare switch died", pid=spare.process.pid, exit_code=spare.process.returncode,
+                        remedy="none: another one follows")  # fmt: skip
             self._try_later()
 
     def _try_later(self) -> None:
@@ -109,4 +115,5 @@ def wait_to_become(control: socket.socket) -> tuple[list[str], list[int]] | None
     if not length:
         return None
     told = control.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL)
+    control.sendall(frame({"notice": TOLD}))
     return msgspec.msgpack.decode(told, type=list[str]), listeners

@@ -115,6 +115,7 @@ class Supervisor:
         self._leaving: asyncio.Task[None] | None = None
         self._departure = Departure(config.server.name, config.balancer)
         self._spare = spare
+        self._reserve: asyncio.Task[None] | None = None
         self._cluster = join(self._children, self._start, self._give_up) if join is not None else None
         self._reloads = TableReloads(tables, self._announce_tables, clock)
         self._admin = Admin(
@@ -148,7 +149,7 @@ class Supervisor:
             self._start(self._departure.arrive())
             self._start(Watchdog(self._children).run())
             if self._spare is not None:
-                self._start(self._spare.run())
+                self._reserve = self._start(self._spare.run())
             self._start(self._stop_if_one_gives_up())
             taking_part = self._start(self._cluster.run()) if self._cluster is not None else None
             await self._stop_wanted.wait()
@@ -223,6 +224,8 @@ class Supervisor:
         patience_s = self._config.server.stop_timeout_s
         event = "server draining" if state == "draining" else "server stopping"
         log.info(event, server=self._config.server.name, patience_s=patience_s)
+        if self._reserve is not None:  # who leaves starts nothing any more
+            self._reserve.cancel()
         if self._cluster is not None:
             self._cluster.leave(state)
         if self._fault is None:

@@ -57,6 +57,7 @@ class Takeover:
         self._runs: dict[str, asyncio.Task[int]] = {}
         self._wanted_at: dict[str, float] = {}
         self._minded: dict[str, set[str]] = {}
+        self._adopting: dict[str, SwitchChild] = {}
         self._adopted: dict[str, tuple[SwitchChild, int, float]] = {}
         self._clock = clock
         self.is_stopping = False
@@ -94,12 +95,15 @@ class Takeover:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 await child.serving.wait()
             pid = child.pid
+            self._adopting[queue] = child
+            self._share_out()
             is_ours = await child.request("adopt", {"queue": queue, "tail": tail}, _ADOPT_TIMEOUT_S)
         except (SwitchSilent, RequestFailed, TimeoutError) as error:
             log.warning("queue not adopted", queue=queue, switch=child.name, reason=str(error) or "it did not start",
                         remedy="it is tried again once the queue stood still once more")  # fmt: skip
             return False
         finally:
+            self._adopting.pop(queue, None)
             self._minded[server].discard(queue)
             self._wanted_at[server] = self._clock.elapsed()
         if is_ours:
@@ -137,10 +141,18 @@ class Takeover:
 
     def _share_out(self) -> None:
         """Have every switch keep to its part of the server's limits: a takeover floods no destination."""
-        among = len(self._children)
-        for child in self._children:
+        sharing = self._sharing()
+        among = len(sharing)
+        for child in sharing:
             if child.state == "serving" and self._pulse.sharers(child) not in (0, among):
                 self._spawn(self._ask(child, "share", {"among": among}))
+
+    def _sharing(self) -> list[SwitchChild]:
+        """The switches that deliver; a secondary one does so once it adopts, and has its own idea until then."""
+        busy = {child.number for child, _ in self._pulse.queues()}
+        busy |= {child.number for child in self._adopting.values()}
+        busy |= {child.number for child, _, _ in self._adopted.values()}
+        return [child for child in self._children if not child.secondary_for or child.number in busy]
 
     async def _prepare(self, queue: str, server: str) -> None:
         child = self._child_for(queue, server)
@@ -149,7 +161,8 @@ class Takeover:
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 await child.serving.wait()
-            await child.request("prepare", {"queue": queue})
+            if queue in self._minded[server]:  # else it is run again, and was forgotten meanwhile
+                await child.request("prepare", {"queue": queue})
         except (SwitchSilent, RequestFailed, TimeoutError) as error:
             log.warning("queue not prepared", queue=queue, switch=child.name, reason=str(error) or "it did not start")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ _STEP = 200
 _LINE_LIMIT = 1_000
 _FULL_RETRY_S = 30.0
 _STORE_RETRY_S = 5.0
+_LONG_DUE = 1.0  # since 1970: before all that waits for a time, behind the open claims, which wait for none
 _LEFT_OPEN = Reply(451, "4.4.2", "the attempt was under way when its switch ended; whether it was taken is not known")
 
 log = structlog.get_logger()
@@ -46,6 +48,7 @@ class Readback:
         self._remove_drop = remove_drop
         self._loading = 0
         self._begun: set[str] = set()
+        self._is_look_planned = False
 
     def attempt_due(self, now: float) -> None:
         """Take up messages whose time has come, as many as memory allows at once; `now` is wall-clock seconds."""
@@ -171,12 +174,18 @@ class Readback:
         hold = any(attempt.route.on_ambiguous == "hold" for attempt in round_.attempts)
         round_.outstanding = 1
         queue.rounds[round_.id] = round_
-        record = Settled(round_.id, results, attempts=max(message.attempts, 1), hold=hold)
+        record = Settled(round_.id, results, _LONG_DUE, attempts=max(message.attempts, 1), hold=hold)
         queue.journal.append(record, lambda: self._go_on(round_), urgent=True)
 
     def _go_on(self, round_: Round) -> None:
-        """That an attempt is ambiguous is durable: unless it is held for that, the message has waited long enough."""
+        """That an attempt is ambiguous is durable; the message has waited long enough, and so have its companions."""
         self._queue.settled(round_)
+        if not self._is_look_planned:
+            self._is_look_planned = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._is_look_planned = False
         self.attempt_due(self._parts.clock.wall())
 
     def _only_report_due(self, round_: Round, message: LiveMessage) -> bool:

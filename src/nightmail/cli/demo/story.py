@@ -178,7 +178,7 @@ class Story:
                     doubt = f", {line.ambiguous} perhaps delivered already" if line.ambiguous else ""
                     self._say(f"{name} adopted {line.queue}: {count(line.messages, 'message')}{doubt}")
                 elif line.event == "queue seems abandoned":
-                    self._say(f"{name} finds {line.queue} abandoned: a secondary switch starts, and reads it")
+                    self._say(f"{name} finds {line.queue} abandoned: a secondary switch reads it")
 
     async def _look(self, pair: Pair) -> None:
         """Ask the servers how they are, and reckon the rates."""
