@@ -53,18 +53,19 @@ _REPLIES: dict[OutcomeKind, Reply] = {"delivered": TAKEN, "failed": REFUSED, "de
 
 
 class Routes:
-    """A routing snapshot: everything goes to the sink, unless the test says otherwise for an address."""
+    """A routing snapshot: everything is taken as it is and goes to the sink, unless the test says otherwise."""
 
     def __init__(self) -> None:
         self.routes: dict[str, Route] = {}
+        self.taken: dict[str, Accepted | Reply] = {}
 
     def client_rule(self, ip: str) -> ClientRule:
         """Everybody may relay."""
         return "relay"
 
     def accept(self, address: str, *, may_relay: bool) -> Accepted | Reply:
-        """Every address is taken as it is."""
-        return Accepted((address,))
+        """What `taken` says, or the address as it is."""
+        return self.taken.get(address, Accepted((address,)))
 
     def route(self, address: str) -> Route:
         """To the sink."""

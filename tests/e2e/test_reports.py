@@ -42,6 +42,23 @@ def test_a_failed_recipient_is_reported_to_the_sender(switch: Switch, sink: Sink
     until(lambda: switch.queued() == 0, "an empty queue")
 
 
+def test_a_report_to_an_address_of_ours_follows_its_aliases_and_makes_no_mailbox(tmp_path: Path, sink: Sink) -> None:
+    ours = {
+        **relaying(sink),
+        "domains": "example.org local\nlists.example.org alias example.org\nsink.test relay\n",
+        "aliases": "root@example.org alice@example.org\n",
+    }
+    sink.on["RCPT"] = Answer(words="550 5.1.1 gone for good")
+    with Switch(tmp_path, ours) as switch:
+        for sender in ("root@example.org", "bob@lists.example.org", "nobody@example.org"):
+            deliver(switch.port, sender, "gone@sink.test")
+        assert "root@example.org" in report(switch, "alice")[0]["To"]
+        assert "bob@lists.example.org" in report(switch, "bob")[0]["To"]
+        switch.wait_for_log("report not made", "to=<nobody@example.org>")
+        until(lambda: switch.queued() == 0, "an empty queue")
+        assert sorted(path.name for path in switch.mail.iterdir()) == ["alice", "bob"]
+
+
 def test_the_null_sender_gets_no_report(switch: Switch, sink: Sink) -> None:
     sink.on["RCPT"] = Answer(words="550 5.1.1 gone for good")
     deliver(switch.port, "", "gone@sink.test")

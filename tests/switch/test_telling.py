@@ -10,11 +10,14 @@ from sim.checkers import NOTHING
 from sim.life import SINK
 from sim.loop import in_virtual_time, until
 from sim.store_faults import Fate
+from structlog.testing import capture_logs
 from tests.switch.scene import QUICK, Stage, soon, to
 
 from nightmail.journal.records import Accepted, Settled
 from nightmail.mail.envelope import NOTIFY_DELAY, NOTIFY_FAILURE, NOTIFY_NEVER, NOTIFY_SUCCESS
+from nightmail.mail.reply import Reply
 from nightmail.routing.route import Route
+from nightmail.routing.snapshot import Accepted as RouteTaken
 
 FAILS = "fails@example.net"
 OTHER = Route(kind="smtp", host="other", port=25, destination="smtp:[other]:25")
@@ -38,6 +41,47 @@ async def test_a_failure_is_told_in_the_segment_that_settles_it() -> None:
     assert "fine@example.net" not in text
     assert stage.ledger.delivered[reports[0].id, 0] == 1
     assert await stage.findings() == NOTHING
+    await life.stop()
+
+
+@in_virtual_time
+async def test_a_report_goes_to_whom_mail_for_its_address_goes() -> None:
+    stage = Stage()
+    life = await stage.life()
+    life.routes.taken["sender@example.org"] = RouteTaken(("one@example.org", "two@example.org"), "sender@example.org")
+    life.sink.answers[FAILS] = "failed"
+    life.submit("M1", envelope=to(FAILS))
+    await until(lambda: life.is_idle)
+    [report] = stage.reports()
+    told = [(each.address, each.orig_to) for each in report.envelope.recipients]
+    assert told == [("one@example.org", "sender@example.org"), ("two@example.org", "sender@example.org")]
+    await life.stop()
+
+
+@in_virtual_time
+async def test_a_sender_that_does_not_exist_gets_no_report() -> None:
+    stage = Stage()
+    life = await stage.life()
+    life.routes.taken["sender@example.org"] = Reply(550, "5.1.1", "no such user here")
+    life.sink.answers[FAILS] = "failed"
+    with capture_logs() as logs:
+        life.submit("M1", envelope=to(FAILS))
+        await until(lambda: life.is_idle)
+    assert stage.reports() == []
+    assert [line["to"] for line in logs if line["event"] == "report not made"] == ["<sender@example.org>"]
+    assert stage.settled("M1")
+    await life.stop()
+
+
+@in_virtual_time
+async def test_a_sender_that_cannot_be_looked_up_now_is_told_as_it_is() -> None:
+    stage = Stage()
+    life = await stage.life()
+    life.routes.taken["sender@example.org"] = Reply(451, "4.3.0", "recipients can't be looked up now")
+    life.sink.answers[FAILS] = "failed"
+    life.submit("M1", envelope=to(FAILS))
+    await until(lambda: life.is_idle)
+    assert [report.envelope.recipients[0].address for report in stage.reports()] == ["sender@example.org"]
     await life.stop()
 
 

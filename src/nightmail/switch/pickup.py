@@ -23,7 +23,6 @@ from nightmail.mail.fate import Action, Fate, Original
 from nightmail.mail.headers import header_end
 from nightmail.mail.received import local_header
 from nightmail.mail.reply import Reply
-from nightmail.queue.reports import due
 from nightmail.submission import RECIPIENTS_MAX, DropDirectory, DropFile, DropRefused
 from nightmail.switch.parts import Parts
 
@@ -212,7 +211,8 @@ class Pickup:
         now = self._switch.parts.clock.wall()
         for recipient, reply in refused:
             log.info("recipient refused", id=message_id, to=f"<{recipient.address}>", reply=str(reply))
-        fates = due(envelope, [Fate(recipient, Action.FAILED, reply, "", now) for recipient, reply in refused])
+        fates = [Fate(recipient, Action.FAILED, reply, "", now) for recipient, reply in refused]
+        fates = self._switch.reports_due(message_id, envelope, fates)
         if fates:
             original = Original(message_id, envelope, now, reading.beginning, reading.size_bytes)
             self._switch.report(original, fates, _Left(self, envelope.drop), drop="" if submit else envelope.drop)

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import google_crc32c
 import msgspec
+import structlog
 
 from nightmail.delivery.job import Body, Outcome
 from nightmail.errors import SwitchError
 from nightmail.journal.records import DELIVERED, FAILED, BodyPlace, Settled, Settlement
 from nightmail.mail.dsn import RETURN_LIMIT_BYTES, render
+from nightmail.mail.envelope import Envelope, Recipient
 from nightmail.mail.fate import Action, Fate, Original
+from nightmail.mail.reply import Reply
 from nightmail.queue.reports import due, success
 from nightmail.routing.route import Route
 from nightmail.switch.attempts import Round
@@ -25,6 +28,8 @@ from nightmail.switch.parts import Parts
 
 if TYPE_CHECKING:
     from nightmail.switch.owned import OwnedQueue
+
+log = structlog.get_logger()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -71,7 +76,24 @@ class Reporter:
                 fates.append(self._fate(round_, outcome, action, now))
         if is_delayed and any(fate.action is Action.DELAYED for fate in fates):
             record = _with_delay_reported(record)
-        return Verdict(record, due(envelope, fates))
+        return Verdict(record, self.due(round_.id, envelope, fates))
+
+    def due(self, message_id: str, envelope: Envelope, fates: list[Fate]) -> list[Fate]:
+        """What the sender is to be told of `fates`, all of one segment; nothing where nobody has the sender's address.
+
+        A sender in a domain of ours has to exist: anybody may invent one, and no mailbox is made for that.
+        """
+        fates = due(envelope, fates)
+        if not fates:
+            return fates
+        found = self._parts.routing.snapshot.accept(envelope.sender, may_relay=True)
+        if isinstance(found, Reply) and found.is_permanent:
+            log.info(
+                "report not made", id=message_id, to=f"<{envelope.sender}>", reply=str(found),
+                remedy="where that address is meant to exist, add it to mailboxes or aliases",
+            )  # fmt: skip
+            return []
+        return fates
 
     def is_delay_due(self, round_: Round, now: float) -> bool:
         """Whether the sender is to be told, for the first time, that the message waits."""
@@ -96,11 +118,21 @@ class Reporter:
         data = b"".join(buffers)
         parts.counters.reports += 1
         return Incoming(
-            report_id, msgspec.structs.replace(envelope, drop=drop), data,
+            report_id, msgspec.structs.replace(self._addressed(envelope), drop=drop), data,
             BodyPlace(len(data), google_crc32c.value(data)),
             arrival=now, waits_since=parts.clock.elapsed(), sender=sender or Nobody(), queue=queue,
             allowance=self._allowance,
         )  # fmt: skip
+
+    def _addressed(self, envelope: Envelope) -> Envelope:
+        """A report's envelope, its recipient expanded as any other (J13); what can't be known now is tried as it is."""
+        [recipient] = envelope.recipients
+        found = self._parts.routing.snapshot.accept(recipient.address, may_relay=True)
+        if isinstance(found, Reply):
+            return envelope
+        recipients = tuple(Recipient(address, orig_to=found.orig_to) for address in found.recipients)
+        is_international = envelope.utf8_headers or not all(address.isascii() for address in found.recipients)
+        return msgspec.structs.replace(envelope, recipients=recipients, utf8_headers=is_international)
 
     def _action(self, outcome: Outcome, route: Route | None, *, is_delayed: bool) -> Action | None:
         if outcome.kind == "delivered":

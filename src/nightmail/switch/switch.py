@@ -24,7 +24,6 @@ from nightmail.mail.envelope import Envelope
 from nightmail.mail.fate import Fate, Original
 from nightmail.mail.reply import Reply
 from nightmail.net.control_messages import QueueStatus, SwitchStatus
-from nightmail.queue.reports import due
 from nightmail.store.protocol import NotFound
 from nightmail.switch.admission import STORE_AWAY, Admission
 from nightmail.switch.adoptions import Adoptions
@@ -181,13 +180,16 @@ class Switch:
         if queue is not None:
             queue.journal.state.finished_aside.append(place.key.rpartition("/")[2])
 
+    def reports_due(self, message_id: str, envelope: Envelope, fates: list[Fate]) -> list[Fate]:
+        """What a sender is to be told of `fates`, for `report`."""
+        return self._reporter.due(message_id, envelope, fates)
+
     def report(self, original: Original, fates: list[Fate], sender: Sender, *, drop: str) -> None:
         """Tell a sender at once what became of `original`; `drop` is the drop file that the report stands for."""
         queue = self._newest
-        fates = due(original.envelope, fates)
         if queue is None:
             sender.refused(StoreUnavailable("no queue is open"))
-        elif fates:
+        else:
             queue.journal.accept(self._reporter.report(queue, original, fates, sender, drop))
 
     def is_newest(self, queue: OwnedQueue) -> bool:
