@@ -77,12 +77,32 @@ def test_a_partner_that_is_not_there_keeps_nobody_from_serving(tmp_path: Path) -
         assert switch.stop() == 0
 
 
-def test_a_secondary_switch_is_the_spare_that_was_there(tmp_path: Path) -> None:
-    chosen = settings(tmp_path, free_port())
+def pair(directory: Path) -> tuple[Switch, Switch]:
+    """Two servers, not started, that share a store."""
+    chosen = settings(directory, free_port())
     chosen["servers.mx2"]["smtp"] = f"127.0.0.1:{free_port()}"
-    first, second = (Switch(tmp_path / name, disk=tmp_path / "disk", name=name) for name in ("mx1", "mx2"))
+    first, second = (Switch(directory / name, disk=directory / "disk", name=name) for name in ("mx1", "mx2"))
     for switch in (first, second):
         switch.configure(chosen)
+    return first, second
+
+
+def test_who_is_asked_to_stop_again_at_once_starts_nothing_and_waits_for_nobody(tmp_path: Path) -> None:
+    first, second = pair(tmp_path)
+    with first, second:
+        until(lambda: first.silence_of("mx2") < 1, "the partner is heard")
+        process = first.running()
+        process.terminate()
+        first.wait_for_log("server stopping")
+        process.terminate()
+        assert process.wait(10) == 0
+        assert [len(first.logged(said)) for said in ('event="asked to stop', "switch killed", "switch started")] == [
+            1
+        ] * 3
+
+
+def test_a_secondary_switch_is_the_spare_that_was_there(tmp_path: Path) -> None:
+    first, second = pair(tmp_path)
     with first, second:
         spare = until(second.spare_pid, "a spare")
         first.kill()

@@ -101,7 +101,6 @@ class Reserve:
 async def answer_of(launched: Launched | None) -> tuple[object, object]:
     """The words and the ports that a process was told; then it ends."""
     assert launched is not None
-    assert launched.is_told
     launched.control.setblocking(False)
     frames = Frames()
     said: list[Message] = []
@@ -189,11 +188,15 @@ def test_it_leaves_once_nobody_can_tell_it_anything() -> None:
 @on_the_servers_loop
 async def test_one_that_hangs_is_not_the_switch_that_everybody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_module, "_TOLD_S", 0.2)
+    monkeypatch.setattr(spare_module, "_LOADED_S", 0.0)
     async with Reserve() as reserve:
 
         def launch(number: int, listeners: object) -> Launched:
-            return reserve.spare.become(["a"], []) or launch_command([sys.executable, "-c", SERVES], [])
+            spare = reserve.spare.become(["a"], []) if not hung_pids else None
+            hung_pids.append(spare.process.pid if spare else 0)
+            return spare or launch_command([sys.executable, "-c", SERVES], [])
 
+        hung_pids: list[int] = []
         await reserve.have(1)
         hung = reserve.started[0].process
         os.kill(hung.pid, signal.SIGSTOP)
@@ -201,9 +204,9 @@ async def test_one_that_hangs_is_not_the_switch_that_everybody_waits_for(monkeyp
         running = asyncio.get_running_loop().create_task(child.run())
         async with asyncio.timeout(10):
             await child.serving.wait()
+        assert hung_pids == [hung.pid, 0]
         assert (hung.returncode, child.restarts) == (-signal.SIGKILL, 1)
-        await child.stop(0.1)
-        child.kill()
+        child.end("the test is over")
         assert await running == 0
 
 

@@ -34,7 +34,7 @@ class Child:
         if self.answer is not None:
             raise self.answer
 
-    def kill(self) -> None:
+    def kill(self, reason: str) -> None:
         self.killed_at.append(VirtualClock().elapsed())
         self.pid += 1
 

@@ -106,11 +106,17 @@ class SwitchChild:
         """Wait until `run` has come to its end."""
         await self._ended.wait()
 
-    def kill(self) -> None:
+    def kill(self, reason: str) -> None:
         """End the process now. What it acknowledged is in its journal."""
         if self.pid:
-            log.warning("switch killed: it did not answer or stop in time", switch=self.number, pid=self.pid)
+            log.warning("switch killed", switch=self.number, pid=self.pid, reason=reason,
+                        remedy="none: what it acknowledged is in its queue")  # fmt: skip
             os.kill(self.pid, signal.SIGKILL)
+
+    def end(self, reason: str) -> None:
+        """End the process now, and start no other."""
+        self._stop_wanted.set()
+        self.kill(reason)
 
     async def _run_once(self) -> int:
         self.state = "stopping" if self._stop_wanted.is_set() else "starting"
@@ -122,7 +128,7 @@ class SwitchChild:
         self.pid = launched.process.pid
         log.info("switch started", switch=self.number, pid=self.pid)
         self._control = ControlClient(on_notice=self._noticed)
-        if launched.is_told:
+        if launched.owes_notice:
             self._doubt = asyncio.get_running_loop().call_later(_TOLD_S, self._was_not_told, self.pid)
         try:
             await self._control.attach(launched.control)

@@ -18,13 +18,13 @@ TOLD = "told"
 class Launched(NamedTuple):
     """A process that runs: our end of its control channel, itself, and the descriptor that tells of its end.
 
-    `is_told` says that it ran before, was told what to be, and owes us the notice `TOLD`.
+    `owes_notice` says that it has been in reserve, and is to answer with the notice `TOLD` at once.
     """
 
     control: socket.socket
     process: subprocess.Popen[bytes]
     pidfd: int
-    is_told: bool = False
+    owes_notice: bool = False
 
 
 Launch = Callable[[int, Sequence[socket.socket]], Launched]

@@ -6,8 +6,8 @@ switch from then on: the same process, the same control channel. Until then it h
 no store. One that is told while it still loads goes on from there.
 
 A server has one spare. One that was taken is replaced once the switch that it became has had the machine to itself for
-a while; until then, and where a spare can't be had, a switch is started as if there were none. Who was told says so at
-once: what hangs in reserve is not to be the switch that everybody waits for.
+a while; until then, and where a spare can't be had, a switch is started as if there were none. Who is told says so at
+once, unless it still loads: what hangs in reserve is not to be the switch that everybody waits for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from nightmail.net.control import frame
 from nightmail.supervisor.launching import TOLD, Launched
 
 _REST_AFTER_FAULT_S = 30.0
+_LOADED_S = 30.0
 _LENGTH_BYTES = 4
 _LISTENERS_MAX = 250  # the kernel passes 253 descriptors at once (unix(7), SCM_RIGHTS)
 
@@ -42,6 +43,7 @@ class Spare:
         self._ready: Launched | None = None
         self._is_wanted = asyncio.Event()
         self._rest_s = rest_s
+        self._started_at = 0.0
 
     async def run(self) -> None:
         """Have a spare, and another one after that, until cancelled."""
@@ -69,9 +71,10 @@ class Spare:
             log.info("spare switch lost", pid=spare.process.pid, reason=str(error))
             _end(spare)
             return None
-        return spare._replace(is_told=True)
+        return spare._replace(owes_notice=self._loop_s() - self._started_at > _LOADED_S)
 
     def _start(self) -> None:
+        self._started_at = self._loop_s()
         try:
             spare = self._ready = self._launch()
         except OSError as error:
@@ -79,6 +82,10 @@ class Spare:
             self._try_later()
         else:
             asyncio.get_running_loop().add_reader(spare.pidfd, self._died)
+
+    @staticmethod
+    def _loop_s() -> float:
+        return asyncio.get_running_loop().time()
 
     def _give_out(self) -> Launched | None:
         """The spare, which is nobody's concern here any more."""

@@ -105,6 +105,7 @@ class Supervisor:
         self._config = config
         self._grounds = grounds
         self._stop_wanted = asyncio.Event()
+        self._is_hurried = asyncio.Event()
         self._fault: ConfigInvalid | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._children: list[SwitchChild] = [
@@ -195,7 +196,8 @@ class Supervisor:
     def _asked_to_stop(self) -> None:
         if self._stop_wanted.is_set():
             log.warning("asked to stop again: not waiting any longer")
-            self._kill_all()
+            self._end_all("asked to stop again")
+            self._is_hurried.set()
         self._stop_wanted.set()
 
     def _give_up(self, fault: ConfigInvalid) -> None:
@@ -233,19 +235,26 @@ class Supervisor:
         else:  # the balancer knows our name as another host's, which goes on
             self._departure.state = state
         if self._cluster is not None:
-            await self._cluster.until_partners_are_ready()
+            await self._unless_hurried(self._cluster.until_partners_are_ready())
         leaving = list(self._children)
         for child in leaving:
             self._start(child.stop(patience_s))
         _, late = await asyncio.wait([self._start(child.ended()) for child in leaving], timeout=patience_s)
         if late:
-            self._kill_all()
+            self._end_all("it did not stop in time")
             await asyncio.wait(late)
         log.info("queues given up", server=self._config.server.name)
 
-    def _kill_all(self) -> None:
+    async def _unless_hurried(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for the end of something, or for somebody who does not want to."""
+        waiting = {self._start(work), self._start(self._is_hurried.wait())}
+        _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+
+    def _end_all(self, reason: str) -> None:
         for child in self._children:
-            child.kill()
+            child.end(reason)
 
     def _is_at_first_start(self) -> bool:
         return not any(child.has_served for child in self._children)

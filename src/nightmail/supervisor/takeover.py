@@ -197,7 +197,7 @@ class Takeover:
         await child.stop(self._patience_s)
         _, late = await asyncio.wait([run], timeout=self._patience_s)
         if late:
-            child.kill()
+            child.kill("it did not stop in time")
             await asyncio.wait(late)
         self._children.remove(child)
         log.info("secondary switch stopped", server=child.secondary_for, switch=child.name)

@@ -44,6 +44,7 @@ class Watchdog:
         except SwitchSilent:
             self._unanswered[pid] += 1
             if child.pid == pid and child.state == "serving" and self._unanswered[pid] >= UNANSWERED:
+                del self._unanswered[pid]
                 _end(child)
         except RequestFailed:
             self._unanswered.pop(pid, None)  # it answers, if only with a refusal
@@ -54,4 +55,4 @@ class Watchdog:
 def _end(child: SwitchChild) -> None:
     log.warning("switch hangs", switch=child.number, pid=child.pid, silent_s=UNANSWERED * _EVERY_S,
                 remedy="it is killed and started again; report this, unless a signal stopped it")  # fmt: skip
-    child.kill()
+    child.kill("it does not answer")
