@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,8 @@ def test_a_fault_in_the_settings(tmp_path: Path, added: str, line: str) -> None:
         ("[server]\nname = 'mx1", ":2: this is not TOML: expected \"'\"; see https://toml.io"),
         ("[zzz]\n", ":1: [zzz] is not a table of settings; known are [server], [servers.NAME], [heartbeat], [store], "
          "[[listener]], [smtp], [tables], [queue], [delivery], [dns], [submission], [balancer]"),
-        (SMALLEST.replace('name = "mx1"', ""), ":1: [server] has no name; write name = ..., or give --name"),
+        (SMALLEST.replace('name = "mx1"', ""), ":1: [server] has no name, nor does [servers] name this "
+         "host; write name = ..., give --name, or set NIGHTMAIL_NAME"),
         (SMALLEST.replace('"mx1"', '"mx 1"'), ":2: 'mx 1' can't be the name of a server; a name is made of letters, "
          "digits and -, at most 63 of them"),
         (SMALLEST.partition("[[")[0], ': there is no [[listener]]; write [[listener]] and below it address = '
@@ -107,6 +109,22 @@ def test_a_fault_in_the_settings(tmp_path: Path, added: str, line: str) -> None:
 )  # fmt: skip
 def test_a_fault_in_the_file(tmp_path: Path, text: str | bytes, line: str) -> None:
     assert fault(tmp_path, text) == f"nightmail.toml{line}"
+
+
+def test_a_file_for_several_servers_knows_which_this_is_by_its_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "nightmail.toml"
+    path.write_text(PAIR.replace('name = "mx1"', "", 1))
+    (tmp_path / "heartbeat.key").write_text("x" * 32)
+    monkeypatch.setattr(socket, "gethostname", lambda: "mx2.example.net")
+    assert load(str(path)).server.name == "mx2"
+    monkeypatch.setenv("NIGHTMAIL_NAME", "mx1")
+    assert load(str(path)).server.name == "mx1"
+    monkeypatch.delenv("NIGHTMAIL_NAME")
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    with pytest.raises(ConfigInvalid, match="NIGHTMAIL_NAME; the servers are mx1, mx2"):
+        load(str(path))
 
 
 def test_a_name_on_the_command_line_has_to_be_one_of_the_servers(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.pairs import pair
 from tests.e2e.processes import command_line
 from tests.e2e.switch import Switch, free_port
 from tests.e2e.waiting import until
@@ -77,18 +78,8 @@ def test_a_partner_that_is_not_there_keeps_nobody_from_serving(tmp_path: Path) -
         assert switch.stop() == 0
 
 
-def pair(directory: Path) -> tuple[Switch, Switch]:
-    """Two servers, not started, that share a store."""
-    chosen = settings(directory, free_port())
-    chosen["servers.mx2"]["smtp"] = f"127.0.0.1:{free_port()}"
-    first, second = (Switch(directory / name, disk=directory / "disk", name=name) for name in ("mx1", "mx2"))
-    for switch in (first, second):
-        switch.configure(chosen)
-    return first, second
-
-
 def test_who_is_asked_to_stop_again_at_once_starts_nothing_and_waits_for_nobody(tmp_path: Path) -> None:
-    first, second = pair(tmp_path)
+    first, second = pair(tmp_path, free_port())
     with first, second:
         until(lambda: first.silence_of("mx2") < 1, "the partner is heard")
         process = first.running()
@@ -102,7 +93,7 @@ def test_who_is_asked_to_stop_again_at_once_starts_nothing_and_waits_for_nobody(
 
 
 def test_a_secondary_switch_is_the_spare_that_was_there(tmp_path: Path) -> None:
-    first, second = pair(tmp_path)
+    first, second = pair(tmp_path, free_port())
     with first, second:
         spare = until(second.spare_pid, "a spare")
         first.kill()

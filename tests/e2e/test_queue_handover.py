@@ -7,7 +7,13 @@ from pathlib import Path
 
 from tests.e2e.pairs import pair, send_one
 from tests.e2e.sink import Answer, Sink
+from tests.e2e.switch import Switch
 from tests.e2e.waiting import until
+
+
+def owners(switch: Switch, queue: str) -> list[str]:
+    """Whose a queue is, as often as it is listed."""
+    return [each["owner"] for each in switch.facts("status")["queues"] if each["id"] == queue]
 
 
 def test_an_adopted_queue_is_handed_back_on_demand(tmp_path: Path) -> None:
@@ -23,6 +29,8 @@ def test_an_adopted_queue_is_handed_back_on_demand(tmp_path: Path) -> None:
             assert done.returncode == 0, done.stderr
             assert "mx1.0.1 was given up here" in done.stdout
             until(lambda: "mx1.0.1" in [queue["id"] for queue in first.facts("status")["queues"]], "it is back", 20)
+            until(lambda: "mx1" in owners(first, "mx1.0.1"), "it is run there", 20)
+            assert owners(first, "mx1.0.1") == ["mx1"]
             sink.on.clear()
             until(lambda: len(sink.received) == 1, "its message is delivered", 20)
             until(first.is_drained, "nothing is left", 20)

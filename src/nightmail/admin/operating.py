@@ -209,6 +209,10 @@ class Admin:
         answers = await asyncio.gather(*(self._ask(switch, method, params, kind) for switch in self._switches))
         faults = tuple(answer for answer in answers if isinstance(answer, str))
         if faults and len(faults) == len(answers):
+            if leaving := self.leaving():
+                raise SwitchSilent(
+                    f"{self._server} is {leaving}: what it had is in its partners' queues, or on its way"
+                )
             raise SwitchSilent("; ".join(faults))
         return [answer for answer in answers if not isinstance(answer, str)], faults
 

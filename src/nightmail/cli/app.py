@@ -87,10 +87,15 @@ def reload(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fa
 @app.command()
 def drain(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
     """Take no new mail, end what is under way, and give the queues to the partners. A restart takes mail again."""
-    Client(load_config(config, name).server.run_directory).drain()
-    sys.stdout.write(
-        '{"state":"drained"}\n' if json else "Drained: this server takes no mail, and its queues are its partners'.\n"
-    )
+    client = Client(load_config(config, name).server.run_directory)
+    client.drain()
+    if json:
+        sys.stdout.write('{"state":"drained"}\n')
+    elif any(peer.state == "serving" for peer in client.status().peers):
+        sys.stdout.write("Drained: this server takes no mail, and its queues are its partners'.\n")
+    else:
+        sys.stdout.write("Drained: this server takes no mail. No partner serves: what is queued waits in the store "
+                         "until a server is started.\n")  # fmt: skip
 
 
 @app.command()

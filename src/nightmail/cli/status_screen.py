@@ -23,7 +23,7 @@ def show_status(picture: ServerPicture, console: Console) -> None:
 
 
 def _headline(picture: ServerPicture) -> RenderableType:
-    waiting = sum(queue.messages for queue in picture.queues)
+    waiting = sum(queue.messages for queue in picture.queues if queue.owner in ("", picture.server))
     return Text.assemble(
         plain(picture.server, "bold"),
         " is ",

@@ -25,6 +25,7 @@ from nightmail.store.settings import StoreSettings
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,63}")
 _NAME_HERE = "{name}"
+NAME_VARIABLE = "NIGHTMAIL_NAME"
 _FILE_URL = re.compile(r"file:(?://)?(?!/)(.+)")
 
 _Settings = TypeVar("_Settings", bound=msgspec.Struct)
@@ -63,16 +64,27 @@ def _read_text(path: str) -> str:
 
 def _identify(config: Config, parser: Parser, override: str | None) -> ServerSettings:
     """The server's own settings under the name that it goes by."""
-    given = override or config.server.name or (next(iter(config.servers)) if len(config.servers) == 1 else "")
+    given = override or config.server.name or _name_here(config)
     path = ("server", "name")
     if not given:
-        raise parser.fault(("server",), "[server] has no name", "write name = ..., or give --name")
+        known = f"; the servers are {', '.join(config.servers)}" if config.servers else ""
+        remedy = f"write name = ..., give --name, or set {NAME_VARIABLE}{known}"
+        raise parser.fault(("server",), "[server] has no name, nor does [servers] name this host", remedy)
     _check_name(given, parser, path)
     if config.servers and given not in config.servers:
         near = nearest(given, config.servers)
         right = f"did you mean {near}?" if near else f"the servers are {', '.join(config.servers)}"
         raise parser.fault(path, f"there is no [servers.{given}] for the server {given}", right)
     return msgspec.structs.replace(config.server, name=given)
+
+
+def _name_here(config: Config) -> str:
+    """Which of the servers this host is, where neither the command nor the file says so: programs can't."""
+    if len(config.servers) == 1:
+        return next(iter(config.servers))
+    host = socket.gethostname()
+    candidates = (host, host.partition(".")[0])
+    return os.environ.get(NAME_VARIABLE) or next((name for name in candidates if name in config.servers), "")
 
 
 def _check_name(name: str, parser: Parser, path: tuple[str, ...]) -> None:

@@ -26,7 +26,7 @@ from nightmail.routing.route import Route
 from nightmail.smtp.client import ClientCore
 from nightmail.world import Clock
 
-_CLOSING = Reply(451, "4.3.2", "this switch is shutting down")
+_CLOSING = Reply(451, "4.3.2", "this switch is shutting down; whether the message was taken is not known")
 _NO_HOST = Failure(Reply(451, "4.4.1", "no mail host was left to try"))
 
 

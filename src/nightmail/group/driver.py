@@ -152,7 +152,7 @@ class Group:
                     log.info("peer heard again", peer=server, state=peer.state)
             elif server not in self._silent:
                 self._silent.add(server)
-                say = log.info if peer.state == "stopping" else log.warning
+                say = log.warning if peer.state == "serving" else log.info
                 say("peer silent", peer=server, state=peer.state, heartbeat_age_s=round(now - peer.heard_at, 3),
                             remedy="see to that server and the network between; its queues are watched")  # fmt: skip
 

@@ -85,6 +85,8 @@ class Operations:
         count = 0
         durable: list[asyncio.Future[None]] = []
         async for queue, message, record in self._selected(selection, with_record=action == "bounce"):
+            if action == "retry" and message.held:
+                continue  # until it is released
             durable += await perform(self, queue, message, record)
             log.info(_DONE[action], id=message.id, queue=queue.name, by="operator")
             count += 1

@@ -256,17 +256,22 @@ class Switch:
         )
 
     def _queues_waited_for(self) -> list[QueueStatus]:
-        """Queues of ours that nobody runs yet, because their last owner may be alive: they have no owner to show."""
+        """Queues of ours that are not run here, because their last owner may be alive: as they were when last read.
+
+        One that an earlier life of this server owned has no owner to show.
+        """
         return [
             QueueStatus(
                 id=name,
-                owner="",
+                owner=seen.owner.owner if seen.owner and seen.owner.owner != self._assignment.owner else "",
                 epoch=seen.found.epoch,
                 slot=seen.found.tail,
                 messages=len(seen.found.state.messages),
-                waiting=len(seen.found.state.messages),
+                waiting=len(seen.found.state.messages) - len(seen.found.state.held),
+                held=len(seen.found.state.held),
             )
             for name, seen in self.generations.waiting.items()
+            if name not in self._queues
         ]
 
     async def _open_newest(self) -> None:
