@@ -28,10 +28,15 @@ def as_soon_as_it_prepares(cluster: Cluster, queue: str, survivors: Sequence[str
 
 def in_the_middle_of_it(cluster: Cluster, queue: str, survivors: Sequence[str]) -> str:
     """Its record is in the slot: it owns the queue and has delivered nothing, if it knows that already."""
-    slot = cluster.next_slot(queue)
-    until(slot.exists, f"{queue} is adopted", every_s=0.0005)
-    record = slot.read_bytes()
-    return next(name for name in survivors if f"/{name}/run/alive/".encode() in record)
+
+    before = cluster.tail(queue)
+
+    def adopters() -> list[str]:
+        # A put of the dead one's may have been under way, and be there first.
+        records = [slot.read_bytes() for slot in before.parent.glob("[0-9]*") if slot > before]
+        return [name for name in survivors if any(f"/{name}/run/alive/".encode() in each for each in records)]
+
+    return until(adopters, f"{queue} is adopted", every_s=0.0005)[0]
 
 
 def once_it_delivers(cluster: Cluster, queue: str, survivors: Sequence[str]) -> str:
