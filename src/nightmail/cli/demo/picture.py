@@ -110,7 +110,7 @@ def draw_verdict(verdict: Verdict) -> RenderableType:
     for word, number, remark in _rows(ledger):
         table.add_row(word, number, remark)
     table.add_row(
-        "takeover", f"{verdict.takeover_s:.2f} s", f"from kill -9 to the adoption; the lease is {verdict.lease_s:g} s"
+        "takeover", f"{verdict.takeover_s:.2f} s", f"from kill -9 to adoption; the lease is {verdict.lease_s:g} s"
     )
     table.add_row(
         "longest pause",
@@ -134,5 +134,5 @@ def _rows(ledger: Ledger) -> list[tuple[Text, Text, str]]:
         row("lost", ledger.lost, "acknowledged, and neither delivered nor queued", is_bad=ledger.lost > 0),
         row("duplicated", ledger.duplicated, "under way when their server died (RFC 1047)"),
         row("of which ambiguous", ledger.ambiguous, "recorded as perhaps delivered before", is_bad=unrecorded > 0),
-        row("unanswered", ledger.unanswered, "the client lost its server before the answer, and knows so"),
+        row("unanswered", ledger.unanswered, "no answer reached the client, which sends again"),
     ]
