@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,12 +13,18 @@ from tests.faults.cluster import LIGHT, QUICK_TICKS, Cluster
 from tests.faults.ledger import Ledger
 from tests.faults.load import Fate
 
-Moment = Callable[[Cluster, str, Sequence[str]], str]
+Moment = Callable[[Cluster, str, Sequence[str], Mapping[str, int]], str]
 
 
-def as_soon_as_it_prepares(cluster: Cluster, queue: str, survivors: Sequence[str]) -> str:
+def content_of(slot: Path) -> bytes:
+    """What is in a slot; nothing once its queue was closed and it is deleted."""
+    with contextlib.suppress(FileNotFoundError):
+        return slot.read_bytes()
+    return b""
+
+
+def as_soon_as_it_prepares(cluster: Cluster, queue: str, survivors: Sequence[str], marks: Mapping[str, int]) -> str:
     """While the promise runs out: who comes first prepares first."""
-    marks = cluster.marks()
 
     def preparing() -> str:
         ready = [n for n in survivors if cluster.servers[n].logged("seems abandoned", queue, since=marks[n])]
@@ -26,20 +33,19 @@ def as_soon_as_it_prepares(cluster: Cluster, queue: str, survivors: Sequence[str
     return until(preparing, f"somebody minds {queue}", every_s=0.005)
 
 
-def in_the_middle_of_it(cluster: Cluster, queue: str, survivors: Sequence[str]) -> str:
+def in_the_middle_of_it(cluster: Cluster, queue: str, survivors: Sequence[str], _: Mapping[str, int]) -> str:
     """Its record is in the slot: it owns the queue and has delivered nothing, if it knows that already."""
-
-    before = cluster.tail(queue)
+    log = cluster.tail(queue).parent
 
     def adopters() -> list[str]:
-        # A put of the dead one's may have been under way, and be there first.
-        records = [slot.read_bytes() for slot in before.parent.glob("[0-9]*") if slot > before]
-        return [name for name in survivors if any(f"/{name}/run/alive/".encode() in each for each in records)]
+        # A put of the dead one's may have been under way, and whoever adopted may be quicker than we are.
+        found = [content_of(slot) for slot in sorted(log.glob("[0-9]*"))[-20:]]
+        return [name for name in survivors if any(f"/{name}/run/alive/".encode() in each for each in found)]
 
     return until(adopters, f"{queue} is adopted", every_s=0.0005)[0]
 
 
-def once_it_delivers(cluster: Cluster, queue: str, survivors: Sequence[str]) -> str:
+def once_it_delivers(cluster: Cluster, queue: str, survivors: Sequence[str], _: Mapping[str, int]) -> str:
     """It has adopted the queue, and delivers from it."""
 
     def adopters() -> list[str]:
@@ -77,7 +83,7 @@ def test_the_third_server_goes_on_when_the_second_dies_adopting_what_the_first_l
             marks, left = cluster.marks(), [cluster.newest(first)]
             cluster.kill(first)
             survivors = [name for name in cluster.names if name != first]
-            second = MOMENTS[number % len(MOMENTS)](cluster, left[0], survivors)
+            second = MOMENTS[number % len(MOMENTS)](cluster, left[0], survivors, marks)
             left.append(cluster.newest(second))
             cluster.kill(second)
             third = next(name for name in survivors if name != second)
