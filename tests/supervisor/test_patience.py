@@ -14,4 +14,4 @@ def test_a_good_life_is_not_forgotten() -> None:
     patience = RestartPatience()
     for _ in range(5):
         patience.after_death(0.5)
-    assert patience.after_death(30.0) == 0.0
+    assert patience.after_death(5.0) == 0.0
