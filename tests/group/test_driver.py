@@ -38,13 +38,17 @@ class Nothing:
     def speak(self, beat: Heartbeat) -> None: ...
 
 
+def group_of(store: SimulatedStore) -> Group:
+    """mx1, which has mx2 for a partner, and hands that do nothing."""
+    nothing = Nothing()
+    view = View("mx1", "g", Patience(lease_s=1.0), {name: Member(name, "g") for name in ("mx1", "mx2")})
+    watcher = Watcher(store, SeededRandomness(1), "mx1")
+    return Group(view, store, watcher, speaker=nothing, hands=nothing, clock=VirtualClock())
+
+
 @in_virtual_time
 async def test_a_peer_that_falls_silent_and_is_heard_again_is_told_of_once_each() -> None:
-    store, nothing = SimulatedStore(), Nothing()
-    members = {name: Member(name, "g") for name in ("mx1", "mx2")}
-    view = View("mx1", "g", Patience(lease_s=1.0), members)
-    watcher = Watcher(store, SeededRandomness(1), "mx1")
-    group = Group(view, store, watcher, speaker=nothing, hands=nothing, clock=VirtualClock())
+    group = group_of(SimulatedStore())
     with capture_logs() as logs:
         running = asyncio.create_task(group.run())
         for sequence, pause_s in ((1, 0.2), (2, 5.0), (3, 0.2)):
@@ -59,12 +63,9 @@ async def test_a_peer_that_falls_silent_and_is_heard_again_is_told_of_once_each(
 
 async def _events_of(silent_switch: bool) -> list[tuple[str, str]]:
     """What is said once a queue of mx2 stands still: its server falls silent, or its switch does and the server not."""
-    store, nothing = SimulatedStore(), Nothing()
+    store = SimulatedStore()
     lay(store, 0, Adopted(1, "mx2", "life-2", "m", "b", "", "g"), queue="mx2.0.1")
-    members = {name: Member(name, "g") for name in ("mx1", "mx2")}
-    view = View("mx1", "g", Patience(lease_s=1.0), members)
-    watcher = Watcher(store, SeededRandomness(1), "mx1")
-    group = Group(view, store, watcher, speaker=nothing, hands=nothing, clock=VirtualClock())
+    group = group_of(store)
     with capture_logs() as logs:
         running = asyncio.create_task(group.run())
         for sequence in range(60):

@@ -8,7 +8,7 @@ The methods of a switch, with their params and results:
 `prepare` {"queue"} -> None · `adopt` {"queue", "tail"} -> whether it is run there now · `forget` {"queue"} -> None ·
 `share` {"among"} -> None · `hand_over` {"queue"} -> whether it was given up
 
-and its notice: `ready` (it accepts mail).
+and its notices: `told` (it was the spare, and heard which switch it is), `ready` (it accepts mail).
 """
 
 from __future__ import annotations
