@@ -209,7 +209,7 @@ async def test_lmtp_answers_for_each_recipient() -> None:
 @on_a_loop
 async def test_shutting_down_lets_a_message_under_way_get_its_answer() -> None:
     async with serving() as service:
-        idle, busy = await service.in_the_middle(), await service.in_the_middle()
+        idle, busy = await service.dial(), await service.in_the_middle()
         await busy.say(b"DATA\r\n")
         held = service.stage.store.hold_next("put_new")
         busy.writer.write(MESSAGE[6:])
@@ -223,6 +223,58 @@ async def test_shutting_down_lets_a_message_under_way_get_its_answer() -> None:
         assert QUEUED.fullmatch(replies[0])
         assert replies[1].startswith(b"421 4.3.2")
         assert await busy.rest() == b""
+
+
+@on_a_loop
+async def test_shutting_down_lets_a_transaction_that_has_begun_come_to_its_end() -> None:
+    async with serving() as service:
+        sending, resetting = await service.in_the_middle(), await service.in_the_middle()
+        await sending.say(b"DATA\r\n")
+        sending.writer.write(MESSAGE[6:20])
+        service.reception.shut_down()
+        sending.writer.write(MESSAGE[20:])
+        replies = await sending.hear(2)
+        assert QUEUED.fullmatch(replies[0])
+        assert replies[1].startswith(b"421 4.3.2")
+        replies = await resetting.say(b"RSET\r\n", 2)
+        assert replies[0].startswith(b"250")
+        assert replies[1].startswith(b"421 4.3.2")
+        await until_soon(lambda: service.reception.sessions == 0)
+
+
+@on_a_loop
+async def test_who_takes_too_long_over_a_body_hears_so_though_it_goes_on_sending() -> None:
+    async with serving() as service:
+        slow = await service.in_the_middle()
+        await slow.say(b"DATA\r\n")
+        service.reception.shut_down()
+        service.reception.hurry()
+        assert service.reception.sessions == 0
+        for _ in range(20):
+            slow.writer.write(MESSAGE[6:26] * 1000)
+            await slow.writer.drain()
+        assert service.reception.parting == 1
+        assert (await slow.hear())[0].startswith(b"421 4.3.2")
+        assert await slow.rest() == b""
+        slow.writer.close()
+        await until_soon(lambda: service.reception.parting == 0)
+
+
+@on_a_loop
+async def test_what_is_said_on_ahead_of_the_last_250_does_not_cost_the_client_that_answer() -> None:
+    async with serving() as service:
+        client = await service.in_the_middle()
+        await client.say(b"DATA\r\n")
+        held = service.stage.store.hold_next("put_new")
+        client.writer.write(MESSAGE[6:] + ENVELOPE)
+        await held.reached()
+        service.reception.shut_down()
+        held.answer()
+        client.writer.write(b"NOOP\r\n" * 1000)
+        replies = await client.hear(2)
+        assert QUEUED.fullmatch(replies[0])
+        assert replies[1].startswith(b"421 4.3.2")
+        assert await client.rest() == b""
 
 
 @on_a_loop

@@ -28,7 +28,10 @@ from nightmail.switch.reception import Reception, look_at_space
 from nightmail.switch.switch import Switch
 
 _OPENING_S = 1.0
+_TRANSACTIONS_END_S = 1.0
 _SESSIONS_END_S = 5.0
+_LAST_WORDS_S = 1.0
+_LOOK_S = 0.02
 _OLD_ROUTING_S = 5.0
 
 log = structlog.get_logger()
@@ -91,6 +94,7 @@ class SwitchProcess:
         await self._end_sessions()
         working.cancel()
         await switch.stop()
+        await self._until(lambda: not any(each.parting for each in self._receptions), _LAST_WORDS_S)
         await switch.parts.store.close()
 
     async def _until_worth_listening(self) -> None:
@@ -104,15 +108,21 @@ class SwitchProcess:
         self._control.notify("ready")
 
     async def _end_sessions(self) -> None:
-        """Let the messages under way get their answers, then drop whoever is left."""
+        """Let the transactions under way end and their messages get their answers, then drop whoever is left."""
         for reception in self._receptions:
             reception.shut_down()
-        deadline = self._switch.parts.clock.elapsed() + _SESSIONS_END_S
-        # Bounded, and asked of many sessions that end one by one: an event would need a count of its own.
-        while self._switch.admission.sessions and self._switch.parts.clock.elapsed() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await self._until(lambda: not self._switch.admission.sessions, _TRANSACTIONS_END_S)
+        for reception in self._receptions:
+            reception.hurry()
+        await self._until(lambda: not self._switch.admission.sessions, _SESSIONS_END_S - _TRANSACTIONS_END_S)
         for reception in self._receptions:
             reception.abort()
+
+    async def _until(self, is_so: Callable[[], bool], timeout_s: float) -> None:
+        """Look again and again, within a bound: an event for many sessions that end one by one needed a count."""
+        deadline = self._switch.parts.clock.elapsed() + timeout_s
+        while not is_so() and self._switch.parts.clock.elapsed() < deadline:  # noqa: ASYNC110  bounded, and often short
+            await asyncio.sleep(_LOOK_S)
 
     def _methods(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
         parts = self._switch.parts

@@ -74,6 +74,7 @@ class Reception:
         self._desk = desk
         self._sessions: set[SmtpSession] = set()
         self._unnamed: set[SmtpSession] = set()
+        self._parting: set[SmtpSession] = set()
         self._balancers = [ipaddress.ip_network(network) for network in proxy_from]
         self._tasks: set[asyncio.Task[Any]] = set()
         self._bare_from = [ipaddress.ip_network(network) for network in settings.bare_newlines_from]
@@ -211,10 +212,28 @@ class Reception:
             for session in [*self._sessions, *self._unnamed]:
                 session.check_patience(now, timeout_s)
 
+    def hear_last_words(self, session: SmtpSession) -> None:
+        """A session has ended that is told so: its socket stays open a little, for what the client sent meanwhile."""
+        self._parting.add(session)
+
+    def last_words_over(self, session: SmtpSession) -> None:
+        """Its client has closed, too, or was given up."""
+        self._parting.discard(session)
+
+    @property
+    def parting(self) -> int:
+        """How many sessions are over, but for their sockets."""
+        return len(self._parting)
+
     def shut_down(self) -> None:
-        """End every session that has no message under way; the others end with its answer."""
+        """End every session that is in no transaction; the others end with theirs."""
         for session in [*self._sessions, *self._unnamed]:
             session.shut_down()
+
+    def hurry(self) -> None:
+        """End every session that has no message under way; the others end with its answer."""
+        for session in [*self._sessions]:
+            session.hurry()
 
     def abort(self) -> None:
         """Drop whoever is left."""

@@ -7,6 +7,10 @@ answers, and what it sent already is not obeyed before it has: a session takes s
 
 Replies to commands are written at the end of the loop's turn, together with those of other sessions. The reply to a
 message is written at once, for whether its client is still there decides what becomes of it; so is a session's last.
+
+A switch that stops lets every session end the transaction it is in (R11). Then it says 421 and closes its own direction
+only, and hears the client out for a moment: a closed socket answers what still comes with a reset, which can overtake
+the last replies, a 250 among them.
 """
 
 from __future__ import annotations
@@ -56,6 +60,7 @@ _FINAL_RECIPIENTS_LIMIT = 10_000
 _SLOWEST_BODY_BYTES_S = 1024
 _PROXY_PATIENCE_S = 10.0
 _PORTION_BYTES = 32 * 1024  # of commands that are obeyed before it is looked whether the client takes the answers
+_LINGER_S = 1.0
 _UNREAD_LIMIT_BYTES = 16 * 1024  # of answers, from which on the client has to read before it is heard
 
 log = structlog.get_logger()
@@ -126,9 +131,8 @@ class SmtpSession:
             self._reception.proxy_over(self)
         self._out.clear()
         self._forget()
-        if self._is_counted:
-            self._is_counted = False
-            self._reception.leave(self, self._client_ip)
+        self._reception.last_words_over(self)
+        self._count_out()
 
     def data_received(self, data: bytes) -> None:
         """Go on with the dialogue."""
@@ -208,12 +212,17 @@ class SmtpSession:
             self._end(_IDLE)
 
     def shut_down(self) -> None:
-        """End the session as soon as no message waits for its answer."""
+        """End the session once it is in no transaction."""
         self._is_closing = True
         if self._core is None:
             self.abort()
-        elif not self._core.is_waiting:
-            self._end(CLOSING)
+        else:
+            self._part_if_idle(self._core)
+
+    def hurry(self) -> None:
+        """End the session as soon as no message waits for its answer: it had its time to end its transaction."""
+        if self._core is not None and not self._core.is_waiting:
+            self._part()
 
     def abort(self) -> None:
         """Drop the connection."""
@@ -297,6 +306,8 @@ class SmtpSession:
             return
         if events or not data:
             self._has_moved = True
+        if self._is_closing:
+            self._part_if_idle(core)
 
     def _reply_to_message(self, reply: Reply) -> None:
         core = self._core
@@ -306,7 +317,7 @@ class SmtpSession:
         self._out.append(core.answer(reply))
         self.write_out()
         if self._is_closing:
-            self._end(CLOSING)
+            self._part()
             return
         self._has_moved = True
         if not self._is_unread:
@@ -422,6 +433,33 @@ class SmtpSession:
         if self._core is not None and self._transport is not None and not self._transport.is_closing():
             self._out.append(self._core.close(reply))
         self._close()
+
+    def _part_if_idle(self, core: ServerCore) -> None:
+        if not core.is_waiting and not core.in_transaction and not core.is_closed:
+            self._part()
+
+    def _part(self) -> None:
+        """Say that the service ends, and hear the client out for a moment."""
+        core, transport = self._core, self._transport
+        if core is None or core.is_closed or transport is None or transport.is_closing():
+            return
+        if self._is_unread or not transport.can_write_eof():
+            self._end(CLOSING)
+            return
+        self._out.append(core.close(CLOSING))
+        self.write_out()
+        self._forget()
+        self._ahead = b""
+        transport.write_eof()
+        self._resume()
+        self._count_out()
+        self._reception.hear_last_words(self)
+        asyncio.get_running_loop().call_later(_LINGER_S, self.abort)
+
+    def _count_out(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self._reception.leave(self, self._client_ip)
 
     def _close(self) -> None:
         """Write what there is to say, and close."""
