@@ -51,11 +51,11 @@ prove: $(READY) $(COMPILED_READY)
 	@$(MAKE) --no-print-directory -j$(LANES) --output-sync=target $(PROOFS)
 
 # They wait more than they work, so that several go on at a time; make prove LANES=1 has them one after the other.
-LANES  := 5
+LANES  := 6
 PROVE  := $(BIN)/pytest --prove -o faulthandler_timeout=1800
 KILLED := test_adopter test_all_killed test_balancer test_clock test_takeover
 FROZEN := test_frozen test_handover test_heartbeat_cut test_kill
-PROOFS := prove-faults-killed prove-faults-frozen prove-faults-others prove-others prove-compiled
+PROOFS := prove-faults-killed prove-faults-frozen prove-faults-others prove-models prove-others prove-compiled
 .PHONY: $(PROOFS)
 
 prove-faults-killed:
@@ -64,8 +64,10 @@ prove-faults-frozen:
 	$(PROVE) $(FROZEN:%=tests/faults/%.py)
 prove-faults-others:
 	$(PROVE) tests/faults $(KILLED:%=--ignore=tests/faults/%.py) $(FROZEN:%=--ignore=tests/faults/%.py)
+prove-models:
+	$(PROVE) tests/models
 prove-others:
-	$(PROVE) --ignore=tests/faults
+	$(PROVE) --ignore=tests/faults --ignore=tests/models
 prove-compiled:
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS) tests/contracts tests/fuzz tests/e2e tests/faults
 
