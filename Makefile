@@ -48,26 +48,34 @@ test: $(READY) $(COMPILED_READY)
 
 prove: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc
-	@$(MAKE) --no-print-directory -j$(LANES) --output-sync=target $(PROOFS)
+	@$(MAKE) --no-print-directory --keep-going -j$(LANES) --output-sync=target $(PROOFS)
 
-# They wait more than they work, so that several go on at a time; make prove LANES=1 has them one after the other.
+# They wait more than they work, so that several go on at a time, the longest first; LANES=1 has them one by one.
 LANES  := 6
-PROVE  := $(BIN)/pytest --prove -o faulthandler_timeout=1800
+PROVE  := $(BIN)/pytest --prove -o faulthandler_timeout=3600
 KILLED := test_adopter test_all_killed test_balancer test_clock test_takeover
 FROZEN := test_frozen test_handover test_heartbeat_cut test_kill
-PROOFS := prove-faults-killed prove-faults-frozen prove-faults-others prove-models prove-others prove-compiled
+POWER  := test_power_loss test_power_loss_store
+PROOFS := prove-ablations prove-compiled prove-faults-killed prove-faults-frozen prove-faults-power prove-faults-others \
+          prove-fuzz prove-models prove-others
 .PHONY: $(PROOFS)
 
+prove-ablations:
+	$(PROVE) tests/ablations
 prove-faults-killed:
 	$(PROVE) $(KILLED:%=tests/faults/%.py)
 prove-faults-frozen:
 	$(PROVE) $(FROZEN:%=tests/faults/%.py)
+prove-faults-power:
+	$(PROVE) $(POWER:%=tests/faults/%.py)
 prove-faults-others:
-	$(PROVE) tests/faults $(KILLED:%=--ignore=tests/faults/%.py) $(FROZEN:%=--ignore=tests/faults/%.py)
+	$(PROVE) tests/faults $(patsubst %,--ignore=tests/faults/%.py,$(KILLED) $(FROZEN) $(POWER))
+prove-fuzz:
+	$(PROVE) tests/fuzz
 prove-models:
 	$(PROVE) tests/models
 prove-others:
-	$(PROVE) --ignore=tests/faults --ignore=tests/models
+	$(PROVE) $(patsubst %,--ignore=tests/%,ablations faults fuzz models)
 prove-compiled:
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS) tests/contracts tests/fuzz tests/e2e tests/faults
 
