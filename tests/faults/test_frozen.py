@@ -12,13 +12,15 @@ from tests.faults.cluster import LIGHT, QUICK_TICKS, Cluster
 from tests.faults.ledger import Ledger
 
 
-def assert_it_kept_its_hands_off(cluster: Cluster, name: str, frozen_at: float, thawed_at: float) -> None:
+def assert_it_kept_its_hands_off(cluster: Cluster, name: str, since: float, frozen_at: float, thawed_at: float) -> None:
     """What a server had acknowledged before it was frozen it does not deliver itself once it is thawed.
 
-    But for the message in whose last write it was stopped, between a look at the clock and the system call: its claim
-    is open, so whoever adopts it knows that it may come twice (J8), and the ledger asks for that record.
+    `since` is when its newest queue was known to be the one that it lost: what it took before may lie in older ones,
+    adopted in earlier rounds, and these it may still own. Excepted is the message in whose last write it was stopped,
+    between a look at the clock and the system call: its claim is open, so whoever adopts it knows that it may come
+    twice (J8), and the ledger asks for that record.
     """
-    lost = {sent.queue_id for sent in list(cluster.loads[name].book) if sent.at < frozen_at}
+    lost = {sent.queue_id for sent in list(cluster.loads[name].book) if since < sent.at < frozen_at}
     late = [
         message.queue_id
         for message in list(cluster.sink.received)
@@ -36,7 +38,7 @@ def test_what_is_frozen_past_its_lease_is_adopted_and_once_thawed_goes_on_with_a
         marks = cluster.marks()
         for number in range(rounds):
             name, partner = cluster.random.sample(cluster.names, 2)
-            server, queue = cluster.servers[name], cluster.newest(name)
+            server, queue, began = cluster.servers[name], cluster.newest(name), time.monotonic()
             cluster.under_way(name)
             pids = [server.switch_pids()[0]] if number % 2 else server.pids()
             frozen_at = time.monotonic()
@@ -47,7 +49,7 @@ def test_what_is_frozen_past_its_lease_is_adopted_and_once_thawed_goes_on_with_a
             server.wait_for_log("queue lost", rf"queue={queue}\b")
             until(lambda n=name, q=queue: cluster.newest(n) != q, f"{name} opens another queue")  # type: ignore[misc]
             cluster.under_way(name)
-            assert_it_kept_its_hands_off(cluster, name, frozen_at, thawed_at)
+            assert_it_kept_its_hands_off(cluster, name, began, frozen_at, thawed_at)
         cluster.assert_nobody_died(marks)
         ledger = publish(cluster.settle(f"{rounds} times a server or its switch frozen, adopted, and thawed"))
         ledger.assert_sound()
@@ -62,7 +64,7 @@ def test_who_is_thawed_just_when_its_queue_is_being_adopted_loses_it_or_keeps_it
     with Cluster(tmp_path, seed=67, settings=QUICK_TICKS, load=LIGHT) as cluster:
         for number in range(rounds):
             name, partner = cluster.random.sample(cluster.names, 2)
-            server, queue = cluster.servers[name], cluster.newest(name)
+            server, queue, began = cluster.servers[name], cluster.newest(name), time.monotonic()
             since = cluster.servers[partner].log_size()
             cluster.under_way(name)
             frozen_at = time.monotonic()
@@ -76,7 +78,7 @@ def test_who_is_thawed_just_when_its_queue_is_being_adopted_loses_it_or_keeps_it
             cluster.under_way(name)
             if server.logged("queue lost", rf"queue={queue}\b"):
                 adopted += 1
-                assert_it_kept_its_hands_off(cluster, name, frozen_at, thawed_at)
+                assert_it_kept_its_hands_off(cluster, name, began, frozen_at, thawed_at)
         title = f"{rounds} servers frozen for about a promise, {adopted} of them adopted"
         publish(cluster.settle(title)).assert_sound()
 

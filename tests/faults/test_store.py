@@ -80,7 +80,8 @@ def test_a_store_that_hangs_delays_and_puts_off_and_loses_nothing(
 def test_who_waits_for_the_put_that_hangs_gets_no_answer_and_who_comes_later_gets_451(
     tmp_path: Path, disk: LossyMount, sink: Sink
 ) -> None:
-    settings = {**QUICK_RETRIES, "store": {"commit_wait_s": 1.0, "answer_timeout_s": 5.0}}
+    # A lease so long that no tick is due meanwhile: the put that hangs is to be the first message's.
+    settings = {**QUICK_RETRIES, "store": {"commit_wait_s": 1.0, "answer_timeout_s": 5.0, "lease_s": 60.0}}
     with Switch(tmp_path, tables(sink.port), settings, disk.path) as switch:
         disk.hang("fsync")
         with Dialogue(switch.port) as first, Dialogue(switch.port) as second:
