@@ -81,7 +81,8 @@ def test_who_waits_for_the_put_that_hangs_gets_no_answer_and_who_comes_later_get
     tmp_path: Path, disk: LossyMount, sink: Sink
 ) -> None:
     # A lease so long that no tick is due meanwhile: the put that hangs is to be the first message's.
-    settings = {**QUICK_RETRIES, "store": {"commit_wait_s": 1.0, "answer_timeout_s": 5.0, "lease_s": 60.0}}
+    store = {"commit_wait_s": 1.0, "answer_timeout_s": 5.0, "lease_s": 60.0, "idle_tick_s": 60.0}
+    settings = {**QUICK_RETRIES, "store": store}
     with Switch(tmp_path, tables(sink.port), settings, disk.path) as switch:
         disk.hang("fsync")
         with Dialogue(switch.port) as first, Dialogue(switch.port) as second:
