@@ -11,7 +11,7 @@ from tests.routing.table_texts import GOOD, write_tables
 
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.generations import check_tables
-from nightmail.routing.tables import NAMES
+from nightmail.routing.source import NAMES
 
 FORMS = (
     "a route is mx, smtp:HOST, smtp:[HOST]:PORT, lmtp:[HOST]:PORT, lmtp:unix:PATH, maildir:PATH, discard or reject:TEXT"

@@ -7,8 +7,8 @@ from tests.routing.table_texts import GOOD, write_tables
 
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.generations import newest_generation
+from nightmail.routing.source import NAMES
 from nightmail.routing.table_files import TableFiles
-from nightmail.routing.tables import NAMES
 
 
 def files_in(directory: Path, **texts: str) -> TableFiles:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tests.routing.table_texts import write_tables
 
 from nightmail.errors import ConfigInvalid
-from nightmail.routing.tables import Entry, read_table
+from nightmail.routing.source import Entry
+from nightmail.routing.tables import read_table
 
 
 def read(directory: Path, text: str | bytes) -> list[Entry]:

@@ -18,7 +18,7 @@ from nightmail.mail.reply import Reply
 from nightmail.net.addresses import is_ip, parse_host_port
 from nightmail.routing.generations import check_tables, open_newest
 from nightmail.routing.snapshot import RoutingSnapshot
-from nightmail.routing.tables import NAMES
+from nightmail.routing.source import NAMES
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):

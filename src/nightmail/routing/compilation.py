@@ -1,10 +1,7 @@
-"""From the text tables to the entries of a compiled file, each checked by itself and all of them as a whole."""
+"""From the tables of a source to the entries of a compiled file, each checked by itself and all of them as a whole."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -28,7 +25,7 @@ from nightmail.routing.expansion import alias_of
 from nightmail.routing.networks import prefix_of
 from nightmail.routing.resolution import POSTMASTER
 from nightmail.routing.route import Route, parse_route
-from nightmail.routing.tables import NAMES, read_table
+from nightmail.routing.source import NAMES, Source
 
 
 class _Table(NamedTuple):
@@ -40,13 +37,13 @@ class _Table(NamedTuple):
 
 
 class Compilation:
-    """Reads the tables of a directory into a writer; those first that the others are checked against.
+    """Reads the tables of a source into a writer; those first that the others are checked against.
 
     Relative paths in routes start from `base`.
     """
 
-    def __init__(self, directory: str, base: str, writer: Writer) -> None:
-        self._directory = directory
+    def __init__(self, source: Source, base: str, writer: Writer) -> None:
+        self._source = source
         self._writer = writer
         self._tables = {
             "domains": _Table(compiled.DOMAIN, parse_domain_key, parse_domain_entry),
@@ -76,7 +73,7 @@ class Compilation:
         self._check_targets()
         self._add("clients", self._note_prefix)
         summary = Summary(
-            digest=self._digest(),
+            digest=self._source.digest(),
             counts=self._counts,
             postmaster=self._postmaster(),
             prefix_lengths={
@@ -89,7 +86,7 @@ class Compilation:
     def _add(self, name: str, note: Callable[[str, str], None] | None = None) -> None:
         """Write the entries of a table; `note` is given the key and the place of each."""
         table = self._tables[name]
-        for place, text, value in read_table(self._directory, name):
+        for place, text, value in self._source.entries(name):
             key = table.parse_key(text, place)
             if not self._writer.add(table.octet, key, table.parse_value(value, place)):
                 raise self._duplicate(name, key, text, place)
@@ -100,15 +97,17 @@ class Compilation:
     def _keys(self, name: str) -> Iterator[tuple[str, str]]:
         """The place and the key of each entry of a table that was read before."""
         parse = self._tables[name].parse_key
-        return ((place, parse(text, place)) for place, text, _ in read_table(self._directory, name))
+        return ((place, parse(text, place)) for place, text, _ in self._source.entries(name))
 
     def _place(self, name: str, key: str) -> str:
         """Where the entry of a key stands: looked for when it is needed, rather than kept for every entry."""
-        return next((place for place, other in self._keys(name) if other == key), os.path.join(self._directory, name))
+        return next((place for place, other in self._keys(name) if other == key), self._source.place(name))
 
     def _duplicate(self, name: str, key: str, text: str, place: str) -> ConfigInvalid:
-        first = self._place(name, key).rpartition(":")[2]
-        return ConfigInvalid(place, f"{text} stands twice, first on line {first}", "keep one of the two")
+        first = self._place(name, key)
+        file, _, line = first.rpartition(":")
+        where = f"on line {line}" if file and place.startswith(f"{file}:") and line.isdigit() else f"as {first}"
+        return ConfigInvalid(place, f"{text} stands twice, first {where}", "keep one of the two")
 
     def _note_mailbox(self, key: str, place: str) -> None:
         self._checks.check_mailbox(key, place)
@@ -138,15 +137,6 @@ class Compilation:
                 return address
             first.setdefault(entry.kind, address)
         return first.get("local") or first.get("relay") or ""
-
-    def _digest(self) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        for name in NAMES:
-            path = os.path.join(self._directory, name)
-            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "blake2b").digest())
-            digest.update(name.encode())
-        return digest.hexdigest()
 
 
 def _parse_route(base: str, text: str, place: str) -> Route:

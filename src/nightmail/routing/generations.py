@@ -15,7 +15,8 @@ import lmdb
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.compilation import Compilation
 from nightmail.routing.compiled import CompiledSnapshot, Summary, Writer, open_snapshot
-from nightmail.routing.tables import NAMES
+from nightmail.routing.source import Source
+from nightmail.routing.tables import TextTables
 
 _GENERATION = re.compile(r"tables\.([0-9]{8})\.lmdb")
 _UNFINISHED = "tables.unfinished"
@@ -38,11 +39,21 @@ def compile_tables(directory: str, output: str, base: str | None = None) -> str:
     if not os.path.isdir(directory):
         right = "make it, or name the directory with the tables in [tables] directory"
         raise ConfigInvalid(directory, "there is no such directory", right)
+    base = os.path.dirname(os.path.abspath(directory)) if base is None else base
+    return compile_source(TextTables(directory), output, base)
+
+
+def compile_source(source: Source, output: str, base: str) -> str:
+    """Compile what a source says as `compile_tables` does.
+
+    Raises:
+        ConfigInvalid: something in it is wrong, or the file can't be written. The generations that are there stay.
+    """
     try:
         os.makedirs(output, exist_ok=True)
         _remove(output, *(name for name in os.listdir(output) if name.startswith(_UNFINISHED)))
         unfinished = os.path.join(output, _UNFINISHED)
-        _write(unfinished, directory, os.path.dirname(os.path.abspath(directory)) if base is None else base)
+        _write(unfinished, source, base)
         path = _next_generation(output)
         os.rename(unfinished, path)
         _remove(output, *_generations(output)[:-_KEPT_GENERATIONS])
@@ -88,21 +99,13 @@ def open_newest(output: str, hostname: str = "localhost") -> CompiledSnapshot:
     raise DirectoryUnavailable(f"{output}: there are no compiled tables")
 
 
-def _write(path: str, directory: str, base: str) -> None:
+def _write(path: str, source: Source, base: str) -> None:
     try:
-        with Writer(path, _room_bytes(directory)) as writer:
-            Compilation(directory, base, writer).run()
+        with Writer(path, _ROOM_AT_LEAST_BYTES + _ROOM_PER_BYTE * source.size_bytes()) as writer:
+            Compilation(source, base, writer).run()
     except BaseException:
         _remove(os.path.dirname(path), os.path.basename(path))
         raise
-
-
-def _room_bytes(directory: str) -> int:
-    text_bytes = 0
-    for name in NAMES:
-        with contextlib.suppress(FileNotFoundError):
-            text_bytes += os.path.getsize(os.path.join(directory, name))
-    return _ROOM_AT_LEAST_BYTES + _ROOM_PER_BYTE * text_bytes
 
 
 def _generations(output: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.generations import compile_tables
-from nightmail.routing.tables import NAMES
+from nightmail.routing.source import NAMES
 
 _Status = tuple[int, int, int, int]
 Fingerprint = tuple[_Status | None, ...]

@@ -6,23 +6,48 @@ nothing. A file is read entry by entry, so that a large one needs no memory.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from nightmail.errors import ConfigInvalid
-
-NAMES = ("domains", "routes", "aliases", "mailboxes", "clients")
+from nightmail.routing.source import NAMES, Entry
 
 _BYTE_ORDER_MARK = "\N{BYTE ORDER MARK}"
 
 
-class Entry(NamedTuple):
-    """One entry: its place (file:line), its key and its value as written, with continuation lines joined by a space."""
+class TextTables:
+    """The tables in the files of a directory; a `Source`."""
 
-    place: str
-    key: str
-    value: str
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def entries(self, name: str) -> Iterator[Entry]:
+        """The entries of the table `name` in their order; none where there is no such file. Raises: ConfigInvalid."""
+        return read_table(self._directory, name)
+
+    def place(self, name: str) -> str:
+        """The file of a table."""
+        return os.path.join(self._directory, name)
+
+    def digest(self) -> str:
+        """A digest of all that the files hold."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name in NAMES:
+            with contextlib.suppress(FileNotFoundError), open(self.place(name), "rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+            digest.update(name.encode())
+        return digest.hexdigest()
+
+    def size_bytes(self) -> int:
+        """The size of all files together."""
+        size = 0
+        for name in NAMES:
+            with contextlib.suppress(FileNotFoundError):
+                size += os.path.getsize(self.place(name))
+        return size
 
 
 def read_table(directory: str, name: str) -> Iterator[Entry]:

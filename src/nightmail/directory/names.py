@@ -1,0 +1,33 @@
+"""Distinguished names and search filters, with what a user gave escaped in them."""
+
+from __future__ import annotations
+
+import re
+
+_SPECIAL_IN_NAMES = re.compile(r'[,+"\\<>;=]')
+_SPECIAL_IN_FILTERS = re.compile("[*()\\\\\0]")
+
+
+def escape_name(value: str) -> str:
+    """A value as it stands in a distinguished name (RFC 4514 §2.4)."""
+    escaped = _SPECIAL_IN_NAMES.sub(r"\\\g<0>", value).replace("\0", "\\00")
+    if escaped.startswith((" ", "#")):
+        escaped = "\\" + escaped
+    if escaped.endswith(" ") and not escaped.endswith("\\ "):
+        escaped = escaped[:-1] + "\\ "
+    return escaped
+
+
+def escape_filter(value: str) -> str:
+    """A value as it stands in a search filter (RFC 4515 §3)."""
+    return _SPECIAL_IN_FILTERS.sub(lambda found: f"\\{ord(found[0]):02x}", value)
+
+
+def equals(attribute: str, value: str) -> str:
+    """The filter for entries with an attribute of this very value."""
+    return f"({attribute}={escape_filter(value)})"
+
+
+def any_of(*filters: str) -> str:
+    """The filter for entries that one of these matches."""
+    return f"(|{''.join(filters)})"

@@ -1,0 +1,169 @@
+"""What directory entries say, as lines of the tables, and how a line of a table is kept as an entry (R16).
+
+The directory is not a second model: every entry is read as the lines that would say the same, and these are parsed and
+checked as any others. Where a table has a file and a line, an entry has its distinguished name.
+
+    ou=domains   nmMailDomain      nmDomain, nmKind or nmAliasOf
+    ou=routes    nmMailRoute       nmMatch, nmNextHop
+    ou=clients   nmMailClient      nmNetwork, nmAccess
+    ou=people    inetOrgPerson, inetLocalMailRecipient      mailLocalAddress, mailHost, mailRoutingAddress
+    ou=lists     nisMailAlias      cn, rfc822MailMember
+                 nmMailList        cn or mailLocalAddress, rfc822MailMember
+
+A person's mailRoutingAddress replaces the address, mailHost says where the message goes: to the address unchanged if it
+stands alone, to the one that replaced it if both are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from nightmail.directory.names import escape_name
+from nightmail.errors import ConfigInvalid
+from nightmail.routing.entries import parse_targets
+from nightmail.routing.source import Entry
+
+CONTAINERS = {
+    "domains": "ou=domains",
+    "routes": "ou=routes",
+    "clients": "ou=clients",
+    "mailboxes": "ou=people",
+    "aliases": "ou=lists",
+}
+"""Where the entries for a table are, below the suffix."""
+
+Attributes = Mapping[str, tuple[str, ...]]
+
+
+class Item(NamedTuple):
+    """One entry of the directory: its distinguished name, and its values by the attributes' names in lower case."""
+
+    dn: str
+    attributes: Attributes
+
+    def values(self, *names: str) -> tuple[str, ...]:
+        """The values of these attributes, one after the other."""
+        return tuple(value for name in names for value in self.attributes.get(name.lower(), ()))
+
+    def value(self, name: str) -> str:
+        """The first value of an attribute, or nothing."""
+        return next(iter(self.values(name)), "")
+
+    def is_a(self, object_class: str) -> bool:
+        """Whether the entry is of this class."""
+        return object_class.lower() in (name.lower() for name in self.values("objectClass"))
+
+
+class Line(NamedTuple):
+    """What an entry says, as a line of the table `table`."""
+
+    table: str
+    entry: Entry
+
+
+def lines_of(item: Item) -> list[Line]:
+    """The lines that would say in tables what an entry says; none for one that says nothing about mail.
+
+    Raises:
+        ConfigInvalid: the entry is none that can be understood.
+    """
+    for object_class, read in _READERS.items():
+        if item.is_a(object_class):
+            return [Line(table, Entry(item.dn, key, value)) for table, key, value in read(item)]
+    return []
+
+
+_Words = tuple[str, str, str]
+
+
+def _domain(item: Item) -> Iterator[_Words]:
+    kind, target = item.value("nmKind"), item.value("nmAliasOf")
+    if bool(kind) == bool(target):
+        wrong = "it has both nmKind and nmAliasOf" if kind else "it has neither nmKind nor nmAliasOf"
+        raise ConfigInvalid(item.dn, wrong, "say nmKind: local, nmKind: relay, or nmAliasOf: OTHER-DOMAIN")
+    yield "domains", item.value("nmDomain"), f"alias {target}" if target else kind.lower()
+
+
+def _route(item: Item) -> Iterator[_Words]:
+    yield "routes", item.value("nmMatch"), item.value("nmNextHop")
+
+
+def _client(item: Item) -> Iterator[_Words]:
+    yield "clients", item.value("nmNetwork"), item.value("nmAccess").lower()
+
+
+def _person(item: Item) -> Iterator[_Words]:
+    addresses = item.values("mailLocalAddress", "nmAddress") or item.values("mail")
+    host, other = item.value("mailHost"), item.value("mailRoutingAddress")
+    for address in addresses:
+        yield ("aliases", address, other) if other else ("mailboxes", address, "")
+    if host:
+        for address in (other,) if other else addresses:
+            yield "routes", address, f"smtp:{host}"
+
+
+def _list(item: Item) -> Iterator[_Words]:
+    targets = ", ".join(sorted(item.values("rfc822MailMember", "nmTarget")))
+    for address in item.values("mailLocalAddress", "nmAddress") or item.values("cn"):
+        yield "aliases", address, targets
+
+
+_READERS: dict[str, Callable[[Item], Iterator[_Words]]] = {
+    "nmMailDomain": _domain,
+    "nmMailRoute": _route,
+    "nmMailClient": _client,
+    "nmMailList": _list,
+    "nisMailAlias": _list,
+    "inetLocalMailRecipient": _person,
+    "nmUnicodeRecipient": _person,
+}
+
+
+def item_of(table: str, key: str, value: str, suffix: str) -> Item:
+    """The entry that says what a line of a table does, below `suffix`. The line has been checked already."""
+    attribute, attributes = _WRITERS[table](key, value)
+    (name,) = attributes[attribute]
+    dn = f"{attribute}={escape_name(name)},{CONTAINERS[table]},{suffix}"
+    return Item(dn, {attribute.lower(): values for attribute, values in attributes.items()})
+
+
+_Written = tuple[str, dict[str, tuple[str, ...]]]
+
+
+def _write_domain(key: str, value: str) -> _Written:
+    kind, _, target = value.partition(" ")
+    meaning = {"nmAliasOf": (target.strip(),)} if kind == "alias" else {"nmKind": (kind,)}
+    return "nmDomain", {"objectClass": ("nmMailDomain",), "nmDomain": (key,), **meaning}
+
+
+def _write_route(key: str, value: str) -> _Written:
+    return "nmMatch", {"objectClass": ("nmMailRoute",), "nmMatch": (key,), "nmNextHop": (value,)}
+
+
+def _write_client(key: str, value: str) -> _Written:
+    return "nmNetwork", {"objectClass": ("nmMailClient",), "nmNetwork": (key,), "nmAccess": (value,)}
+
+
+def _write_mailbox(key: str, value: str) -> _Written:
+    own, attribute = ("inetLocalMailRecipient", "mailLocalAddress")
+    if not key.isascii():
+        own, attribute = ("nmUnicodeRecipient", "nmAddress")
+    person = {"uid": (key,), "cn": (key,), "sn": (key.rpartition("@")[0],), attribute: (key,)}
+    return "uid", {"objectClass": ("inetOrgPerson", own), **person}
+
+
+def _write_alias(key: str, value: str) -> _Written:
+    targets = parse_targets(value, key)
+    if value.isascii():
+        return "cn", {"objectClass": ("nisMailAlias",), "cn": (key,), "rfc822MailMember": targets}
+    return "cn", {"objectClass": ("nmMailList",), "cn": (key,), "nmTarget": targets}
+
+
+_WRITERS: dict[str, Callable[[str, str], _Written]] = {
+    "domains": _write_domain,
+    "routes": _write_route,
+    "clients": _write_client,
+    "mailboxes": _write_mailbox,
+    "aliases": _write_alias,
+}
