@@ -18,6 +18,7 @@ from nightmail.directory.names import any_of, equals, escape_filter, escape_name
         ("cn=admin", r"cn\=admin"),
         ('"a b"@x', r"\"a b\"@x"),
         ("a\\b", r"a\\b"),
+        ("a\\ ", r"a\\\ "),
         ("a\0b", r"a\00b"),
         ("<a>;b+c", r"\<a\>\;b\+c"),
     ],

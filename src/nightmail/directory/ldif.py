@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from nightmail.directory.tree import Item
 
-_SAFE = re.compile(r"(?![ :<])[\x01-\x09\x0b\x0c\x0e-\x7f]*(?<! )|")
+_SAFE = re.compile(r"(?![ :<])[\x01-\x09\x0b\x0c\x0e-\x7f]*(?<! )")
 
 
 def ldif_of(items: Iterable[Item]) -> str:

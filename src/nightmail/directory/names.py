@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 
-_SPECIAL_IN_NAMES = re.compile(r'[,+"\\<>;=]')
+_SPECIAL_IN_NAMES = re.compile(r'^[ #]|[,+"\\<>;=]| \Z')
 _SPECIAL_IN_FILTERS = re.compile("[*()\\\\\0]")
 
 
 def escape_name(value: str) -> str:
     """A value as it stands in a distinguished name (RFC 4514 §2.4)."""
-    escaped = _SPECIAL_IN_NAMES.sub(r"\\\g<0>", value).replace("\0", "\\00")
-    if escaped.startswith((" ", "#")):
-        escaped = "\\" + escaped
-    if escaped.endswith(" ") and not escaped.endswith("\\ "):
-        escaped = escaped[:-1] + "\\ "
-    return escaped
+    return _SPECIAL_IN_NAMES.sub(r"\\\g<0>", value).replace("\0", "\\00")
 
 
 def escape_filter(value: str) -> str:

@@ -15,7 +15,7 @@ from nightmail.errors import ConfigInvalid
 from nightmail.routing.source import NAMES, Entry, Source
 
 FAULTS_LIMIT = 100
-"""From this many bad entries on, it is the whole that is wrong."""
+"""With more bad entries than this, it is the whole that is wrong."""
 
 Items = Mapping[str, Item]
 _Result = TypeVar("_Result")

@@ -119,7 +119,7 @@ class SwitchProcess:
             reception.abort()
 
     async def _until(self, is_so: Callable[[], bool], timeout_s: float) -> None:
-        """Look again and again, within a bound: an event for many sessions that end one by one needed a count."""
+        """Look again and again, within a bound: an event for many sessions that end one by one would need a count."""
         deadline = self._switch.parts.clock.elapsed() + timeout_s
         while not is_so() and self._switch.parts.clock.elapsed() < deadline:  # noqa: ASYNC110  bounded, and often short
             await asyncio.sleep(_LOOK_S)
