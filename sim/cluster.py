@@ -39,7 +39,10 @@ _SECONDARY_STARTS_S = 0.5
 
 
 class Network:
-    """Carries heartbeats between servers. `cut` holds the (from, to) that are cut; `loss` is a share from 0 to 1."""
+    """Carries heartbeats between servers. `cut` holds the (from, to) that are cut; `loss` is a share from 0 to 1.
+
+    A server's host outlives it or does not: who knocks at it is refused, or hears nothing.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self.cut: set[tuple[str, str]] = set()
@@ -47,26 +50,36 @@ class Network:
         self.longest_delay_s = 0.01
         self._chance = chance
         self._ears: dict[str, tuple[Process, Callable[[Heartbeat], None]]] = {}
+        self._dead_hosts: set[str] = set()
 
     def join(self, server: str, process: Process, ear: Callable[[Heartbeat], None]) -> None:
         """Have a process hear what is sent to `server` from now on."""
         self._ears[server] = process, ear
+        self._dead_hosts.discard(server)
 
-    def leave(self, server: str) -> None:
+    def leave(self, server: str, *, with_host: bool = False) -> None:
         """Hear nothing any more."""
         self._ears.pop(server, None)
+        if with_host:
+            self._dead_hosts.add(server)
 
-    def send(self, sender: str, to: str, beat: Heartbeat) -> None:
-        """Send one datagram."""
+    def send(self, sender: str, to: str, beat: Heartbeat, refused: Callable[[], None] | None = None) -> None:
+        """Send one datagram; `refused` is called where it comes to a host on which nobody listens."""
         if (sender, to) in self.cut or self._chance.random() < self.loss:
             return
         delay_s = self._chance.random() * self.longest_delay_s
-        asyncio.get_running_loop().call_later(delay_s, self._arrive, to, beat, context=OUTSIDE)
+        asyncio.get_running_loop().call_later(delay_s, self._arrive, sender, to, beat, refused, context=OUTSIDE)
 
-    def _arrive(self, to: str, beat: Heartbeat) -> None:
+    def _arrive(self, sender: str, to: str, beat: Heartbeat, refused: Callable[[], None] | None) -> None:
         if to in self._ears:
             process, ear = self._ears[to]
             process.call(ear, beat)
+        elif refused is not None and sender in self._ears and self._answers(to, sender):
+            self._ears[sender][0].call(refused)
+
+    def _answers(self, server: str, to: str) -> bool:
+        """Whether a server's host can tell another that nobody listens."""
+        return server not in self._dead_hosts and (server, to) not in self.cut
 
 
 class Server:
@@ -131,10 +144,10 @@ class Server:
         self.supervisor.task(self.group.run())
 
     async def crash(self) -> None:
-        """Die, with every process, now."""
+        """Die, with every process, now; every second life takes its host with it."""
         self.is_alive = False
         self._mortality.crashed.set()
-        self._world.network.leave(self.name)
+        self._world.network.leave(self.name, with_host=self._seed % 2 == 1)
         await self.supervisor.kill()
         for life in self.lives:
             if life.is_started:
@@ -167,12 +180,22 @@ class Server:
         if not self.is_alive:
             return
         self._sequence += 1
-        for peer, hearing in self._hearings.items():
-            said = msgspec.structs.replace(
-                beat, incarnation=self._incarnation, sequence=self._sequence,
-                echo_incarnation=hearing.echo[0], echo_sequence=hearing.echo[1],
-            )  # fmt: skip
-            self._world.network.send(self.name, peer, said)
+        for peer in self._hearings:
+            self._world.network.send(self.name, peer, self._said_to(peer, beat))
+
+    def knock(self, peer: str, beat: Heartbeat) -> None:
+        """As `Speaker` promises."""
+        if self.is_alive:
+            self._sequence += 1
+            said = self._said_to(peer, beat)
+            self._world.network.send(self.name, peer, said, lambda: self.group.refused(peer))
+
+    def _said_to(self, peer: str, beat: Heartbeat) -> Heartbeat:
+        echo = self._hearings[peer].echo
+        return msgspec.structs.replace(
+            beat, incarnation=self._incarnation, sequence=self._sequence,
+            echo_incarnation=echo[0], echo_sequence=echo[1],
+        )  # fmt: skip
 
     def pulse(self) -> Heartbeat:
         """As `Hands` promises."""

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from nightmail.group.decisions import step
-from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Meet, Prepare, Probe
+from nightmail.group.effects import Adopt, Effect, Forget, Knock, List, Look, Meet, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
     BegunAnew,
@@ -18,6 +18,7 @@ from nightmail.group.events import (
     Listed,
     LookFailed,
     Probed,
+    Refused,
     Running,
     Sighted,
     Ticked,
@@ -59,6 +60,8 @@ class Scene:
         self.forgotten = 0
         self.answers_nothing = False
         self.unreadable: set[str] = set()
+        self.knocks: list[float] = []
+        self.does_host_answer = False
         self._probe_ends: float | None = None
 
     def hear(
@@ -103,16 +106,13 @@ class Scene:
             self.tell(LookFailed() if self.is_store_away else Listed((QUEUE, *self.unreadable)))
         elif isinstance(effect, Look):
             self.looks += 1
-            if self.is_store_away or effect.queue in self.unreadable:
-                self.tell(LookFailed(effect.queue))
-            elif self.is_closed:
-                self.tell(Gone(effect.queue))
-            else:
-                self.tell(
-                    Sighted(QUEUE, self.tail, self.promise_s, self.owner, "g", self.is_yielded, "life", self.epoch)
-                )
+            self.tell(self._look(effect.queue))
         elif isinstance(effect, Probe):
             self._probe_ends = self.now + self.probe_takes_s
+        elif isinstance(effect, Knock):
+            self.knocks.append(self.now)
+            if self.does_host_answer and effect.server not in self.beats:
+                self.tell(Refused(effect.server))
         elif isinstance(effect, Prepare):
             self.prepared.append(self.now)
         elif isinstance(effect, Forget):
@@ -124,6 +124,13 @@ class Scene:
             if is_ours:
                 self.adopted.append((self.now, effect.tail))
             self.tell(AdoptionEnded(effect.queue, is_ours))
+
+    def _look(self, queue: str) -> Event:
+        if self.is_store_away or queue in self.unreadable:
+            return LookFailed(queue)
+        if self.is_closed:
+            return Gone(queue)
+        return Sighted(QUEUE, self.tail, self.promise_s, self.owner, "g", self.is_yielded, "life", self.epoch)
 
 
 @pytest.fixture
@@ -155,6 +162,57 @@ def test_it_is_prepared_while_the_promise_runs_out(scene: Scene) -> None:
     died = kill(scene)
     scene.pass_time(5)
     assert died < scene.prepared[-1] <= died + PATIENCE.read_after_s + 0.1
+
+
+def test_where_the_host_says_that_nobody_listens_it_is_prepared_at_once(scene: Scene) -> None:
+    scene.does_host_answer = True
+    died = kill(scene)
+    scene.pass_time(5)
+    [prepared], [(adopted, _)] = scene.prepared, scene.adopted
+    assert prepared <= died + PATIENCE.knock_after_s + 0.1
+    assert len(scene.knocks) == 1
+    assert died + PROMISE_S * 1.1 < adopted <= died + PATIENCE.knock_after_s + PROMISE_S * 1.1 + 0.15
+
+
+def test_a_host_that_says_so_of_a_server_that_lives_has_nothing_adopted(scene: Scene) -> None:
+    scene.does_host_answer = True
+    late = scene.now
+    beat = scene.beats.pop("mx2")
+    scene.pass_time(PATIENCE.knock_after_s + 0.1)
+    assert late < scene.prepared[0]
+    scene.beats["mx2"] = beat
+    scene.pass_time(PATIENCE.look_rarely_s + 20)
+    assert (scene.adopted, scene.forgotten, len(scene.prepared)) == ([], 1, 1)
+
+
+def test_a_refusal_that_comes_after_a_heartbeat_is_none(scene: Scene) -> None:
+    scene.is_written = False
+    scene.tell(Refused("mx2"))
+    scene.tell(Refused("mx7"))
+    scene.pass_time(5)
+    assert not scene.prepared
+
+
+def test_a_refused_server_that_was_heard_and_well_has_its_ten_promises_until_it_is_missing(scene: Scene) -> None:
+    scene.does_host_answer = True
+    scene.promise_s = 0.3
+    scene.pass_time(2 * PATIENCE.look_rarely_s)
+    died = kill(scene)
+    scene.pass_time(5)
+    assert scene.adopted[0][0] > died + PATIENCE.missing_after_s
+
+
+def test_who_is_silent_is_knocked_at_until_it_is_missing_and_who_stops_is_not(scene: Scene) -> None:
+    kill(scene)
+    scene.pass_time(5)
+    assert 2 <= len(scene.knocks) <= 3
+    assert scene.knocks[-1] <= scene.knocks[0] + PATIENCE.missing_after_s
+    scene.hear("mx2", state="stopping")
+    scene.pass_time(1)
+    scene.knocks.clear()
+    del scene.beats["mx2"]
+    scene.pass_time(5)
+    assert not scene.knocks
 
 
 def test_a_lost_heartbeat_has_nothing_read(scene: Scene) -> None:

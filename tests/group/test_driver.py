@@ -37,6 +37,8 @@ class Nothing:
 
     def speak(self, beat: Heartbeat) -> None: ...
 
+    def knock(self, peer: str, beat: Heartbeat) -> None: ...
+
 
 def group_of(store: SimulatedStore) -> Group:
     """mx1, which has mx2 for a partner, and hands that do nothing."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import pytest
+import uvloop
 from tests.eventloop import on_a_loop
+from tests.switch.service import until_soon
 
 from nightmail.group.heartbeat import Heartbeat, Seal
 from nightmail.group.voices import Voices
@@ -24,15 +27,17 @@ def place(host: str = "127.0.0.1") -> HostPort:
 
 
 class Party:
-    """Servers that speak with one another; `heard` is what each believed."""
+    """Servers that speak with one another; `heard` is what each believed, `refused` where nobody listened."""
 
     def __init__(self, places: dict[str, HostPort], secrets: dict[str, bytes] | None = None) -> None:
         self.places = places
         self.heard: dict[str, list[Heartbeat]] = {name: [] for name in places}
+        self.refused: dict[str, list[str]] = {name: [] for name in places}
         self.voices = {
             name: Voices(
                 name, f"life of {name}", Seal((secrets or {}).get(name, SECRET)),
-                own=own, peers={peer: at for peer, at in places.items() if peer != name}, heard=self.heard[name].append,
+                own=own, peers={peer: at for peer, at in places.items() if peer != name},
+                heard=self.heard[name].append, refused=self.refused[name].append,
             )
             for name, own in places.items()
         }  # fmt: skip
@@ -72,6 +77,39 @@ def test_two_servers_believe_each_other_once_they_answered(host: str) -> None:
         assert party.voices["mx1"].ignored["forged"] == 0
 
     story()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_where_nobody_listens_any_more_a_knock_is_refused_and_elsewhere_heard(
+    host: str, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def story() -> None:
+        party = Party({"mx1": place(host), "mx2": place(host), "mx3": place(host)})
+        await party.open()
+        await party.speak(5)
+        party.voices["mx3"].close()
+        believed = len(party.heard["mx2"])
+        for peer in ("mx2", "mx3"):
+            party.voices["mx1"].knock(peer, BEAT)
+        await until_soon(lambda: party.refused["mx1"] == ["mx3"])
+        await until_soon(lambda: len(party.heard["mx2"]) == believed + 1)
+        party.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(story())
+
+
+@on_a_loop
+async def test_a_knock_to_another_address_family_and_one_to_nowhere_do_no_harm() -> None:
+    party = Party({"mx1": place("127.0.0.1"), "mx2": place("::1")})
+    await party.open()
+    await party.speak(5)
+    party.voices["mx2"].close()
+    party.voices["mx1"].knock("mx9", BEAT)
+    party.voices["mx1"].knock("mx2", BEAT)
+    await until_soon(lambda: party.refused["mx1"] == ["mx2"])
+    party.close()
 
 
 @on_a_loop
@@ -120,7 +158,7 @@ async def test_a_peer_that_is_not_there_or_has_no_address_keeps_nobody_from_spea
     party = Party(places)
     alone = Voices(
         "mx3", "life", Seal(SECRET), own=place(), peers={"mx1": places["mx1"], "mx9": HostPort("no.such.invalid", 1)},
-        heard=lambda _: None,
+        heard=lambda _: None, refused=lambda _: None,
     )  # fmt: skip
     await alone.open()
     resolving = asyncio.get_running_loop().create_task(alone.keep_resolved())

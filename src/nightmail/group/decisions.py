@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Meet, Prepare, Probe
+from nightmail.group.effects import Adopt, Effect, Forget, Knock, List, Look, Meet, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
     BegunAnew,
@@ -30,11 +30,12 @@ from nightmail.group.events import (
     Listed,
     LookFailed,
     Probed,
+    Refused,
     Running,
     Sighted,
     Ticked,
 )
-from nightmail.group.view import Peer, View, Watched
+from nightmail.group.view import NEVER, Peer, View, Watched
 
 LIST_EVERY_S = 2.0
 
@@ -52,6 +53,7 @@ def step(view: View, event: Event, now: float) -> tuple[View, list[Effect]]:
     if not is_about_all:
         return view, effects  # the others have their turn with the next tick, and so has the store
     view = _measure_the_store(view, now, effects, is_urgent=is_urgent)
+    view = _knock(view, now, effects)
     if not view.is_listing and now - view.listed_at >= LIST_EVERY_S:
         view = msgspec.structs.replace(view, is_listing=True)
         effects.append(List())
@@ -75,7 +77,7 @@ def _attend_to(view: View, queues: Mapping[str, Watched], now: float) -> tuple[V
     is_urgent = False
     for queue in queues.values():
         # As soon as a heartbeat is late: looking is cheap, and a promise runs out from the first look on.
-        is_calm = queue.is_unknown or view.is_well(queue, now, view.patience.late_after_s)
+        is_calm = queue.is_unknown or view.is_in_time(queue, now, view.patience.late_after_s)
         for effect, queue_then in _attend(view, queue, now, is_calm=is_calm):
             effects.append(effect)
             changed[queue.name] = queue_then
@@ -117,7 +119,8 @@ def _attend(view: View, queue: Watched, now: float, *, is_calm: bool) -> Iterato
     if queue.moved_by:
         moved_by, queue = queue.moved_by, replace(queue, moved_by="")
         yield Meet(queue.name, moved_by), queue
-    is_next = _may_be_next(view, queue, now, is_well=is_calm or view.is_well(queue, now, view.patience.read_after_s))
+    is_in_time = is_calm or view.is_in_time(queue, now, view.patience.read_after_s)
+    is_next = _may_be_next(view, queue, now, is_well=is_in_time)
     if is_next and not queue.is_prepared and now - queue.looked_at <= view.patience.look_fresh_s:
         queue = replace(queue, is_prepared=True)
         yield Prepare(queue.name, queue.server), queue
@@ -128,7 +131,7 @@ def _attend(view: View, queue: Watched, now: float, *, is_calm: bool) -> Iterato
         yield Adopt(queue.name, queue.server, queue.tail), queue
         return
     pause_s = view.patience.look_rarely_s if is_calm and not queue.is_prepared else view.patience.look_often_s
-    if not queue.is_looked_at and now - queue.tried_at >= pause_s:
+    if not queue.is_looked_at and (now - queue.tried_at >= pause_s or _is_last_look_due(view, queue, now)):
         queue = replace(queue, is_looked_at=True)
         yield Look(queue.name, queue.tail), queue
 
@@ -160,6 +163,14 @@ def _stood_still(view: View, queue: Watched, required: float) -> bool:
     return queue.is_yielded or queue.looked_at - view.store_well_since >= _promise_s(view, queue)
 
 
+def _is_last_look_due(view: View, queue: Watched, now: float) -> bool:
+    """Whether it has stood still for long enough since the last look, so that one more has it adopted."""
+    if not queue.is_prepared:
+        return False
+    required = required_s(view, queue, now)
+    return queue.tried_at - queue.since < required <= now - queue.since
+
+
 def _no_longer_prepared(before: View, after: View) -> list[Effect]:
     """What to let go of: queues that moved on, or that another has taken."""
     return [
@@ -185,6 +196,19 @@ def _measure_the_store(view: View, now: float, effects: list[Effect], *, is_urge
     return view
 
 
+def _knock(view: View, now: float, effects: list[Effect]) -> View:
+    """Knock at whose heartbeat is overdue, until it is heard, has refused or is missing; who stops has said so."""
+    patience = view.patience
+    knocked: dict[str, Peer] = {}
+    for peer in view.peers.values():
+        is_overdue = patience.knock_after_s <= now - peer.heard_at <= patience.missing_after_s
+        is_expected = peer.state != "stopping" and not peer.has_refused
+        if is_overdue and is_expected and now - peer.knocked_at >= patience.beat_s:
+            effects.append(Knock(peer.server))
+            knocked[peer.server] = msgspec.structs.replace(peer, knocked_at=now)
+    return msgspec.structs.replace(view, peers=view.peers | knocked) if knocked else view
+
+
 def _ticked(view: View, _: Ticked, __: float) -> View:
     return view
 
@@ -202,6 +226,15 @@ def _heard(view: View, event: Heard, now: float) -> View:
         hides_queues=beat.queue_count > len(beat.queues),
     )
     return msgspec.structs.replace(view, peers={**view.peers, beat.server: peer})
+
+
+def _refused(view: View, event: Refused, now: float) -> View:
+    """One that spoke since it was knocked at is there again."""
+    peer = view.peers.get(event.server)
+    if peer is None or peer.knocked_at == NEVER:
+        return view
+    peer = msgspec.structs.replace(peer, has_refused=True)
+    return msgspec.structs.replace(view, peers={**view.peers, event.server: peer})
 
 
 def _listed(view: View, event: Listed, now: float) -> View:
@@ -307,6 +340,7 @@ def _drain_began(view: View, _: DrainBegan, __: float) -> View:
 _TAKEN: dict[type, Callable[[View, Any, float], View]] = {
     Ticked: _ticked,
     Heard: _heard,
+    Refused: _refused,
     Listed: _listed,
     Sighted: _sighted,
     LookFailed: _look_failed,

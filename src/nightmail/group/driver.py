@@ -11,7 +11,7 @@ import structlog
 
 from nightmail.errors import StoreUnavailable
 from nightmail.group.decisions import step
-from nightmail.group.effects import Adopt, Effect, Forget, List, Look, Meet, Prepare, Probe
+from nightmail.group.effects import Adopt, Effect, Forget, Knock, List, Look, Meet, Prepare, Probe
 from nightmail.group.events import (
     AdoptionEnded,
     BegunAnew,
@@ -23,6 +23,7 @@ from nightmail.group.events import (
     Listed,
     LookFailed,
     Probed,
+    Refused,
     Running,
     Ticked,
 )
@@ -68,6 +69,10 @@ class Speaker(Protocol):
 
     def speak(self, beat: Heartbeat) -> None:
         """Send it to every peer. Never raises because of one of them."""
+        ...
+
+    def knock(self, peer: str, beat: Heartbeat) -> None:
+        """Send it to one peer, so that its host can answer that nobody listens. Returns at once; never raises."""
         ...
 
 
@@ -122,6 +127,12 @@ class Group:
             log.info("peer changed", peer=beat.server, state=beat.state, was=known.state)
         self.tell(Heard(beat))
 
+    def refused(self, peer: str) -> None:
+        """The host of a peer that was knocked at says that nobody listens there."""
+        self.tell(Refused(peer))
+        if self.view.peers[peer].has_refused:
+            log.info("peer refused", peer=peer, reason="its host says that nobody listens at its heartbeat address")
+
     def drain(self) -> None:
         """Adopt nothing any more."""
         self.tell(DrainBegan())
@@ -170,6 +181,8 @@ class Group:
         elif isinstance(effect, Forget):
             log.info("queue is run again", queue=effect.queue)
             self._hands.forget(effect.queue, effect.server)
+        elif isinstance(effect, Knock):
+            self._speaker.knock(effect.server, self._hands.pulse())
         elif isinstance(effect, Meet):
             self._met_namesake(effect.queue, effect.incarnation)
         else:

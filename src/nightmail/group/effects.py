@@ -20,6 +20,12 @@ class Probe(msgspec.Struct, frozen=True):
     """Put something new of our own, to learn whether puts get through. Answered by Probed."""
 
 
+class Knock(msgspec.Struct, frozen=True):
+    """Speak to a server whose heartbeat is overdue. Answered by Refused where its host says that nobody listens."""
+
+    server: str
+
+
 class Prepare(msgspec.Struct, frozen=True):
     """Have a secondary switch for `server` started, and the queue read by it, so that it is ready to be adopted."""
 
@@ -49,4 +55,4 @@ class Meet(msgspec.Struct, frozen=True):
     incarnation: str
 
 
-Effect = List | Look | Probe | Prepare | Forget | Adopt | Meet
+Effect = List | Look | Probe | Knock | Prepare | Forget | Adopt | Meet

@@ -17,6 +17,12 @@ class Heard(msgspec.Struct, frozen=True):
     heartbeat: Heartbeat
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """A server's host says that nobody listens where its supervisor would: the host lives, the server does not."""
+
+    server: str
+
+
 class Listed(msgspec.Struct, frozen=True):
     """All queues of the store; `closed` are those that were seen closed and stay so."""
 
@@ -89,6 +95,7 @@ class DrainBegan(msgspec.Struct, frozen=True):
 Event = (
     Ticked
     | Heard
+    | Refused
     | Listed
     | Sighted
     | LookFailed

@@ -10,13 +10,14 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     A queue whose owner is heard from and well must stand still for `promises_if_alive` of its promises before it is
     adopted, any other for one. `drift` is by how much, of each second, two servers' clocks may differ. A server not
-    heard from for `late_after_s` has its journals looked at, for `read_after_s` (two beats, and what they may be late
-    by) read, and for `missing_after_s` it is missing. Another group's queue is adopted `orphan_after_s` after its own
-    group could have. A queue that we handed over is left to the others for `handover_s`.
+    heard from for `knock_after_s` is knocked at, for `late_after_s` has its journals looked at, for `read_after_s` (two
+    beats, and what they may be late by) read, and for `missing_after_s` it is missing. Another group's queue is adopted
+    `orphan_after_s` after its own group could have. A queue that we handed over is left to the others for `handover_s`.
     """
 
     lease_s: float = 3.0
     beat_s: float = 0.2
+    knock_after_s: float = 0.22
     late_after_s: float = 0.4
     read_after_s: float = 0.5
     missing_after_s: float = 0.7

@@ -26,7 +26,8 @@ class Member(msgspec.Struct, frozen=True):
 class Peer(msgspec.Struct, frozen=True):
     """What another server last said of itself. `hides_queues`: it runs more than a datagram has room for.
 
-    `ailing` are its switches that are silent, or cut off from the store.
+    `ailing` are its switches that are silent, or cut off from the store. `knocked_at` is when it was last knocked at
+    since it was heard, and `has_refused` whether its host said that nobody is there.
     """
 
     server: str
@@ -37,6 +38,8 @@ class Peer(msgspec.Struct, frozen=True):
     queues: dict[str, QueuePulse] = {}
     ailing: frozenset[int] = frozenset()
     hides_queues: bool = False
+    knocked_at: float = NEVER
+    has_refused: bool = False
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -101,8 +104,19 @@ class View(msgspec.Struct, frozen=True):
         within_s = self.patience.missing_after_s if within_s is None else within_s
         return peer is not None and now - peer.heard_at <= within_s
 
-    def is_well(self, queue: Watched, now: float, within_s: float | None = None) -> bool:
+    def is_well(self, queue: Watched, now: float) -> bool:
         """Whether its owner is heard from and serves, and the switch that runs it answers and gets its puts through."""
+        return self._is_well(queue, now, self.patience.missing_after_s)
+
+    def is_in_time(self, queue: Watched, now: float, within_s: float) -> bool:
+        """Whether it is well, its owner was heard within so many seconds, and nothing else says that this one is dead.
+
+        Its host's word that nobody listens there is enough to get ready by, and never to adopt by: that takes silence.
+        """
+        peer = self.peers.get(queue.owner)
+        return self._is_well(queue, now, within_s) and not (peer is not None and peer.has_refused)
+
+    def _is_well(self, queue: Watched, now: float, within_s: float) -> bool:
         if queue.owner == self.server:
             return False  # it is not run here, so nobody runs it
         peer = self.peers.get(queue.owner)

@@ -1,7 +1,8 @@
 """The records of a journal: what happened to a queue, one fact each.
 
 They are msgpack arrays tagged by a small number, so that a segment's records stay readable by every release that
-knows the number; fields are only ever added at the end, with a default.
+knows the number; fields are only ever added at the end, with a default. No record ever holds itself, so that Python's
+collector need not know of them (`gc=False`): a long log is read the sooner.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ AMBIGUOUS = 4
 WITHDRAWN = 5
 
 
-class BodyPlace(msgspec.Struct, frozen=True, array_like=True):
+class BodyPlace(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a message's bytes lie: in the segment of the record that names them, or in an object of their own.
 
     `offset` counts from the beginning of the segment's bodies and is meaningless where `key` names an object.
@@ -32,7 +33,7 @@ class BodyPlace(msgspec.Struct, frozen=True, array_like=True):
     key: str = ""
 
 
-class Progress(msgspec.Struct, frozen=True, array_like=True):
+class Progress(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What has become of a message since it was accepted.
 
     `pending` are the indexes of the recipients still to be served; `claimed` those of them whose attempt may be under
@@ -50,7 +51,7 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     drop: bool = False
 
 
-class Adopted(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Adopted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """From this slot on the queue is owned by `owner`, in the life of it that `incarnation` names.
 
     `machine` and `boot` are the host's ids and `lock` a file that the owner keeps locked as long as it lives, for the
@@ -66,7 +67,7 @@ class Adopted(msgspec.Struct, frozen=True, array_like=True, tag=1):
     group: str = ""
 
 
-class Accepted(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
     """A message is ours to deliver; `claimed` recipients may be under way already (J8)."""
 
     id: str
@@ -76,14 +77,14 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True, tag=2):
     claimed: tuple[int, ...] = ()
 
 
-class Claimed(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class Claimed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     """An attempt for these recipients begins: without a `settled` its end is ambiguous (J8)."""
 
     id: str
     recipients: tuple[int, ...]
 
 
-class Settlement(msgspec.Struct, frozen=True, array_like=True):
+class Settlement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How an attempt ended for one recipient: one of DELIVERED, FAILED, DEFERRED, AMBIGUOUS, WITHDRAWN."""
 
     recipient: int
@@ -91,7 +92,7 @@ class Settlement(msgspec.Struct, frozen=True, array_like=True):
     reply: Reply | None = None
 
 
-class Settled(msgspec.Struct, frozen=True, array_like=True, tag=4):
+class Settled(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     """How an attempt ended, recipient by recipient.
 
     `next_attempt` is when the deferred recipients are due again (wall-clock seconds), `attempts` how many there have
@@ -107,26 +108,26 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag=4):
     hold: bool = False
 
 
-class Voided(msgspec.Struct, frozen=True, array_like=True, tag=5):
+class Voided(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
     """The message landed, its session was never answered: it is the client's to repeat (J1)."""
 
     id: str
 
 
-class Held(msgspec.Struct, frozen=True, array_like=True, tag=6):
+class Held(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
     """An operator asked that no attempt be made."""
 
     id: str
 
 
-class Resumed(msgspec.Struct, frozen=True, array_like=True, tag=7):
+class Resumed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
     """An operator asked for an attempt, held or not, at `next_attempt` (wall-clock seconds, 0 for at once)."""
 
     id: str
     next_attempt: float = 0.0
 
 
-class Edited(msgspec.Struct, frozen=True, array_like=True, tag=8):
+class Edited(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """An operator ended the message for these recipients: `deleted`, or else bounced."""
 
     id: str
@@ -134,7 +135,7 @@ class Edited(msgspec.Struct, frozen=True, array_like=True, tag=8):
     deleted: bool
 
 
-class Moved(msgspec.Struct, frozen=True, array_like=True, tag=9):
+class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
     """A message's whole state, carried forward so that the log can be cut behind it (J10)."""
 
     id: str
@@ -144,15 +145,15 @@ class Moved(msgspec.Struct, frozen=True, array_like=True, tag=9):
     progress: Progress
 
 
-class Yielded(msgspec.Struct, frozen=True, array_like=True, tag=10):
+class Yielded(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
     """The owner gave the queue up: anybody may adopt at once (J7)."""
 
 
-class Closed(msgspec.Struct, frozen=True, array_like=True, tag=11):
+class Closed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11):
     """The queue is empty and stays so: nobody adopts past this (J5)."""
 
 
-class Tick(msgspec.Struct, frozen=True, array_like=True, tag=12):
+class Tick(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12):
     """The owner lives."""
 
 

@@ -85,7 +85,7 @@ class Header(NamedTuple):
         return head + _CRC.pack(google_crc32c.value(head))
 
 
-class Placed(msgspec.Struct, frozen=True):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """A record with its place in the segment: offset and size in bytes."""
 
     record: Record

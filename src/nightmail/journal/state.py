@@ -38,7 +38,6 @@ from nightmail.journal.segment import Header, Placed
 from nightmail.mail.reply import Reply
 
 _FINAL = (DELIVERED, FAILED)
-_WHOLE = (Accepted, Moved)
 _EVERY_FIRST: tuple[tuple[int, ...], ...] = tuple(tuple(range(n)) for n in range(17))
 
 
@@ -137,7 +136,9 @@ class QueueState:
         self.is_yielded = False
         for placed in records:
             record = placed.record
-            if isinstance(record, _WHOLE):
+            if isinstance(record, Settled):
+                self._settled(record)
+            elif isinstance(record, Accepted | Moved):
                 self._place(record, slot, placed.offset, placed.size)
             else:
                 _CHANGES[type(record)](self, record)
@@ -205,16 +206,21 @@ class QueueState:
         message = self.messages.get(record.id)
         if message is None:
             return
-        pending = _without(message.pending, [each.recipient for each in record.results if each.outcome in _FINAL])
-        if not pending:
+        answered: list[int] = []
+        ended: list[int] = []
+        for result in record.results:
+            outcome, reply = result.outcome, result.reply
+            answered.append(result.recipient)
+            if outcome in _FINAL:
+                ended.append(result.recipient)
+            elif reply is not None and outcome in (DEFERRED, AMBIGUOUS):
+                message.reply = self._shared(reply)
+            message.ambiguous = message.ambiguous or outcome == AMBIGUOUS
+        message.pending = _without(message.pending, ended)
+        if not message.pending:
             self._finish(record.id)
             return
-        message.pending = pending
-        for result in record.results:
-            message.ambiguous = message.ambiguous or result.outcome == AMBIGUOUS
-            if result.reply is not None and result.outcome in (DEFERRED, AMBIGUOUS):
-                message.reply = self._shared(result.reply)
-        message.claimed = _without(message.claimed, [each.recipient for each in record.results])
+        message.claimed = _without(message.claimed, answered)
         message.attempts = max(message.attempts, record.attempts)
         message.next_attempt = max(message.next_attempt, record.next_attempt)
         message.delay_reported = message.delay_reported or record.delay_reported

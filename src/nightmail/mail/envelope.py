@@ -10,7 +10,7 @@ NOTIFY_FAILURE = 4
 NOTIFY_DELAY = 8
 
 
-class Recipient(msgspec.Struct, frozen=True, array_like=True):
+class Recipient(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One final recipient, after aliases and lists were expanded.
 
     `orcpt` is the ORCPT parameter as it came (`rfc822;` and xtext), or empty. `notify` is the sum of the NOTIFY_
@@ -24,7 +24,7 @@ class Recipient(msgspec.Struct, frozen=True, array_like=True):
     orig_to: str = ""
 
 
-class Envelope(msgspec.Struct, frozen=True, array_like=True):
+class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the SMTP dialogue said about a message.
 
     `sender` is empty for the null reverse-path. `ret` is `FULL`, `HDRS` or empty; `envid` is xtext as it came, or

@@ -10,7 +10,7 @@ import msgspec
 _LINE_LIMIT = 480
 
 
-class Reply(msgspec.Struct, frozen=True, array_like=True):
+class Reply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One reply: its code, its enhanced status, its text.
 
     `text` may hold several lines, separated by a line feed. `enhanced` is empty where a reply has none

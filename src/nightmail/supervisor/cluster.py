@@ -89,6 +89,7 @@ class Cluster:
             own=_heartbeat_of(config, name),
             peers={peer: _heartbeat_of(config, peer) for peer in peers},
             heard=self._heard,
+            refused=self._refused,
         )  # fmt: skip
         view = View(name, members[name].group, Patience(lease_s=lease_s), members)
         self._watcher = Watcher(store, randomness, name)
@@ -165,6 +166,9 @@ class Cluster:
             log.warning("configurations differ", peer=beat.server,
                         remedy="give every server the same [servers], lease_s and idle_tick_s")  # fmt: skip
         self._group.heard(beat)
+
+    def _refused(self, peer: str) -> None:
+        self._group.refused(peer)
 
     def partners_are_well(self) -> bool:
         """Whether another server that takes mail is heard, serves, and none of its switches is silent or cut off."""

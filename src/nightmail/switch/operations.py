@@ -97,11 +97,7 @@ class Operations:
         return {"count": count}
 
     def _retry_all(self) -> int:
-        count = 0
-        for queue in self._queues():
-            count += len(queue.waiting)
-            queue.waiting.hurry_all()
-            queue.readback.attempt_due(self._clock.wall())
+        count = sum(queue.hurry_all() for queue in self._queues())
         log.info("all retried", messages=count, by="operator")
         return count
 

@@ -30,6 +30,7 @@ from nightmail.mail.reply import Reply
 from nightmail.queue.destinations import FRESH, REPORT, RETRY
 from nightmail.queue.waiting import Waiting
 from nightmail.switch.attempts import Attempt, Round
+from nightmail.switch.backlog import Backlog
 from nightmail.switch.fresh import FreshAllowance
 from nightmail.switch.maillog import log_outcomes
 from nightmail.switch.parts import Parts
@@ -91,17 +92,25 @@ class OwnedQueue:
         self.open_drops: set[str] = set()
         self._bouncing: set[str] = set()
         self._promises: set[asyncio.Future[None]] = set()
+        self._backlog: Backlog | None = None
         self.readback = Readback(self, parts, reporter, remove_drop)
 
     def start(self) -> asyncio.Task[None]:
         """Begin to write the log and to attempt what it holds; the task is the journal's writer."""
-        for message in self.journal.state.messages.values():
-            if message.drop:
-                self.open_drops.add(message.id)
-            if message.claimed or message.drop or not message.held:
-                self.waiting.wait(message, 0.0 if message.claimed or message.drop else message.next_attempt)
+        self._backlog = Backlog(self)
+        if self._backlog.sort_in():
+            self.spawn(self._backlog.sort_in_rest())
         self.spawn(self._compactor.run())
         return self.journal.start()
+
+    def hurry_all(self) -> int:
+        """Attempt now all that waits for its time; how many messages."""
+        if self._backlog is not None:
+            self._backlog.sort_in(None)
+        count = len(self.waiting)
+        self.waiting.hurry_all()
+        self.readback.attempt_due(self._parts.clock.wall())
+        return count
 
     async def stop(self) -> None:
         """Stop what runs beside the journal; the journal itself is stopped by its owner."""
