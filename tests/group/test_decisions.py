@@ -4,149 +4,16 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from tests.group.scene import PATIENCE, PROMISE_S, QUEUE, Scene, kill
 
-from nightmail.group.decisions import step
-from nightmail.group.effects import Adopt, Effect, Forget, Knock, List, Look, Meet, Prepare, Probe
 from nightmail.group.events import (
-    AdoptionEnded,
     BegunAnew,
     DrainBegan,
-    Event,
-    Gone,
     HandedOver,
-    Heard,
     Listed,
-    LookFailed,
-    Probed,
-    Refused,
     Running,
-    Sighted,
-    Ticked,
 )
-from nightmail.group.heartbeat import Heartbeat, QueuePulse, SwitchPulse
-from nightmail.group.settings import Patience
-from nightmail.group.view import Member, View
-
-PATIENCE = Patience(lease_s=1.0)
-PROMISE_S = 1.0
-QUEUE = "mx2.0.1"
-
-
-class Scene:
-    """One server, mx1, that decides, and a world around it that answers at once.
-
-    `tail` is the last slot of the one queue there is; it moves on while `is_written`. `beats` are the servers that are
-    heard. What was adopted is in `adopted`, with the time and the slot.
-    """
-
-    def __init__(self, server: str = "mx1", servers: tuple[str, ...] = ("mx1", "mx2"), group: str = "g") -> None:
-        members = {name: Member(name, group if name == server else "g") for name in servers}
-        self.view = View(server, group, PATIENCE, members)
-        self.now = 1000.0
-        self.tail = 7
-        self.promise_s = PROMISE_S
-        self.owner = "mx2"
-        self.is_written = True
-        self.is_yielded = False
-        self.is_closed = False
-        self.is_store_away = False
-        self.probe_takes_s = 0.01
-        self.beats: dict[str, Heartbeat] = {}
-        self.adopted: list[tuple[float, int]] = []
-        self.prepared: list[float] = []
-        self.looks = 0
-        self.epoch = 1
-        self.met: list[tuple[str, str]] = []
-        self.forgotten = 0
-        self.answers_nothing = False
-        self.unreadable: set[str] = set()
-        self.knocks: list[float] = []
-        self.does_host_answer = False
-        self._probe_ends: float | None = None
-
-    def hear(
-        self,
-        server: str,
-        *,
-        state: str = "serving",
-        silent: bool = False,
-        cut_off: bool = False,
-        runs: tuple[str, ...] = (),
-        hidden: int = 0,
-    ) -> None:
-        """From now on heartbeats of `server` say this."""
-        queues = tuple(QueuePulse(name, 0, 1, self.tail, 1) for name in runs)
-        self.beats[server] = Heartbeat(
-            server, "life", 1, "", 0, state, "", (SwitchPulse(0, silent, cut_off),), len(queues) + hidden, 0, queues
-        )
-
-    def tell(self, event: Event) -> None:
-        """Have an event taken in, and do what it calls for."""
-        self.view, effects = step(self.view, event, self.now)
-        for effect in effects:
-            self._do(effect)
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass in ticks of a fifth of a lease, with heartbeats, and the owner at work."""
-        for _ in range(round(seconds / 0.05)):
-            self.now += 0.05
-            if self.is_written:
-                self.tail += 1
-            for beat in self.beats.values():
-                self.tell(Heard(beat))
-            if self._probe_ends is not None and self.now >= self._probe_ends:
-                self._probe_ends = None
-                self.tell(Probed())
-            self.tell(Ticked())
-
-    def _do(self, effect: Effect) -> None:
-        if self.answers_nothing:
-            return
-        if isinstance(effect, List):
-            self.tell(LookFailed() if self.is_store_away else Listed((QUEUE, *self.unreadable)))
-        elif isinstance(effect, Look):
-            self.looks += 1
-            self.tell(self._look(effect.queue))
-        elif isinstance(effect, Probe):
-            self._probe_ends = self.now + self.probe_takes_s
-        elif isinstance(effect, Knock):
-            self.knocks.append(self.now)
-            if self.does_host_answer and effect.server not in self.beats:
-                self.tell(Refused(effect.server))
-        elif isinstance(effect, Prepare):
-            self.prepared.append(self.now)
-        elif isinstance(effect, Forget):
-            self.forgotten += 1
-        elif isinstance(effect, Meet):
-            self.met.append((effect.queue, effect.incarnation))
-        elif isinstance(effect, Adopt):
-            is_ours = effect.tail == self.tail
-            if is_ours:
-                self.adopted.append((self.now, effect.tail))
-            self.tell(AdoptionEnded(effect.queue, is_ours))
-
-    def _look(self, queue: str) -> Event:
-        if self.is_store_away or queue in self.unreadable:
-            return LookFailed(queue)
-        if self.is_closed:
-            return Gone(queue)
-        return Sighted(QUEUE, self.tail, self.promise_s, self.owner, "g", self.is_yielded, "life", self.epoch)
-
-
-@pytest.fixture
-def scene() -> Scene:
-    scene = Scene()
-    scene.hear("mx2", runs=(QUEUE,))
-    scene.pass_time(20)
-    assert not scene.adopted
-    return scene
-
-
-def kill(scene: Scene) -> float:
-    """mx2 falls silent and writes no more; the time of that."""
-    scene.is_written = False
-    del scene.beats["mx2"]
-    return scene.now
+from nightmail.group.view import Member
 
 
 def test_the_queue_of_a_dead_server_is_adopted_once_its_promise_is_over(scene: Scene) -> None:
@@ -162,57 +29,6 @@ def test_it_is_prepared_while_the_promise_runs_out(scene: Scene) -> None:
     died = kill(scene)
     scene.pass_time(5)
     assert died < scene.prepared[-1] <= died + PATIENCE.read_after_s + 0.1
-
-
-def test_where_the_host_says_that_nobody_listens_it_is_prepared_at_once(scene: Scene) -> None:
-    scene.does_host_answer = True
-    died = kill(scene)
-    scene.pass_time(5)
-    [prepared], [(adopted, _)] = scene.prepared, scene.adopted
-    assert prepared <= died + PATIENCE.knock_after_s + 0.1
-    assert len(scene.knocks) == 1
-    assert died + PROMISE_S * 1.1 < adopted <= died + PATIENCE.knock_after_s + PROMISE_S * 1.1 + 0.15
-
-
-def test_a_host_that_says_so_of_a_server_that_lives_has_nothing_adopted(scene: Scene) -> None:
-    scene.does_host_answer = True
-    late = scene.now
-    beat = scene.beats.pop("mx2")
-    scene.pass_time(PATIENCE.knock_after_s + 0.1)
-    assert late < scene.prepared[0]
-    scene.beats["mx2"] = beat
-    scene.pass_time(PATIENCE.look_rarely_s + 20)
-    assert (scene.adopted, scene.forgotten, len(scene.prepared)) == ([], 1, 1)
-
-
-def test_a_refusal_that_comes_after_a_heartbeat_is_none(scene: Scene) -> None:
-    scene.is_written = False
-    scene.tell(Refused("mx2"))
-    scene.tell(Refused("mx7"))
-    scene.pass_time(5)
-    assert not scene.prepared
-
-
-def test_a_refused_server_that_was_heard_and_well_has_its_ten_promises_until_it_is_missing(scene: Scene) -> None:
-    scene.does_host_answer = True
-    scene.promise_s = 0.3
-    scene.pass_time(2 * PATIENCE.look_rarely_s)
-    died = kill(scene)
-    scene.pass_time(5)
-    assert scene.adopted[0][0] > died + PATIENCE.missing_after_s
-
-
-def test_who_is_silent_is_knocked_at_until_it_is_missing_and_who_stops_is_not(scene: Scene) -> None:
-    kill(scene)
-    scene.pass_time(5)
-    assert 2 <= len(scene.knocks) <= 3
-    assert scene.knocks[-1] <= scene.knocks[0] + PATIENCE.missing_after_s
-    scene.hear("mx2", state="stopping")
-    scene.pass_time(1)
-    scene.knocks.clear()
-    del scene.beats["mx2"]
-    scene.pass_time(5)
-    assert not scene.knocks
 
 
 def test_a_lost_heartbeat_has_nothing_read(scene: Scene) -> None:
@@ -264,6 +80,20 @@ def test_an_owner_that_is_heard_but_does_not_run_it_has_one_promise(scene: Scene
                state="draining" if why == "draining" else "serving")  # fmt: skip
     scene.pass_time(3)
     assert len(scene.adopted) == 1
+
+
+@pytest.mark.parametrize(("why", "at_once"), [("silent", False), ("not run", False), ("draining", True)])
+def test_a_server_that_lives_has_half_a_promise_to_start_its_switch_again(
+    scene: Scene, why: str, *, at_once: bool
+) -> None:
+    scene.is_written = False
+    scene.hear("mx2", runs=() if why == "not run" else (QUEUE,), silent=why == "silent",
+               state="draining" if why == "draining" else "serving")  # fmt: skip
+    scene.pass_time(PROMISE_S / 2)
+    assert bool(scene.prepared) == at_once
+    scene.pass_time(0.2)
+    assert scene.prepared
+    assert not scene.adopted
 
 
 def test_an_owner_with_more_queues_than_it_can_tell_is_taken_to_run_it(scene: Scene) -> None:

@@ -104,6 +104,12 @@ class View(msgspec.Struct, frozen=True):
         within_s = self.patience.missing_after_s if within_s is None else within_s
         return peer is not None and now - peer.heard_at <= within_s
 
+    def is_serving(self, server: str, now: float) -> bool:
+        """Whether another server was heard in time, and takes mail."""
+        peer = self.peers.get(server)
+        is_there = peer is not None and peer.state == "serving" and not peer.has_refused
+        return is_there and self.is_heard(server, now, self.patience.late_after_s)
+
     def is_well(self, queue: Watched, now: float) -> bool:
         """Whether its owner is heard from and serves, and the switch that runs it answers and gets its puts through."""
         return self._is_well(queue, now, self.patience.missing_after_s)
