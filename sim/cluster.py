@@ -188,7 +188,11 @@ class Server:
         if self.is_alive:
             self._sequence += 1
             said = self._said_to(peer, beat)
-            self._world.network.send(self.name, peer, said, lambda: self.group.refused(peer))
+            self._world.network.send(self.name, peer, said, lambda: self._refused(peer))
+
+    def _refused(self, peer: str) -> None:
+        if self.is_alive:
+            self.group.refused(peer)
 
     def _said_to(self, peer: str, beat: Heartbeat) -> Heartbeat:
         echo = self._hearings[peer].echo

@@ -25,6 +25,36 @@ def test_the_queue_of_a_dead_server_is_adopted_once_its_promise_is_over(scene: S
     assert QUEUE in scene.view.here
 
 
+def test_it_is_looked_at_as_soon_as_its_promise_is_over(scene: Scene) -> None:
+    for promise_s in (1.00, 1.02, 1.04, 1.06):
+        scene.promise_s = promise_s
+        scene.hear("mx2", runs=(QUEUE,))
+        scene.is_written = True
+        scene.tell(Running(frozenset()))
+        scene.tell(BegunAnew())
+        scene.pass_time(20)
+        kill(scene)
+        scene.adopted.clear()
+        scene.pass_time(0.6)
+        first_seen = scene.view.queues[QUEUE].since
+        scene.pass_time(5)
+        [(adopted, _)] = scene.adopted
+        assert first_seen + 1.1 * promise_s <= adopted < first_seen + 1.1 * promise_s + 0.051
+
+
+def test_a_last_look_that_fails_is_followed_by_others_in_their_time(scene: Scene) -> None:
+    kill(scene)
+    scene.pass_time(1.2)
+    scene.is_store_away = True
+    looks = scene.looks
+    scene.pass_time(3)
+    assert scene.looks - looks <= 3 / PATIENCE.look_often_s + 2
+    assert not scene.adopted
+    scene.is_store_away = False
+    scene.pass_time(2)
+    assert len(scene.adopted) == 1
+
+
 def test_it_is_prepared_while_the_promise_runs_out(scene: Scene) -> None:
     died = kill(scene)
     scene.pass_time(5)
@@ -94,6 +124,16 @@ def test_a_server_that_lives_has_half_a_promise_to_start_its_switch_again(
     scene.pass_time(0.2)
     assert scene.prepared
     assert not scene.adopted
+
+
+def test_a_server_that_is_back_has_nothing_forgotten_that_was_read_of_its_old_queue(scene: Scene) -> None:
+    scene.promise_s = 3.0
+    scene.pass_time(2 * PATIENCE.look_rarely_s)
+    kill(scene)
+    scene.pass_time(0.9)
+    scene.hear("mx2", runs=())
+    scene.pass_time(5)
+    assert (scene.forgotten, len(scene.prepared), len(scene.adopted)) == (0, 1, 1)
 
 
 def test_an_owner_with_more_queues_than_it_can_tell_is_taken_to_run_it(scene: Scene) -> None:

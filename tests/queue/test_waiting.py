@@ -65,6 +65,51 @@ def test_hurried_entries_are_all_due_the_earliest_first() -> None:
     assert waiting.due(NOW, 30) + waiting.due(NOW, 1000) == entries
 
 
+def many(waiting: Waiting[Entry], count: int) -> list[Entry]:
+    """Entries that came all at once and are not sorted in, each due a second after the one before."""
+    entries = [Entry(n) for n in range(count)]
+    waiting.wait_all(entries, lambda entry: NOW + entry.name)
+    return entries
+
+
+def test_what_comes_all_at_once_is_counted_at_once_and_found_once_it_is_sorted_in() -> None:
+    waiting: Waiting[Entry] = Waiting()
+    entries = many(waiting, 100)
+    assert len(waiting) == 100
+    assert waiting.due(NOW + 200, 100) == []
+    assert waiting.sort_in(60)
+    assert waiting.due(NOW + 200, 100) == entries[:60]
+    assert not waiting.sort_in(60)
+    assert waiting.due(NOW + 200, 100) == entries[60:]
+    assert not waiting.sort_in(60)
+
+
+def test_what_is_cancelled_hurried_or_put_off_before_it_is_sorted_in_stays_so() -> None:
+    waiting: Waiting[Entry] = Waiting()
+    cancelled, hurried, put_off = many(waiting, 3)
+    waiting.cancel(cancelled)
+    waiting.wait(hurried, 0.0)
+    waiting.wait(put_off, NOW + 100)
+    assert waiting.due(NOW - 100, 10) == [hurried]
+    assert not waiting.sort_in(10)
+    assert len(waiting) == 1
+    assert waiting.due(NOW + 99, 10) == []
+    assert waiting.due(NOW + 101, 10) == [put_off]
+
+
+def test_all_are_hurried_whether_they_are_sorted_in_or_not_and_none_that_comes_later() -> None:
+    waiting: Waiting[Entry] = Waiting()
+    entries = many(waiting, 100)
+    waiting.sort_in(50)
+    waiting.hurry_all()
+    while waiting.sort_in(7):
+        pass
+    later = many(waiting, 1)
+    waiting.sort_in(7)
+    assert {entry.name for entry in waiting.due(NOW - 100, 1000)} == {entry.name for entry in entries}
+    assert waiting.due(NOW + 1, 10) == later
+
+
 def test_putting_off_again_and_again_leaves_no_heap_of_dead_pointers() -> None:
     waiting: Waiting[Entry] = Waiting()
     entries = [Entry(n) for n in range(10)]
@@ -101,6 +146,16 @@ class WaitingKeepsItsPromises(RuleBasedStateMachine):
         self.waiting.wait(self.entries[n], self.now + delay_s)
         self.model[n] = self.now + delay_s
 
+    @rule(names=st.sets(st.integers(0, 19)), delay_s=st.floats(-2, 20))
+    def wait_all(self, names: set[int], delay_s: float) -> None:
+        entries = [self.entries[n] for n in sorted(names)]
+        self.waiting.wait_all(entries, lambda entry: self.now + delay_s + entry.name)
+        self.model |= {entry.name: self.now + delay_s + entry.name for entry in entries}
+
+    @rule(limit=st.integers(1, 10))
+    def sort_in(self, limit: int) -> None:
+        assert self.waiting.sort_in(limit) == bool(self.waiting._unsorted)
+
     @rule(n=st.integers(0, 19))
     def cancel(self, n: int) -> None:
         self.waiting.cancel(self.entries[n])
@@ -125,8 +180,8 @@ class WaitingKeepsItsPromises(RuleBasedStateMachine):
             del self.model[name]
             self.hurried.discard(name)
         if len(found) < limit:
-            overdue = [name for name, until in self.model.items() if until + 1 / TICKS_PER_S < self.now]
-            assert not overdue
+            overdue = {name for name, until in self.model.items() if until + 1 / TICKS_PER_S < self.now}
+            assert overdue <= {entry.name for entry in self.waiting._unsorted}
 
     @invariant()
     def none_is_lost(self) -> None:

@@ -94,7 +94,7 @@ def required_s(view: View, queue: Watched, now: float) -> float:
 
 def _required_s(view: View, queue: Watched, now: float, *, is_well: bool) -> float:
     rank = view.rank(queue, now)
-    left_s = view.left_to_others.get(queue.name, now) - queue.since
+    left_s = view.left_to_others.get(queue.name, queue.since) - queue.since
     if queue.is_yielded:
         return max(rank * view.patience.lease_s, left_s)
     return max(_least_s(view, queue, is_well=is_well) + rank * _promise_s(view, queue), left_s)
@@ -145,7 +145,7 @@ def _may_be_next(view: View, queue: Watched, now: float, *, is_well: bool) -> bo
     from being adopted, and this comes with every event.
     """
     stood, promise_s = now - queue.since, _promise_s(view, queue)
-    left_s = promise_s / 2 if view.is_serving(queue.owner, now) else promise_s
+    left_s = promise_s / 2 if view.is_serving(queue.owner, now) and not queue.is_prepared else promise_s
     if not queue.is_yielded and (stood < _least_s(view, queue, is_well=is_well) - left_s or _is_new(view, queue, now)):
         return False
     return stood >= _required_s(view, queue, now, is_well=is_well) - promise_s

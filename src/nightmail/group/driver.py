@@ -149,8 +149,10 @@ class Group:
 
     def _beat(self) -> None:
         now = self._clock.elapsed()
-        if now - self._beat_at >= self.view.patience.beat_s:
-            self._beat_at = now
+        beat_s = self.view.patience.beat_s
+        if now - self._beat_at >= beat_s:
+            # In time with the last one that was due: a tick that comes late makes no later beat late.
+            self._beat_at = self._beat_at + beat_s if now - self._beat_at < 2 * beat_s else now
             self._speaker.speak(self._hands.pulse())
 
     def _note_silence(self) -> None:

@@ -17,7 +17,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     lease_s: float = 3.0
     beat_s: float = 0.2
-    knock_after_s: float = 0.22
+    knock_after_s: float = 0.25
     late_after_s: float = 0.4
     read_after_s: float = 0.5
     missing_after_s: float = 0.7

@@ -18,6 +18,8 @@ from nightmail.net.addresses import HostPort
 
 _RESOLVE_AGAIN_S = 30.0
 _AT_THE_DOOR_S = 0.5
+_BEATS_BACK = 25
+_KNOCKS_AT_MOST = 3  # at one peer, while it may be merely late; each takes a number of its own
 
 log = structlog.get_logger()
 
@@ -74,7 +76,8 @@ class Voices:
         self._heard = heard
         self._refused = refused
         self._sequence = 0
-        self._hearings = {peer: Hearing(incarnation) for peer in peers}
+        window = _BEATS_BACK + _KNOCKS_AT_MOST * len(peers)
+        self._hearings = {peer: Hearing(incarnation, window=window) for peer in peers}
         self._places: dict[str, tuple[int, tuple[str, int]]] = {}
         self._lines: dict[int, asyncio.DatagramTransport] = {}
         self._source: tuple[int, str] = (0, "")

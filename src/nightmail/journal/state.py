@@ -38,6 +38,7 @@ from nightmail.journal.segment import Header, Placed
 from nightmail.mail.reply import Reply
 
 _FINAL = (DELIVERED, FAILED)
+_WHOLE = (Accepted, Moved)
 _EVERY_FIRST: tuple[tuple[int, ...], ...] = tuple(tuple(range(n)) for n in range(17))
 
 
@@ -138,7 +139,7 @@ class QueueState:
             record = placed.record
             if isinstance(record, Settled):
                 self._settled(record)
-            elif isinstance(record, Accepted | Moved):
+            elif isinstance(record, _WHOLE):
                 self._place(record, slot, placed.offset, placed.size)
             else:
                 _CHANGES[type(record)](self, record)
@@ -276,7 +277,6 @@ class QueueState:
 
 _CHANGES: dict[type, Callable[..., None]] = {
     Claimed: QueueState._claimed,
-    Settled: QueueState._settled,
     Voided: QueueState._voided,
     Held: QueueState._held,
     Resumed: QueueState._resumed,

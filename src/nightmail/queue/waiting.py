@@ -3,10 +3,15 @@
 A calendar of short ticks: every tick in use has a list of what is due in it, and a heap orders the ticks. An entry
 costs one pointer here. Whether a pointer still holds is told by the entry itself, so that cancelling and putting off
 touch no list; pointers that hold no more are swept once they outnumber the others.
+
+A whole queue that is taken over comes in at once, and gets its pointers step by step: a million of them in one go would
+keep everything else waiting.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from math import ceil
 from typing import Generic, Protocol, TypeVar
@@ -29,7 +34,8 @@ Entry = TypeVar("Entry", bound=Waits)
 class Waiting(Generic[Entry]):
     """Gives every entry back once, never before its time and at most an eighth of a second after it.
 
-    Times are seconds of `Clock.wall`.
+    Those of `wait_all` may come later by as long as it takes until they are sorted in. Times are seconds of
+    `Clock.wall`.
     """
 
     def __init__(self) -> None:
@@ -37,6 +43,8 @@ class Waiting(Generic[Entry]):
         self._order: list[int] = []
         # What is due whatever its time, the earliest tick last.
         self._hurried: dict[int, list[Entry]] = {}
+        self._unsorted: deque[Entry] = deque()
+        self._are_unsorted_hurried = False
         self._pointers = 0
         self._count = 0
 
@@ -48,17 +56,41 @@ class Waiting(Generic[Entry]):
         """Keep `entry` until that time; one that waits already is put off or brought forward."""
         if not entry.wait_until:
             self._count += 1
-        entry.wait_until = until = max(until, _EARLIEST)
-        tick = ceil(until * TICKS_PER_S)
-        entries = self._ticks.get(tick)
+        entry.wait_until = max(until, _EARLIEST)
+        self._point_to(entry)
+        if self._pointers > 2 * self._count + _FEW:
+            self._sweep()
+
+    def wait_all(self, entries: Sequence[Entry], until: Callable[[Entry], float]) -> None:
+        """Keep these, each until its time; `sort_in` is to be called until it says that it is done."""
+        if self._are_unsorted_hurried:  # those that are there; these are not
+            self.sort_in(len(self._unsorted))
+        for entry in entries:
+            if not entry.wait_until:
+                self._count += 1
+            entry.wait_until = max(until(entry), _EARLIEST)
+        self._unsorted.extend(entries)
+
+    def sort_in(self, limit: int) -> bool:
+        """Have as many of those that came all at once be found when they are due; whether there are more of them."""
+        for _ in range(min(limit, len(self._unsorted))):
+            entry = self._unsorted.popleft()
+            if entry.wait_until:  # else it was cancelled since
+                self._point_to(entry, is_hurried=self._are_unsorted_hurried)
+        self._are_unsorted_hurried = self._are_unsorted_hurried and bool(self._unsorted)
+        return bool(self._unsorted)
+
+    def _point_to(self, entry: Entry, *, is_hurried: bool = False) -> None:
+        tick = ceil(entry.wait_until * TICKS_PER_S)
+        ticks = self._hurried if is_hurried else self._ticks
+        entries = ticks.get(tick)
         if entries is None:
-            self._ticks[tick] = [entry]
-            heappush(self._order, tick)
+            ticks[tick] = [entry]
+            if not is_hurried:
+                heappush(self._order, tick)
         else:
             entries.append(entry)
         self._pointers += 1
-        if self._pointers > 2 * self._count + _FEW:
-            self._sweep()
 
     def cancel(self, entry: Entry) -> None:
         """`entry` waits no more; one that doesn't wait is no error."""
@@ -87,6 +119,7 @@ class Waiting(Generic[Entry]):
             self._hurried.setdefault(tick, []).extend(self._ticks[tick])
         self._ticks = {}
         self._order = []
+        self._are_unsorted_hurried = bool(self._unsorted)
 
     def _due_tick(self, now: float) -> int | None:
         """The tick to serve next; its list is not empty. Empty ones are dropped on the way."""

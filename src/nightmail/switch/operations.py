@@ -87,7 +87,10 @@ class Operations:
         async for queue, message, record in self._selected(selection, with_record=action == "bounce"):
             if action == "retry" and message.held:
                 continue  # until it is released
-            durable += await perform(self, queue, message, record)
+            begun = await perform(self, queue, message, record)
+            if begun is None:
+                continue  # it ended meanwhile
+            durable += begun
             log.info(_DONE[action], id=message.id, queue=queue.name, by="operator")
             count += 1
             if len(durable) >= _STEP:
@@ -97,7 +100,11 @@ class Operations:
         return {"count": count}
 
     def _retry_all(self) -> int:
-        count = sum(queue.hurry_all() for queue in self._queues())
+        count = 0
+        for queue in self._queues():
+            count += len(queue.waiting)
+            queue.waiting.hurry_all()
+            queue.readback.attempt_due(self._clock.wall())
         log.info("all retried", messages=count, by="operator")
         return count
 
@@ -139,8 +146,9 @@ class Operations:
             queue.waiting.wait(message, 0.0)
         return []
 
-    async def _hold(self, queue: OwnedQueue, message: LiveMessage, _: object) -> list[asyncio.Future[None]]:
-        await queue.readback.clear_drop(message)
+    async def _hold(self, queue: OwnedQueue, message: LiveMessage, _: object) -> list[asyncio.Future[None]] | None:
+        if not await _is_there(queue, message):
+            return None
         queue.waiting.cancel(message)
         return [_write(queue, Held(message.id))]
 
@@ -153,15 +161,17 @@ class Operations:
 
     async def _bounce(
         self, queue: OwnedQueue, message: LiveMessage, record: Accepted | Moved | None
-    ) -> list[asyncio.Future[None]]:
+    ) -> list[asyncio.Future[None]] | None:
         if record is None:
             raise SwitchError(f"message {message.id} can't be read, and so can't be returned; delete it instead")
-        await queue.readback.clear_drop(message)
+        if not await _is_there(queue, message):
+            return None
         last = f"; last reply: {message.reply}" if message.reply is not None else ""
         return [queue.bounce(message, record, Reply(550, "5.0.0", f"{_BOUNCED}{last}"))]
 
-    async def _delete(self, queue: OwnedQueue, message: LiveMessage, _: object) -> list[asyncio.Future[None]]:
-        await queue.readback.clear_drop(message)
+    async def _delete(self, queue: OwnedQueue, message: LiveMessage, _: object) -> list[asyncio.Future[None]] | None:
+        if not await _is_there(queue, message):
+            return None
         queue.waiting.cancel(message)
         return [_write(queue, Edited(message.id, message.pending, deleted=True))]
 
@@ -172,6 +182,12 @@ class Operations:
         "bounce": _bounce,
         "delete": _delete,
     }
+
+
+async def _is_there(queue: OwnedQueue, message: LiveMessage) -> bool:
+    """Whether a message is there still, once its drop file is gone. Raises: StoreUnavailable."""
+    await queue.readback.clear_drop(message)
+    return message.id in queue.journal.state.messages
 
 
 def _write(queue: OwnedQueue, record: Record) -> asyncio.Future[None]:

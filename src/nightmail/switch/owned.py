@@ -30,7 +30,6 @@ from nightmail.mail.reply import Reply
 from nightmail.queue.destinations import FRESH, REPORT, RETRY
 from nightmail.queue.waiting import Waiting
 from nightmail.switch.attempts import Attempt, Round
-from nightmail.switch.backlog import Backlog
 from nightmail.switch.fresh import FreshAllowance
 from nightmail.switch.maillog import log_outcomes
 from nightmail.switch.parts import Parts
@@ -41,6 +40,7 @@ from nightmail.switch.settling import settle, withdraw
 from nightmail.switch.telling import Teller
 
 ROUNDS_LIMIT = 10_000
+_SORT_STEP = 2_000
 _ALARM_EVERY_S = 60.0
 
 log = structlog.get_logger()
@@ -92,25 +92,27 @@ class OwnedQueue:
         self.open_drops: set[str] = set()
         self._bouncing: set[str] = set()
         self._promises: set[asyncio.Future[None]] = set()
-        self._backlog: Backlog | None = None
         self.readback = Readback(self, parts, reporter, remove_drop)
 
     def start(self) -> asyncio.Task[None]:
         """Begin to write the log and to attempt what it holds; the task is the journal's writer."""
-        self._backlog = Backlog(self)
-        if self._backlog.sort_in():
-            self.spawn(self._backlog.sort_in_rest())
+        messages = self.journal.state.messages.values()
+        # Nothing is known of what was under way, and what has a drop file may not be picked up again: they go first.
+        urgent = [message for message in messages if message.claimed or message.drop]
+        self.open_drops.update(message.id for message in urgent if message.drop)
+        self.waiting.wait_all(urgent, lambda _: 0.0)
+        idle = [message for message in messages if not (message.claimed or message.drop or message.held)]
+        self.waiting.wait_all(idle, lambda message: message.next_attempt)
+        if self.waiting.sort_in(_SORT_STEP):
+            self.spawn(self._sort_in())
         self.spawn(self._compactor.run())
         return self.journal.start()
 
-    def hurry_all(self) -> int:
-        """Attempt now all that waits for its time; how many messages."""
-        if self._backlog is not None:
-            self._backlog.sort_in(None)
-        count = len(self.waiting)
-        self.waiting.hurry_all()
-        self.readback.attempt_due(self._parts.clock.wall())
-        return count
+    async def _sort_in(self) -> None:
+        is_more = True
+        while is_more:
+            await asyncio.sleep(0)
+            is_more = self.waiting.sort_in(_SORT_STEP)
 
     async def stop(self) -> None:
         """Stop what runs beside the journal; the journal itself is stopped by its owner."""
