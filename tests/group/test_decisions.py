@@ -113,13 +113,13 @@ def test_an_owner_that_is_heard_but_does_not_run_it_has_one_promise(scene: Scene
 
 
 @pytest.mark.parametrize(("why", "at_once"), [("silent", False), ("not run", False), ("draining", True)])
-def test_a_server_that_lives_has_half_a_promise_to_start_its_switch_again(
+def test_a_server_that_lives_has_most_of_a_promise_to_start_its_switch_again(
     scene: Scene, why: str, *, at_once: bool
 ) -> None:
     scene.is_written = False
     scene.hear("mx2", runs=() if why == "not run" else (QUEUE,), silent=why == "silent",
                state="draining" if why == "draining" else "serving")  # fmt: skip
-    scene.pass_time(PROMISE_S / 2)
+    scene.pass_time(0.8 * PROMISE_S)
     assert bool(scene.prepared) == at_once
     scene.pass_time(0.2)
     assert scene.prepared
