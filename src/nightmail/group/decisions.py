@@ -140,9 +140,9 @@ def _may_be_next(view: View, queue: Watched, now: float, *, is_well: bool) -> bo
     """Whether the next promise that runs out is the one we wait for: nobody comes before us.
 
     An owner that is late may be taken for missing here: what is read for nothing costs little, and what is read only
-    when it is needed costs the time that it takes. A server that lives has all but a fifth of that promise to itself: it
-    starts a switch that died again at once. Our place among the others is asked for only where it matters: most queues
-    are far from being adopted, and this comes with every event.
+    when it is needed costs the time that it takes. A server that lives has all but a fifth of that promise to itself:
+    it starts a switch that died again at once. Our place among the others is asked for only where it matters: most
+    queues are far from being adopted, and this comes with every event.
     """
     stood, promise_s = now - queue.since, _promise_s(view, queue)
     left_s = promise_s / 5 if view.is_serving(queue.owner, now) and not queue.is_prepared else promise_s
