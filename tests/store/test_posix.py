@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.eventloop import on_a_loop
+from tests.switch.service import until_soon
 
 from nightmail.errors import StoreUnavailable
 from nightmail.store.disk import Disk
@@ -139,8 +140,10 @@ async def test_sweeping_removes_the_temporaries_that_are_old_enough_and_nothing_
 async def test_a_directory_that_was_removed_is_made_again_after_one_refusal(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await store.put_new("queue/log/1", [b"content"])
-        (tmp_path / "store/queue/log/1").unlink()
-        (tmp_path / "store/queue/log").rmdir()
+        log = tmp_path / "store/queue/log"
+        await until_soon(lambda: [file.name for file in log.iterdir()] == ["1"])  # the temporary goes after the answer
+        (log / "1").unlink()
+        log.rmdir()
         with pytest.raises(PutFailed):
             await store.put_new("queue/log/2", [b"content"])
         assert await store.put_new("queue/log/2", [b"content"]) is Put.CREATED

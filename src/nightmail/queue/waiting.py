@@ -44,7 +44,6 @@ class Waiting(Generic[Entry]):
         # What is due whatever its time, the earliest tick last.
         self._hurried: dict[int, list[Entry]] = {}
         self._unsorted: deque[Entry] = deque()
-        self._are_unsorted_hurried = False
         self._pointers = 0
         self._count = 0
 
@@ -63,8 +62,6 @@ class Waiting(Generic[Entry]):
 
     def wait_all(self, entries: Sequence[Entry], until: Callable[[Entry], float]) -> None:
         """Keep these, each until its time; `sort_in` is to be called until it says that it is done."""
-        if self._are_unsorted_hurried:  # those that are there; these are not
-            self.sort_in(len(self._unsorted))
         for entry in entries:
             if not entry.wait_until:
                 self._count += 1
@@ -76,18 +73,15 @@ class Waiting(Generic[Entry]):
         for _ in range(min(limit, len(self._unsorted))):
             entry = self._unsorted.popleft()
             if entry.wait_until:  # else it was cancelled since
-                self._point_to(entry, is_hurried=self._are_unsorted_hurried)
-        self._are_unsorted_hurried = self._are_unsorted_hurried and bool(self._unsorted)
+                self._point_to(entry)
         return bool(self._unsorted)
 
-    def _point_to(self, entry: Entry, *, is_hurried: bool = False) -> None:
+    def _point_to(self, entry: Entry) -> None:
         tick = ceil(entry.wait_until * TICKS_PER_S)
-        ticks = self._hurried if is_hurried else self._ticks
-        entries = ticks.get(tick)
+        entries = self._ticks.get(tick)
         if entries is None:
-            ticks[tick] = [entry]
-            if not is_hurried:
-                heappush(self._order, tick)
+            self._ticks[tick] = [entry]
+            heappush(self._order, tick)
         else:
             entries.append(entry)
         self._pointers += 1
@@ -114,12 +108,14 @@ class Waiting(Generic[Entry]):
         return found
 
     def hurry_all(self) -> None:
-        """Everything is due now. Costs time by the ticks in use, not by the entries."""
+        """Everything is due now. Costs time by the ticks in use and by what is not sorted in, not by the entries."""
         for tick in sorted(self._ticks, reverse=True):
             self._hurried.setdefault(tick, []).extend(self._ticks[tick])
         self._ticks = {}
         self._order = []
-        self._are_unsorted_hurried = bool(self._unsorted)
+        for entry in self._unsorted:
+            if entry.wait_until:
+                entry.wait_until = _EARLIEST
 
     def _due_tick(self, now: float) -> int | None:
         """The tick to serve next; its list is not empty. Empty ones are dropped on the way."""
