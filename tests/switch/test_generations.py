@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
-from sim.checkers import NOTHING
+from sim.checkers import NOTHING, Archive
 from sim.loop import in_virtual_time, until
 from sim.store import SimulatedStore
 from structlog.testing import capture_logs
@@ -95,6 +96,42 @@ async def test_of_a_closed_queue_only_what_is_kept_for_good_stays() -> None:
     assert slots_of(stage.store) == [0, 6, 7]
     assert "queues/mx1.0.1/body/LEFT" not in stage.archive.contents
     assert [queue.name for queue in life.switch.queues] == ["mx1.0.2"]
+    await life.stop()
+
+
+class SlowToDelete(SimulatedStore):
+    """What is deleted waits for `may_delete`, and fails for as long as `fails`."""
+
+    fails = False
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__(archive)
+        self.may_delete = asyncio.Event()
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        await self.may_delete.wait()
+        if self.fails:
+            raise StoreUnavailable("not now")
+        await super().delete(keys)
+
+
+@in_virtual_time
+async def test_mail_does_not_wait_for_what_closed_queues_have_left() -> None:
+    stage = Stage()
+    store = SlowToDelete(stage.archive)
+    lay(stage.store, 0, adopted())
+    lay(stage.store, 1, Tick())
+    lay(stage.store, 2, Closed())
+    lay(stage.store, 0, adopted(), queue="mx1.0.2")
+    lay(stage.store, 1, Yielded(), queue="mx1.0.2")
+    life = await stage.life(store=store)
+    await until(lambda: any(queue.name == "mx1.0.2" for queue in life.switch.queues), within_s=1)
+    assert slots_of(stage.store) == [0, 1, 2]
+    store.fails = True
+    store.may_delete.set()
+    await asyncio.sleep(1)
+    store.fails = False
+    await soon(lambda: slots_of(stage.store) == [0, 2])
     await life.stop()
 
 

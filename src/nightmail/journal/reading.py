@@ -109,7 +109,7 @@ async def replay(store: Store, queue: str) -> Replayed:
     promise_s = last.promise_ms / 1000 if last and last.slot == tail else LONGEST_S
     slots = await _without_holes(store, queue, slots, floor, tail)
     expected, unread = floor, 0
-    async with aclosing(_read_in_order(store, queue, [slot for slot in slots if floor <= slot <= tail])) as segments:
+    async with aclosing(read_in_order(store, queue, [slot for slot in slots if floor <= slot <= tail])) as segments:
         async for slot, found in segments:
             if slot > expected:
                 unread += _doubt(state, damage, _missing(queue, expected, slot), slot - expected)
@@ -137,7 +137,7 @@ async def catch_up(store: Store, queue: str, found: Replayed) -> Replayed:
     if slots[0] != found.tail + 1 or len(slots) != slots[-1] - found.tail:
         return await replay(store, queue)  # the log was cut meanwhile, or has a hole
     last: Header | None = None
-    async with aclosing(_read_in_order(store, queue, slots)) as segments:
+    async with aclosing(read_in_order(store, queue, slots)) as segments:
         async for _, segment in segments:
             if isinstance(segment, Corrupt):
                 return await replay(store, queue)
@@ -197,7 +197,7 @@ async def _without_holes(store: Store, queue: str, slots: list[int], floor: int,
     return slots
 
 
-async def _read_in_order(
+async def read_in_order(
     store: Store, queue: str, slots: list[int]
 ) -> AsyncGenerator[tuple[int, Segment | Corrupt], None]:
     """The segments in these slots; while some are looked at, the next ones are on their way."""

@@ -17,7 +17,7 @@ from nightmail.errors import Corrupt, StoreUnavailable
 from nightmail.journal.fetching import Fetcher
 from nightmail.journal.keys import QueueName, body_prefix, drops_key, log_prefix, slot_key
 from nightmail.journal.ownership import Adopter, Ownership
-from nightmail.journal.reading import Replayed, find_owner, list_queues, list_slots, read_segment, replay
+from nightmail.journal.reading import Replayed, find_owner, list_queues, list_slots, read_in_order, replay
 from nightmail.journal.records import Adopted
 from nightmail.store.protocol import NotFound, Store
 from nightmail.switch.adoptions import log_adoption
@@ -104,6 +104,7 @@ class Generations:
         self._is_ours = is_ours
         self._adopted = adopted
         self._closed: set[str] = set()
+        self._unswept: dict[str, Replayed] = {}
         self._wanted = asyncio.Event()
         self._alarm = alarm
         self._is_alone = is_alone
@@ -142,7 +143,18 @@ class Generations:
                 continue
             is_done = await self._consider_alone(text)
             left += not is_done and text not in self._without_drops
+        await self._sweep_unswept()
         return not left
+
+    async def _sweep_unswept(self) -> None:
+        """Delete what closed queues have left: no mail waits for that. What can't be deleted now is tried again."""
+        for queue, found in list(self._unswept.items()):
+            try:
+                await self._sweep_closed(queue, found)
+            except StoreUnavailable as error:
+                log.warning("closed queue not swept", queue=queue, reason=str(error), remedy="it is tried again")
+            else:
+                del self._unswept[queue]
 
     async def _consider_alone(self, queue: str) -> bool:
         """As `_consider`; a queue that can't be read stands in nobody's way but its own."""
@@ -171,7 +183,7 @@ class Generations:
         if found.state.is_closed:
             self._closed.add(queue)
             self.waiting.pop(queue, None)
-            await self._sweep_closed(queue, found)
+            self._unswept[queue] = found
             return True
         self._alarm.raise_for(found.damage)
         if queue not in self._without_drops and await self._is_partners(queue, found):
@@ -238,14 +250,13 @@ class Generations:
     async def _sweep_closed(self, queue: str, found: Replayed) -> None:
         """Delete what a closed queue still has beside what is kept for good (J5)."""
         doomed = []
-        for slot in [*found.stale, *found.state.slots]:
-            try:
-                segment = await read_segment(self._store, queue, slot)
-            except (Corrupt, NotFound):
+        async with contextlib.aclosing(
+            read_in_order(self._store, queue, [*found.stale, *found.state.slots])
+        ) as segments:
+            async for slot, segment in segments:
                 # What can't be read is kept for a person to look at (J14).
-                continue
-            if not segment.header.is_kept:
-                doomed.append(slot_key(queue, slot))
+                if not isinstance(segment, Corrupt) and not segment.header.is_kept:
+                    doomed.append(slot_key(queue, slot))
         async for page in self._store.list_after(body_prefix(queue), ""):
             doomed += page
         await self._store.delete([*doomed, drops_key(queue)])
