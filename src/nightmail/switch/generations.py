@@ -152,8 +152,11 @@ class Generations:
             try:
                 await self._sweep_closed(queue, found)
             except StoreUnavailable as error:
-                log.warning("closed queue not swept", queue=queue, reason=str(error), remedy="it is tried again")
+                if self._faults.get(queue) != str(error):  # said once, not with every look
+                    self._faults[queue] = str(error)
+                    log.warning("closed queue not swept", queue=queue, reason=str(error), remedy="it is tried again")
             else:
+                self._faults.pop(queue, None)
                 del self._unswept[queue]
 
     async def _consider_alone(self, queue: str) -> bool:
