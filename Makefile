@@ -11,10 +11,11 @@ COMPILED       := .venv-compiled
 COMPILED_READY := $(COMPILED)/ready
 COMPILED_TESTS := tests/smtp tests/mail tests/delivery
 
-.PHONY: help run demo test check prove simulate bench bench-failover docs clean
+.PHONY: help run run-directory demo test check prove simulate bench bench-failover docs clean
 
 help:
 	@echo "make run     two servers behind HAProxy take mail for example.org on 127.0.0.1:2525"
+	@echo "make run-directory   the same, configured by an LDAP directory: its master on one, its shadow on the other"
 	@echo "make demo    a pair under load, a server killed, and the ledger: a minute"
 	@echo "make test    the tests"
 	@echo "make check   the gate: format, lint, types, arrows between the rooms, documentation"
@@ -37,17 +38,22 @@ run: $(READY)
 	@scripts/apt-needs --wish swaks=swaks
 	@exec scripts/run-pair $(BIN)
 
+run-directory: $(READY)
+	@scripts/apt-needs haproxy=haproxy slapd=slapd
+	@scripts/apt-needs --wish swaks=swaks
+	@exec scripts/run-pair $(BIN) directory
+
 demo: $(READY)
 	@scripts/apt-needs haproxy=haproxy
 	@exec $(BIN)/nightmail demo
 
 test: $(READY) $(COMPILED_READY)
-	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd
 	$(BIN)/pytest
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS)
 
 prove: $(READY) $(COMPILED_READY)
-	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd
 	@$(MAKE) --no-print-directory --keep-going -j$(LANES) --output-sync=target $(PROOFS)
 
 # They wait more than they work, so that several go on at a time, the longest first; LANES=1 has them one by one.

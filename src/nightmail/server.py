@@ -24,6 +24,7 @@ from setproctitle import setproctitle
 
 from nightmail import logs
 from nightmail.config.loading import load
+from nightmail.config.secret import read_secret
 from nightmail.config.settings import Config
 from nightmail.delivery.discard import DiscardTransport, RejectTransport
 from nightmail.delivery.job import Transport
@@ -61,7 +62,9 @@ from nightmail.world import Clock, SystemClock, SystemRandomness
 if TYPE_CHECKING:
     from nightmail.supervisor.child import Spawn, SwitchChild
     from nightmail.supervisor.cluster import Cluster
+    from nightmail.supervisor.directory import ServerDirectory
     from nightmail.supervisor.supervising import Join
+    from nightmail.supervisor.tables import Announce, Reloads
 
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
@@ -81,21 +84,42 @@ def serve(config: Config) -> int:
 
     clock = SystemClock()
     logs.configure(config.server.log_format, clock)
-    tables = TableFiles(config.tables.directory, _compiled_directory(config), config.base)
-    owned = [directory_of(config.store.url)]
+    directory = _directory(config, clock)
+    owned = [directory_of(config.store.url), *(directory.owned if directory is not None else ())]
     spare = Spare(lambda: launch_command([*_OURSELVES, "spare"], []), rest_s=1 + 2 * config.store.lease_s)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(
             supervise(
                 config,
                 launch=_launching(config, spare),
-                tables=tables,
+                keep_routing=_keep_tables(config, clock) if directory is None else directory.keep_routing,
+                directory=directory,
                 clock=clock,
                 owned_directories=owned,
                 join=_joining(config, clock, spare) if len(config.servers) > 1 else None,
                 spare=spare,
             )
         )
+
+
+def _keep_tables(config: Config, clock: Clock) -> Callable[[Announce], Reloads]:
+    """How routing is kept as the files of the tables have it."""
+    from nightmail.supervisor.tables import TableReloads  # noqa: PLC0415 - as in `serve`
+
+    tables = TableFiles(config.tables.directory, _compiled_directory(config), config.base)
+    return lambda announce: TableReloads(tables, announce, clock)
+
+
+def _directory(config: Config, clock: Clock) -> ServerDirectory | None:
+    """What a server has to do with its directory, where it has one. Raises: ConfigInvalid: it can't be used."""
+    if config.directory is None:
+        return None
+    try:
+        from nightmail.supervisor.directory import ServerDirectory  # noqa: PLC0415 - as in `serve`
+    except ModuleNotFoundError as error:
+        wrong = f"{config.path}: [directory] needs {error.name}"
+        raise ConfigInvalid(wrong, "which is not installed", "pip install 'nightmail[directory]'") from error
+    return ServerDirectory(config, _compiled_directory(config), clock)
 
 
 def _launching(config: Config, spare: Spare, secondary_for: str = "") -> Launch:
@@ -112,9 +136,9 @@ def _launching(config: Config, spare: Spare, secondary_for: str = "") -> Launch:
 def _joining(config: Config, clock: Clock, spare: Spare) -> Join:
     """How this server takes part in its cluster. Raises: ConfigInvalid: the secret is none."""
     from nightmail.supervisor.child import SwitchChild  # noqa: PLC0415 - as in `serve`
-    from nightmail.supervisor.cluster import Cluster, read_secret  # noqa: PLC0415 - as in `serve`
+    from nightmail.supervisor.cluster import Cluster  # noqa: PLC0415 - as in `serve`
 
-    seal, randomness = Seal(read_secret(config.heartbeat.secret_file)), SystemRandomness()
+    seal, randomness = Seal(read_secret(config.heartbeat.secret_file, "[heartbeat] secret_file")), SystemRandomness()
 
     def secondary_for(number: int, server: str) -> SwitchChild:
         launch_secondary = _launching(config, spare, server)

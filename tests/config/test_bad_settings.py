@@ -89,7 +89,7 @@ def test_a_fault_in_the_settings(tmp_path: Path, added: str, line: str) -> None:
         ("[server]\nname = \n", ":2: this is not TOML: invalid value; see https://toml.io"),
         ("[server]\nname = 'mx1", ":2: this is not TOML: expected \"'\"; see https://toml.io"),
         ("[zzz]\n", ":1: [zzz] is not a table of settings; known are [server], [servers.NAME], [heartbeat], [store], "
-         "[[listener]], [smtp], [tables], [queue], [delivery], [dns], [submission], [balancer]"),
+         "[[listener]], [smtp], [tables], [queue], [delivery], [dns], [submission], [balancer], [directory]"),
         (SMALLEST.replace('name = "mx1"', ""), ":1: [server] has no name, nor does [servers] name this "
          "host; write name = ..., give --name, or set NIGHTMAIL_NAME"),
         (SMALLEST.replace('"mx1"', '"mx 1"'), ":2: 'mx 1' can't be the name of a server; a name is made of letters, "
@@ -133,6 +133,38 @@ def test_a_name_on_the_command_line_has_to_be_one_of_the_servers(tmp_path: Path)
         "there is no [servers.other] for the server other; the servers are mx1, mx2"
     )
     assert "can't be the name of a server" in fault(tmp_path, SMALLEST, "a.b")
+
+
+DIRECTORY = PAIR.replace('7946"', '7946"\ndirectory = "127.0.0.1:1389"').replace(
+    '7947"', '7947"\ndirectory = "127.0.0.1:1390"'
+)
+SECTION = """\
+[directory]
+suffix = "dc=example,dc=org"
+secret_file = "directory.key"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (DIRECTORY, ":10: [servers.mx1] has a directory, and there is no [directory]; write it"),
+        (PAIR + SECTION, ":14: no server has a replica of the directory; write directory = \"host:port\" below "
+         "[servers.NAME] of one or two"),
+        (DIRECTORY + SECTION + "[tables]\n", ":16: there are both [tables] and [directory]; mail is routed by one of "
+         "the two: take the other one out"),
+        (DIRECTORY + SECTION + 'first_master = "mx3"', ":19: [directory] first_master: mx3 is no server with a "
+         "replica; those with one are mx1, mx2"),
+        (DIRECTORY.replace("1390", "1389") + SECTION, ":13: [servers.mx2] directory is also that of mx1; give each "
+         "server an address of its own"),
+        (DIRECTORY + SECTION.replace("dc=example,dc=org", "example.org"), ":16: [directory] suffix is not the name of "
+         "a directory's top; write it as in dc=example,dc=org or o=example"),
+        (DIRECTORY + SECTION.replace("suffix", "# suffix"), ":16: [directory] has no suffix; write suffix = ..., text "
+         "in quotes, not empty"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_the_directory(tmp_path: Path, text: str, line: str) -> None:
+    assert fault(tmp_path, text) == f"nightmail.toml{line}"
 
 
 def test_a_file_that_is_not_there_is_asked_for(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import smtplib
 from pathlib import Path
 
-from tests.e2e.switch import Switch, free_port
+from tests.e2e.switch import Settings, Switch, free_port
 
 _ORIGINALS = {
     "domains": "sink.test relay\n",
@@ -16,8 +16,13 @@ _ORIGINALS = {
 }
 
 
-def pair(directory: Path, sink_port: int, *, standby: bool = False) -> tuple[Switch, Switch]:
-    """mx1 and mx2, not yet running, mail for sink.test going to the sink; mx2 may be a standby without a listener."""
+def pair(
+    directory: Path, sink_port: int, *, standby: bool = False, further: Settings | None = None
+) -> tuple[Switch, Switch]:
+    """mx1 and mx2, not yet running, mail for sink.test going to the sink; mx2 may be a standby without a listener.
+
+    `further` settings are those of both.
+    """
     secret = directory / "heartbeat.key"
     secret.write_text(os.urandom(16).hex())
     secret.chmod(0o600)
@@ -39,6 +44,8 @@ def pair(directory: Path, sink_port: int, *, standby: bool = False) -> tuple[Swi
         "queue": {"retry_first_s": 1, "retry_max_s": 2},
         "store": {"idle_tick_s": 1},
     }
+    for name, entries in (further or {}).items():
+        settings.setdefault(name, {}).update(entries)
     for server in (first, second):
         server.configure(settings)
     if standby:

@@ -113,6 +113,8 @@ class Switch:
         }
         for name, entries in settings.items():
             sections.setdefault(name, {}).update(entries)
+        if "directory" in sections:
+            del sections["tables"]
         self.config_file.write_text(as_toml(sections))
 
     def write_tables(self, tables: Tables) -> None:

@@ -13,6 +13,7 @@ from nightmail.config.loading import load
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.launching import Launched, launch_command
 from nightmail.supervisor.supervising import supervise
+from nightmail.supervisor.tables import Announce, Reloads, TableReloads
 from nightmail.world import SystemClock
 
 FAKE_SWITCH = Path(__file__).parent / "fake_switch.py"
@@ -42,7 +43,13 @@ def main() -> int:
 
         tables = OneFile(Path(config.tables.directory) / "domains")
         owned = [Path(config.base, "owned").as_posix()]
-        return asyncio.run(supervise(config, launch=launch_fake, tables=tables, clock=clock, owned_directories=owned))
+
+        def keep_tables(announce: Announce) -> Reloads:
+            return TableReloads(tables, announce, clock)
+
+        return asyncio.run(
+            supervise(config, launch=launch_fake, keep_routing=keep_tables, clock=clock, owned_directories=owned)
+        )
     except ConfigInvalid as fault:
         sys.stderr.write(f"nightmail: {fault}\n")
         return 78

@@ -108,7 +108,7 @@ async def answer_of(launched: Launched | None) -> tuple[object, object]:
         while len(said) < 2:
             said += frames.receive(await asyncio.get_running_loop().sock_recv(launched.control, 4096))
         launched.control.close()
-        assert await exit_of(launched) == 0
+        assert await exit_of(launched.process, launched.pidfd) == 0
     assert said[0] == {"notice": TOLD}
     return said[1]["words"], said[1]["ports"]
 

@@ -35,6 +35,24 @@ class PeerPicture(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_age_s: float | None = None
 
 
+class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """The directory as a server sees it: the replica that it runs, and the one from which it takes its routing.
+
+    `role` is master or shadow, empty where it runs no replica; `state` is starting, running, restarting, not set up or
+    stopped, and `fault` says why it is not running. `followed` is the URI of the replica that is followed, empty where
+    none can be: then what was last in force stays so. `refused` are entries that are not in force as they are.
+    """
+
+    suffix: str
+    role: str = ""
+    state: str = ""
+    pid: int = 0
+    fault: str = ""
+    followed: str = ""
+    entries: int = 0
+    refused: int = 0
+
+
 class ServerPicture(msgspec.Struct, frozen=True, kw_only=True):
     """All that `status` tells. `tables` is `ok`, or why the tables as they are now are not in force."""
 
@@ -46,6 +64,7 @@ class ServerPicture(msgspec.Struct, frozen=True, kw_only=True):
     switches: tuple[SwitchPicture, ...] = ()
     queues: tuple[QueueStatus, ...] = ()
     peers: tuple[PeerPicture, ...] = ()
+    directory: DirectoryPicture | None = None
 
 
 class QueuePage(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import msgspec
 from nightmail import __version__
 from nightmail.admin.answers import (
     ActionDone,
+    DirectoryPicture,
     PeerPicture,
     QueuePage,
     ServerPicture,
@@ -76,7 +77,8 @@ class Admin:
 
     `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed. `leaving`
     tells whether the server is draining or stopping, as a word, and is empty while it is not. `partners_are_well` tells
-    whether another server serves, and reaches the store. `switches` may change at any time, also while they are asked.
+    whether another server serves, and reaches the store. `directory` tells of the directory, where there is one.
+    `switches` may change at any time, also while they are asked.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Admin:
         hand_over: Callable[[str], Awaitable[bool]] | None = None,
         leaving: Callable[[], str] = lambda: "",
         partners_are_well: Callable[[], bool] = lambda: False,
+        directory: Callable[[], DirectoryPicture | None] = lambda: None,
     ) -> None:
         self.partners_are_well = partners_are_well
         self.reload = reload
@@ -102,6 +105,7 @@ class Admin:
         self._switches = switches
         self._peers = peers
         self._tables_fault = tables_fault
+        self._directory = directory
         self._clock = clock
         self._started = clock.elapsed()
 
@@ -118,6 +122,7 @@ class Admin:
             switches=switches,
             queues=tuple(queue for _, status in told if status for queue in status.queues),
             peers=tuple(self._peers()),
+            directory=self._directory(),
         )
 
     async def drain(self) -> None:

@@ -17,7 +17,7 @@ from nightmail.cli.failing import CommandFailed, complain
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.cli.status_screen import show_status
-from nightmail.errors import ConfigInvalid
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
 _USAGE_ERROR = 2
 
@@ -119,6 +119,18 @@ def demo(
     raise typer.Exit(run(seconds=seconds, lease_s=lease_s, workers=workers, json=json))
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)
+def directory(context: typer.Context) -> None:
+    """Set up the directory, and see and change what is in it: init, import, export, search."""
+    try:
+        from nightmail.cli.directory import app as commands  # noqa: PLC0415 - LDAP is an extra, and slow to load
+    except ModuleNotFoundError as error:
+        reason = f"{error.name} is not installed: pip install 'nightmail[directory]'"
+        raise CommandFailed(os.EX_UNAVAILABLE, reason) from error
+
+    commands(args=context.args, prog_name="nightmail directory")
+
+
 @app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
 )
@@ -139,6 +151,9 @@ def run_app(arguments: Sequence[str]) -> int:
     except ConfigInvalid as fault:
         complain(fault)
         return os.EX_CONFIG
+    except DirectoryUnavailable as away:
+        complain(away)
+        return os.EX_TEMPFAIL
     except CommandFailed as failure:
         complain(failure)
         return failure.exit_code

@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from nightmail.config.secret import read_secret
 from nightmail.config.settings import Config
 from nightmail.errors import ConfigInvalid
 from nightmail.mail.reply import Reply
@@ -33,8 +34,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     listeners: tuple[str, ...]
     run_directory: str
     peers: tuple[str, ...]
-    tables: str
-    entries: dict[str, int]
+    tables: str = ""
+    entries: dict[str, int] = {}
+    directory: str = ""
+    replicas: dict[str, str] = {}
     remarks: tuple[str, ...] = ()
 
 
@@ -47,12 +50,7 @@ def check_everything(config: Config) -> Findings:
     server = config.server
     if server.user:
         _check_user(server.user)
-    with tempfile.TemporaryDirectory(prefix="nightmail-check-") as scratch:
-        summary = check_tables(config.tables.directory, scratch, config.base)
-        with contextlib.closing(open_newest(scratch, server.hostname)) as snapshot:
-            _check_balancer(config, snapshot)
-            remarks = _remarks(snapshot, server.hostname)
-    return Findings(
+    findings = Findings(
         config=config.path,
         server=server.name,
         hostname=server.hostname,
@@ -62,10 +60,28 @@ def check_everything(config: Config) -> Findings:
         listeners=tuple(f"{listener.address} {listener.service}" for listener in config.listeners),
         run_directory=server.run_directory,
         peers=tuple(name for name in config.servers if name != server.name),
-        tables=config.tables.directory,
-        remarks=remarks,
-        entries={name: summary.counts.get(name, 0) for name in NAMES},
     )
+    return _with_tables(findings, config) if config.directory is None else _with_directory(findings, config)
+
+
+def _with_tables(findings: Findings, config: Config) -> Findings:
+    hostname = config.server.hostname
+    with tempfile.TemporaryDirectory(prefix="nightmail-check-") as scratch:
+        summary = check_tables(config.tables.directory, scratch, config.base)
+        with contextlib.closing(open_newest(scratch, hostname)) as snapshot:
+            _check_balancer(config, snapshot)
+            remarks = _remarks(snapshot, hostname)
+    entries = {name: summary.counts.get(name, 0) for name in NAMES}
+    return msgspec.structs.replace(findings, tables=config.tables.directory, remarks=remarks, entries=entries)
+
+
+def _with_directory(findings: Findings, config: Config) -> Findings:
+    """What is in a directory is judged by the servers that follow it, entry by entry."""
+    directory = config.directory
+    if directory is None:
+        return findings
+    read_secret(directory.secret_file, "[directory] secret_file")
+    return msgspec.structs.replace(findings, directory=directory.suffix, replicas=config.replicas)
 
 
 def _check_balancer(config: Config, snapshot: RoutingSnapshot) -> None:
@@ -116,7 +132,9 @@ def show_findings(findings: Findings, console: Console) -> None:
     _fact(console, "runs in", findings.run_directory)
     if findings.peers:
         _fact(console, "peers", ", ".join(findings.peers))
-    _good(console, findings.tables)
+    _good(console, findings.tables or findings.directory)
+    for name, address in findings.replicas.items():
+        _fact(console, "replica", f"{name} at {address}")
     for name, number in findings.entries.items():
         _fact(console, name, f"{number:,}" if number else "–")
     for remark in findings.remarks:

@@ -16,6 +16,7 @@ _UNBOUNDED = 10_000
 _SHADES = {
     "ok": "green",
     "serving": "green",
+    "running": "green",
     "active": "green",
     "delivered": "green",
     "draining": "yellow",

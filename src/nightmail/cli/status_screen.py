@@ -5,10 +5,12 @@ from __future__ import annotations
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from nightmail.admin.answers import ServerPicture
+from nightmail.admin.answers import DirectoryPicture, ServerPicture
 from nightmail.cli.screen import columns, plain, show, state
 from nightmail.cli.words import count, span
 from nightmail.mail.headers import printable
+
+_TABLES_REFUSED = "The tables were refused; the last good ones are in force:"
 
 
 def show_status(picture: ServerPicture, console: Console) -> None:
@@ -16,8 +18,11 @@ def show_status(picture: ServerPicture, console: Console) -> None:
     parts = [_headline(picture), Text(), _switches(picture), Text(), _queues(picture)]
     if picture.peers:
         parts += [Text(), _peers(picture)]
+    if picture.directory is not None:
+        parts += [Text(), _directory(picture.directory)]
     if picture.tables != "ok":
-        fault = Text("The tables were refused; the last good ones are in force:", style="bold red")
+        refused = "Not all that the directory says is in force:" if picture.directory is not None else _TABLES_REFUSED
+        fault = Text(refused, style="bold red")
         parts += [Text(), fault, Text(printable(picture.tables))]
     show(console, Group(*parts))
 
@@ -65,6 +70,24 @@ def _queues(picture: ServerPicture) -> RenderableType:
         numbers = (queue.epoch, queue.slot, queue.messages, queue.active, queue.waiting, queue.held)
         table.add_row(plain(queue.id), plain(queue.owner), *(f"{number:,}" for number in numbers))
     return table
+
+
+def _directory(picture: DirectoryPicture) -> RenderableType:
+    table = columns(
+        "DIRECTORY", "ROLE", "STATE", "PID", "FOLLOWED AT", "ENTRIES", "REFUSED", right="PID ENTRIES REFUSED"
+    )
+    table.add_row(
+        plain(picture.suffix),
+        picture.role or "–",
+        state(picture.state) if picture.state else "–",
+        str(picture.pid or "–"),
+        plain(picture.followed) if picture.followed else Text("nowhere: the last copy is in force", style="bold red"),
+        f"{picture.entries:,}",
+        plain(f"{picture.refused:,}", "yellow" if picture.refused else ""),
+    )
+    if not picture.fault:
+        return table
+    return Group(table, Text(printable(picture.fault), style="bold red"))
 
 
 def _peers(picture: ServerPicture) -> RenderableType:

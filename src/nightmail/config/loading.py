@@ -16,6 +16,7 @@ from nightmail.balancer.settings import BalancerSettings
 from nightmail.config.expecting import settings_of
 from nightmail.config.parsing import Parser, nearest
 from nightmail.config.settings import Config, HeartbeatSettings, ServerSettings, SubmissionSettings
+from nightmail.directory.settings import DirectorySettings
 from nightmail.errors import ConfigInvalid
 from nightmail.net.addresses import is_ip, parse_host_port
 from nightmail.net.settings import ListenerSettings
@@ -40,6 +41,7 @@ def load(path: str, name: str | None = None) -> Config:
     parser = Parser(_read_text(path), path)
     config = parser.parse()
     _check_servers(config, parser)
+    _check_directory(config, parser)
     config = msgspec.structs.replace(config, server=_identify(config, parser, name))
     config = _with_a_listener(config)
     _check_listeners(config, parser)
@@ -116,6 +118,28 @@ def _check_servers(config: Config, parser: Parser) -> None:
         )
 
 
+def _check_directory(config: Config, parser: Parser) -> None:
+    """A directory needs a replica somewhere, and one that takes writes (R18)."""
+    replicas, directory = config.replicas, config.directory
+    if directory is None:
+        for name in replicas:
+            path = ("servers", name, "directory")
+            raise parser.fault(path, f"[servers.{name}] has a directory, and there is no [directory]", "write it")
+        return
+    if not replicas:
+        wrong = "no server has a replica of the directory"
+        raise parser.fault(("directory",), wrong, 'write directory = "host:port" below [servers.NAME] of one or two')
+    if config.master not in replicas:
+        wrong = f"[directory] first_master: {directory.first_master} is no server with a replica"
+        raise parser.fault(("directory", "first_master"), wrong, f"those with one are {', '.join(replicas)}")
+    addresses: dict[str, str] = {}
+    for name, address in replicas.items():
+        other = addresses.setdefault(address, name)
+        if other != name:
+            wrong = f"[servers.{name}] directory is also that of {other}"
+            raise parser.fault(("servers", name, "directory"), wrong, "give each server an address of its own")
+
+
 def _with_a_listener(config: Config) -> Config:
     """Where none is named, mail is taken where the balancer brings it, and a balancer has to say whose it is."""
     entry = config.servers.get(config.server.name)
@@ -169,7 +193,11 @@ def _complete(config: Config, path: str) -> Config:
     """The configuration with nothing left to be guessed by those who use it."""
     base = os.path.dirname(path)
     server = _complete_server(config.server, base)
-    submission = config.submission
+    submission, directory = config.submission, config.directory
+    if directory is not None:
+        data = directory.data_directory or os.path.join(server.run_directory, "directory")
+        directory = msgspec.structs.replace(directory, data_directory=data.replace(_NAME_HERE, server.name))
+        directory = _absolute(DirectorySettings, directory, base)
     if not submission.drop_directory:
         drop = os.path.join(server.run_directory, "drop")
         submission = msgspec.structs.replace(submission, drop_directory=drop)
@@ -179,6 +207,7 @@ def _complete(config: Config, path: str) -> Config:
         server=server,
         heartbeat=_absolute(HeartbeatSettings, config.heartbeat, base),
         balancer=_absolute(BalancerSettings, config.balancer, base) if config.balancer is not None else None,
+        directory=directory,
         tables=_absolute(TablesSettings, config.tables, base),
         submission=_absolute(SubmissionSettings, submission, base),
         store=_absolute_url(config.store, base),

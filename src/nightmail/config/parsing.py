@@ -25,6 +25,7 @@ from nightmail.config.settings import (
     SubmissionSettings,
 )
 from nightmail.delivery.settings import DeliverySettings
+from nightmail.directory.settings import DirectorySettings
 from nightmail.errors import ConfigInvalid
 from nightmail.net.addresses import parse_host_port
 from nightmail.net.settings import DnsSettings, ListenerSettings
@@ -48,7 +49,9 @@ CLASSES: dict[str, type[msgspec.Struct]] = {
     "dns": DnsSettings,
     "submission": SubmissionSettings,
     "balancer": BalancerSettings,
+    "directory": DirectorySettings,
 }
+_OPTIONAL = ("balancer", "directory")
 _REPEATED = {"servers": "[servers.NAME]", "listener": "[[listener]]"}
 HEADERS = {name: _REPEATED.get(name, f"[{name}]") for name in CLASSES}
 _SINGLE = {name: cls for name, cls in CLASSES.items() if name not in _REPEATED}
@@ -78,12 +81,15 @@ class Parser:
         for name in self._data:
             if name not in CLASSES:
                 raise self._unknown_table(name)
+        if "directory" in self._data and "tables" in self._data:
+            wrong = "there are both [tables] and [directory]"
+            raise self.fault(("directory",), wrong, "mail is routed by one of the two: take the other one out")
         tables = {
             name: self._read(cls, self._data[name], (name,)) for name, cls in _SINGLE.items() if name in self._data
         }
         servers, listeners = dict(self._servers()), tuple(self._listeners())
         for name, cls in _SINGLE.items():
-            if name not in tables and name != "balancer":
+            if name not in tables and name not in _OPTIONAL:
                 tables[name] = self._read(cls, {}, (name,))
         return Config(servers=servers, listeners=listeners, path=self._file, **tables)  # type: ignore[arg-type]  # each name has the class of its field
 

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from nightmail.balancer.settings import BalancerSettings
 from nightmail.delivery.settings import DeliverySettings
+from nightmail.directory.settings import DirectorySettings
 from nightmail.net.settings import DnsSettings, ListenerSettings
 from nightmail.queue.settings import QueueSettings
 from nightmail.routing.settings import TablesSettings
@@ -78,6 +79,13 @@ class ServerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             extra={"endpoint": True},
         ),
     ] = ""
+    directory: Annotated[
+        str,
+        Meta(
+            description="`host:port` on which its replica of the directory is reached; empty: it has none.",
+            extra={"endpoint": True},
+        ),
+    ] = ""
     group: Annotated[
         str, Meta(description="The servers that protect one another; default: all servers of a site are one group.")
     ] = ""
@@ -136,12 +144,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename={"listeners": "li
     dns: DnsSettings
     submission: SubmissionSettings
     balancer: BalancerSettings | None = None
+    directory: DirectorySettings | None = None
     path: str = ""
 
     def group_of(self, server: str) -> str:
         """The name of the group that `server` belongs to: its site's, if nothing else is said."""
         entry = self.servers.get(server, ServerEntry())
         return entry.group or f"site {entry.site}"
+
+    @property
+    def master(self) -> str:
+        """The server whose replica of the directory takes writes."""
+        first = self.directory.first_master if self.directory is not None else ""
+        return first or next(iter(self.replicas), "")
+
+    @property
+    def replicas(self) -> dict[str, str]:
+        """The servers with a replica of the directory, and where it is reached."""
+        return {name: entry.directory for name, entry in self.servers.items() if entry.directory}
 
     @property
     def base(self) -> str:

@@ -1,5 +1,8 @@
 """The directory: owns what an LDAP directory keeps for the mail system, and promises to mean by it what tables mean.
 
-`tree` says what entries mean as lines of the tables and how lines are kept as entries, `selection` which of them come
-into force, `names` and `ldif` write names, filters and entries with whatever a user gave (all of it pure).
+Pure: `tree` says what entries mean as lines of the tables and how lines are kept as entries, `selection` which of them
+come into force, `exchange` what to change so that a directory says what tables do, `content` what a replica has sent,
+`replica` and `accounts` what a replica of our own is told, `names` and `ldif` write names, filters and entries with
+whatever a user gave. Not pure: `slapd` lays down and runs a replica, `certificates` makes its keys, `sessions`, `feed`
+and `writing` speak to it, `last_copy` is what was last known.
 """

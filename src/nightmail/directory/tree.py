@@ -33,6 +33,13 @@ CONTAINERS = {
 }
 """Where the entries for a table are, below the suffix."""
 
+ATTRIBUTES = (
+    "objectClass", "cn", "mail", "mailHost", "mailLocalAddress", "mailRoutingAddress", "member", "nmAccess",
+    "nmAddress", "nmAliasOf", "nmDomain", "nmKind", "nmMatch", "nmNetwork", "nmNextHop", "nmTarget", "nmVerify",
+    "rfc822MailMember",
+)  # fmt: skip
+"""All that entries are asked for."""
+
 Attributes = Mapping[str, tuple[str, ...]]
 
 
@@ -53,6 +60,11 @@ class Item(NamedTuple):
     def is_a(self, object_class: str) -> bool:
         """Whether the entry is of this class."""
         return object_class.lower() in (name.lower() for name in self.values("objectClass"))
+
+
+def folded(item: Item) -> Item:
+    """The same entry with the attributes' names in lower case, as entries are read here."""
+    return item._replace(attributes={name.lower(): values for name, values in item.attributes.items()})
 
 
 class Line(NamedTuple):
@@ -118,6 +130,10 @@ _READERS: dict[str, Callable[[Item], Iterator[_Words]]] = {
     "inetLocalMailRecipient": _person,
     "nmUnicodeRecipient": _person,
 }
+
+
+OBJECT_CLASSES = tuple(_READERS)
+"""The classes of entries that say something about mail."""
 
 
 def item_of(table: str, key: str, value: str, suffix: str) -> Item:

@@ -132,7 +132,7 @@ class SwitchChild:
             self._doubt = asyncio.get_running_loop().call_later(_TOLD_S, self._was_not_told, self.pid)
         try:
             await self._control.attach(launched.control)
-            return await exit_of(launched)
+            return await exit_of(launched.process, launched.pidfd)
         finally:
             self._believe()
             self.pid = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import Callable
 from hashlib import blake2b
 
@@ -15,7 +14,7 @@ from nightmail.admin.answers import PeerPicture
 from nightmail.config.settings import Config
 from nightmail.errors import ConfigInvalid, StoreUnavailable
 from nightmail.group.driver import Group
-from nightmail.group.heartbeat import SECRET_MIN_BYTES, Heartbeat, Seal
+from nightmail.group.heartbeat import Heartbeat, Seal
 from nightmail.group.settings import Patience
 from nightmail.group.view import Member, View
 from nightmail.group.voices import Voices
@@ -34,24 +33,6 @@ _READYING_S = 1.5
 _CLOSE_S = 2.0
 
 log = structlog.get_logger()
-
-
-def read_secret(path: str) -> bytes:
-    """The cluster's secret. Raises: ConfigInvalid: it can't be read, is too short, or everybody can read it."""
-    place = f"[heartbeat] secret_file {path}"
-    make = f"make one with: head -c 32 /dev/urandom | base64 > {path} && chmod 600 {path}"
-    try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            secret = file.read().strip()
-    except OSError as error:
-        raise ConfigInvalid(place, os.strerror(error.errno or 0), make) from error
-    if mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise ConfigInvalid(place, "every user of this machine can read or write it", f"chmod 600 {path}")
-    if len(secret) < SECRET_MIN_BYTES:
-        wrong = f"it has {len(secret)} octets, too few to be a secret; {SECRET_MIN_BYTES} are the least"
-        raise ConfigInvalid(place, wrong, make)
-    return secret
 
 
 class Cluster:

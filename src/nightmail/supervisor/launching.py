@@ -69,14 +69,14 @@ def descriptor_options(control: int, listeners: Sequence[int]) -> list[str]:
     return [CONTROL, str(control), LISTENERS, json.dumps(list(listeners))]
 
 
-async def exit_of(launched: Launched) -> int:
+async def exit_of(process: subprocess.Popen[bytes], pidfd: int) -> int:
     """The exit code once the process ends. Its pidfd tells, whatever the event loop and its signals do."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    loop.add_reader(launched.pidfd, ended.set)
+    loop.add_reader(pidfd, ended.set)
     try:
         await ended.wait()
     finally:
-        loop.remove_reader(launched.pidfd)
-        os.close(launched.pidfd)
-    return launched.process.wait()
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+    return process.wait()

@@ -8,11 +8,12 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from nightmail import __version__
+from nightmail.admin.answers import DirectoryPicture
 from nightmail.admin.http import operator_app, public_app
 from nightmail.admin.operating import Admin
 from nightmail.admin.serving import HttpServer
@@ -29,7 +30,7 @@ from nightmail.supervisor.listening import bind_listeners
 from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
 from nightmail.supervisor.run_directory import RunDirectory, own_directory
 from nightmail.supervisor.spare import Spare
-from nightmail.supervisor.tables import TableReloads, Tables
+from nightmail.supervisor.tables import Announce, Reloads
 from nightmail.supervisor.watchdog import Watchdog
 from nightmail.world import Clock
 
@@ -38,6 +39,18 @@ _RELOAD_TIMEOUT_S = 30.0
 Join = Callable[[list[SwitchChild], Spawn, Callable[[ConfigInvalid], None]], Cluster]
 
 log = structlog.get_logger()
+
+
+class Directory(Protocol):
+    """The directory as the supervisor needs it."""
+
+    async def run(self) -> None:
+        """Run this server's replica, if it has one, until cancelled."""
+        ...
+
+    def picture(self) -> DirectoryPicture:
+        """How it stands."""
+        ...
 
 
 class Grounds:
@@ -95,13 +108,17 @@ class Supervisor:
         config: Config,
         grounds: Grounds,
         launch: Launch,
-        tables: Tables,
+        keep_routing: Callable[[Announce], Reloads],
         clock: Clock,
         *,
         join: Join | None = None,
         spare: Spare | None = None,
+        directory: Directory | None = None,
     ) -> None:
-        """`launch` starts a switch, by `spare` where it can; `join` makes the membership in a cluster of several."""
+        """`launch` starts a switch, by `spare` where it can; `join` makes the membership in a cluster of several.
+
+        `keep_routing` makes what keeps the routing in force; `directory` is what it has to do with one.
+        """
         self._config = config
         self._grounds = grounds
         self._stop_wanted = asyncio.Event()
@@ -118,7 +135,8 @@ class Supervisor:
         self._spare = spare
         self._reserve: asyncio.Task[None] | None = None
         self._cluster = join(self._children, self._start, self._give_up) if join is not None else None
-        self._reloads = TableReloads(tables, self._announce_tables, clock)
+        self._directory = directory
+        self._reloads = keep_routing(self._announce_tables)
         self._admin = Admin(
             config.server.name,
             self._children,
@@ -129,6 +147,7 @@ class Supervisor:
             drain=self.drain,
             hand_over=self._cluster.hand_over if self._cluster is not None else None,
             leaving=lambda: self._departure.state,
+            directory=directory.picture if directory is not None else lambda: None,
             partners_are_well=self._cluster.partners_are_well if self._cluster is not None else lambda: False,
         )
 
@@ -138,6 +157,7 @@ class Supervisor:
         Raises:
             ConfigInvalid: the tables are wrong, the heartbeat's address can't be had, or another host has our name.
         """
+        directory = self._start(self._directory.run()) if self._directory is not None else None
         await self._reloads.compile_first()
         if self._cluster is not None:
             await self._cluster.open()
@@ -162,7 +182,11 @@ class Supervisor:
             await asyncio.wait([taking_part])
             await self._cluster.close()
         for task in list(self._background):
-            task.cancel()
+            if task is not directory:
+                task.cancel()
+        if directory is not None:  # last: until now it was asked where mail goes
+            directory.cancel()
+            await asyncio.wait([directory])
         self._grounds.run_directory.leave()
         log.info("server stopped", server=self._config.server.name)
         if self._fault is not None:
@@ -297,19 +321,24 @@ async def supervise(
     config: Config,
     *,
     launch: Launch,
-    tables: Tables,
+    keep_routing: Callable[[Announce], Reloads],
     clock: Clock,
     owned_directories: Iterable[str] = (),
     join: Join | None = None,
     spare: Spare | None = None,
+    directory: Directory | None = None,
 ) -> int:
     """Run the server that `config` describes until it is told to stop; its exit code.
 
-    `launch` starts a switch, whose listeners are in the order of the configuration, by `spare` where it can.
+    `launch` starts a switch, whose listeners are in the order of the configuration, by `spare` where it can;
+    `keep_routing` makes what keeps the routing in force.
 
     Raises:
         ConfigInvalid: it can't start; one line for a person, and EX_CONFIG, is what is called for.
     """
     grounds = Grounds(config, owned_directories)
     DropDirectory(config.submission.drop_directory).remove_stale(clock)
-    return await Supervisor(config, grounds, launch, tables, clock, join=join, spare=spare).run()
+    supervisor = Supervisor(
+        config, grounds, launch, keep_routing, clock, join=join, spare=spare, directory=directory
+    )  # fmt: skip
+    return await supervisor.run()

@@ -33,10 +33,35 @@ class Tables(Protocol):
         ...
 
 
+Announce = Callable[[], Awaitable[None]]
+"""Has every switch that runs swap in what is in force."""
+
+
+class Reloads(Protocol):
+    """Whatever keeps routing in force as its source has it."""
+
+    @property
+    def fault(self) -> str:
+        """Why something of what the source says is not in force, or empty."""
+        ...
+
+    async def compile_first(self) -> None:
+        """Put something in force before any switch runs. Raises: ConfigInvalid: there is nothing that can be."""
+        ...
+
+    async def reload(self) -> None:
+        """Put in force what the source says now. Raises: ConfigInvalid: what was in force stays so."""
+        ...
+
+    async def watch(self) -> None:
+        """Put in force what changes; runs until cancelled."""
+        ...
+
+
 class TableReloads:
     """Compiles the tables when they change, and has them `announced` to the switches."""
 
-    def __init__(self, tables: Tables, announce: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    def __init__(self, tables: Tables, announce: Announce, clock: Clock) -> None:
         self.fault = ""
         self._tables = tables
         self._announce = announce

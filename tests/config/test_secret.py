@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from nightmail.config.secret import read_secret
 from nightmail.errors import ConfigInvalid
-from nightmail.supervisor.cluster import read_secret
+
+SETTING = "[heartbeat] secret_file"
 
 
 def written(path: Path, secret: bytes, mode: int = 0o600) -> str:
@@ -17,11 +19,11 @@ def written(path: Path, secret: bytes, mode: int = 0o600) -> str:
 
 
 def test_a_secret_is_what_stands_in_the_file_without_its_line_end(tmp_path: Path) -> None:
-    assert read_secret(written(tmp_path / "key", b"0123456789abcdef\n")) == b"0123456789abcdef"
+    assert read_secret(written(tmp_path / "key", b"0123456789abcdef\n"), SETTING) == b"0123456789abcdef"
 
 
 def test_a_group_may_read_it(tmp_path: Path) -> None:
-    assert read_secret(written(tmp_path / "key", b"0123456789abcdef", 0o640))
+    assert read_secret(written(tmp_path / "key", b"0123456789abcdef", 0o640), SETTING)
 
 
 @pytest.mark.parametrize(
@@ -31,12 +33,12 @@ def test_a_group_may_read_it(tmp_path: Path) -> None:
 def test_what_is_no_secret_is_refused_with_the_remedy(tmp_path: Path, secret: bytes, mode: int, wrong: str) -> None:
     path = written(tmp_path / "key", secret, mode)
     with pytest.raises(ConfigInvalid, match=wrong) as refused:
-        read_secret(path)
-    assert path in refused.value.place
+        read_secret(path, SETTING)
+    assert refused.value.place == f"{SETTING} {path}"
     assert "chmod 600" in refused.value.right
 
 
 def test_a_file_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match="No such file") as refused:
-        read_secret(str(tmp_path / "key"))
+        read_secret(str(tmp_path / "key"), SETTING)
     assert "/dev/urandom" in refused.value.right

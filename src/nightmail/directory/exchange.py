@@ -1,0 +1,159 @@
+"""Tables into a directory and back (R16): what has to be written so that the entries say what the lines do.
+
+A line is compared in its normal form: its key folded as lookups fold it, its value without what means nothing. Two
+tables that give the same routing have the same normal text, and that text is what an export writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from nightmail.directory.tree import Item, item_of, lines_of
+from nightmail.errors import ConfigInvalid
+from nightmail.routing.entries import (
+    parse_alias_key,
+    parse_domain_entry,
+    parse_domain_key,
+    parse_mailbox,
+    parse_nothing,
+    parse_route_key,
+    parse_rule,
+    parse_targets,
+)
+from nightmail.routing.networks import parse_network
+from nightmail.routing.route import parse_route
+from nightmail.routing.source import NAMES, Entry, Source
+
+_ORDER = ("routes", "domains", "mailboxes", "aliases", "clients")
+"""What others need comes first, and goes last, so that nothing is refused on the way."""
+
+Lines = Mapping[tuple[str, str], str]
+"""Normal values by table and normal key."""
+
+
+class Changes(NamedTuple):
+    """What makes a directory say what tables do: entries to add, to write in place of others, and names to delete.
+
+    `foreign` counts the lines that only the directory has, where they were to be left alone.
+    """
+
+    added: list[Item]
+    replaced: list[Item]
+    deleted: list[str]
+    foreign: int
+
+
+class _Notation(NamedTuple):
+    key: Callable[[str, str], str]
+    value: Callable[[str, str], str]
+
+
+def _domain(value: str, place: str) -> str:
+    entry = parse_domain_entry(value, place)
+    return f"alias {entry.target}" if entry.kind == "alias" else entry.kind
+
+
+def _route(value: str, place: str) -> str:
+    parse_route(value, place)
+    return value
+
+
+def _targets(value: str, place: str) -> str:
+    return ", ".join(sorted(set(parse_targets(value, place))))
+
+
+def _network(text: str, place: str) -> str:
+    return str(parse_network(text, place))
+
+
+def _nothing(value: str, place: str) -> str:
+    parse_nothing(value, place)
+    return ""
+
+
+_NOTATIONS = {
+    "domains": _Notation(parse_domain_key, _domain),
+    "routes": _Notation(parse_route_key, _route),
+    "aliases": _Notation(parse_alias_key, _targets),
+    "mailboxes": _Notation(parse_mailbox, _nothing),
+    "clients": _Notation(_network, parse_rule),
+}
+
+
+def normal_lines(source: Source) -> dict[tuple[str, str], str]:
+    """All that a source says, in its normal form. Of two lines with one key the first counts.
+
+    Raises:
+        ConfigInvalid: a line can't be understood.
+    """
+    lines: dict[tuple[str, str], str] = {}
+    for table in NAMES:
+        for entry in source.entries(table):
+            key, value = _normal(table, entry)
+            lines.setdefault((table, key), value)
+    return lines
+
+
+def _normal(table: str, entry: Entry) -> tuple[str, str]:
+    notation = _NOTATIONS[table]
+    return notation.key(entry.key, entry.place), notation.value(entry.value, entry.place)
+
+
+def text_of(table: str, lines: Lines) -> str:
+    """The normal text of one table: sorted, the values in a column."""
+    entries = sorted((key, value) for (name, key), value in lines.items() if name == table)
+    width = max((len(key) for key, value in entries if value), default=0)
+    return "".join(f"{key:{width}}  {value}\n" if value else f"{key}\n" for key, value in entries)
+
+
+def plan_changes(wanted: Lines, items: Iterable[Item], suffix: str, *, delete: bool) -> Changes:
+    """What to write so that a directory with these `items` says what is `wanted`.
+
+    An entry that says more than one line is somebody's work, and is not touched. With `delete`, what only the directory
+    says is taken away.
+
+    Raises:
+        ConfigInvalid: an entry contradicts what is wanted and can't be changed line by line; names it.
+    """
+    there: dict[tuple[str, str], str] = {}
+    replaced, deleted, foreign = list[Item](), list[tuple[int, str]](), 0
+    for item, said in _said(items):
+        there.update(said)
+        others = [line for line in said if line not in wanted]
+        differing = [line for line in said if line in wanted and wanted[line] != said[line]]
+        if differing:
+            replaced.append(_replacement(item, said, differing[0], wanted, suffix))
+        elif others and delete and len(others) == len(said):
+            deleted.append((-_rank(others[0]), item.dn))
+        elif others and delete:
+            table, key = others[0]
+            raise ConfigInvalid(item.dn, f"it says {key} in {table}, and more", "change it by hand")
+        else:
+            foreign += len(others)
+    missing = sorted((line for line in wanted if line not in there), key=_rank)
+    added = [item_of(table, key, wanted[table, key], suffix) for table, key in missing]
+    return Changes(added, replaced, [name for _, name in sorted(deleted)], foreign)
+
+
+def _rank(line: tuple[str, str]) -> int:
+    return _ORDER.index(line[0])
+
+
+def _said(items: Iterable[Item]) -> Iterator[tuple[Item, dict[tuple[str, str], str]]]:
+    """Each entry that says something, with what it says; one that can't be understood says nothing that is wanted."""
+    for item in items:
+        try:
+            said = {(line.table, key): value for line in lines_of(item) for key, value in [_normal(*line)]}
+        except ConfigInvalid:
+            continue
+        if said:
+            yield item, said
+
+
+def _replacement(item: Item, said: Lines, line: tuple[str, str], wanted: Lines, suffix: str) -> Item:
+    table, key = line
+    if len(said) > 1:
+        wrong = f"it says {said[line] or 'nothing'} of {key} in {table}, and more, where {wanted[line]!r} is wanted"
+        raise ConfigInvalid(item.dn, wrong, "change it by hand")
+    return item_of(table, key, wanted[line], suffix)._replace(dn=item.dn)

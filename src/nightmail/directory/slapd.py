@@ -1,0 +1,124 @@
+"""Lays down what a replica is to be told and what a new one begins with, by OpenLDAP's own tools, and how it is run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import NamedTuple
+from urllib.parse import quote
+
+from nightmail.directory.ldif import ldif_of
+from nightmail.directory.replica import Replica, configuration
+from nightmail.directory.tree import Item
+from nightmail.errors import ConfigInvalid
+
+_SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
+_SCHEMA_DIRECTORIES = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
+_MODULE_DIRECTORIES = ("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/libexec/openldap", "/usr/local/libexec/openldap")
+_LOAD_TIMEOUT_S = 600
+_CONNECTIONS = 8192
+_REMEDY = "install OpenLDAP's server (apt-get install slapd)"
+
+
+class Installation(NamedTuple):
+    """Where the distribution keeps OpenLDAP."""
+
+    slapd: str
+    slapadd: str
+    schema_directory: str
+    module_directory: str
+
+
+def find_installation() -> Installation:
+    """Where OpenLDAP's server is on this machine.
+
+    Raises:
+        ConfigInvalid: it is not installed.
+    """
+    path = f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PATH}"
+    slapd, slapadd = (shutil.which(name, path=path) for name in ("slapd", "slapadd"))
+    if slapd is None or slapadd is None:
+        raise ConfigInvalid("[directory]", "slapd is not installed", _REMEDY)
+    schemas = _first(_SCHEMA_DIRECTORIES, "misc.ldif")
+    modules = _first(_MODULE_DIRECTORIES, "syncprov.la", "syncprov.so")
+    return Installation(slapd, slapadd, schemas, modules)
+
+
+def own_schema() -> str:
+    """The file with what nightmail adds to the schema."""
+    return str(files("nightmail.directory") / "schema" / "nightmail.ldif")
+
+
+def _first(directories: Sequence[str], *names: str) -> str:
+    for directory in directories:
+        if any(os.path.exists(os.path.join(directory, name)) for name in names):
+            return directory
+    raise ConfigInvalid("[directory]", f"slapd's {names[0]} is in none of {', '.join(directories)}", _REMEDY)
+
+
+def prepare(replica: Replica, installation: Installation) -> None:
+    """Write the replica's configuration anew; its entries stay. Blocks for some 20 ms; slapd must not be running.
+
+    Raises:
+        ConfigInvalid: slapd refuses it.
+        OSError: it can't be written.
+    """
+    for directory in (replica.directory, replica.database):
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        os.chmod(directory, 0o700)
+    target = _configured(replica)
+    shutil.rmtree(target, ignore_errors=True)
+    os.mkdir(target, 0o700)
+    head, schemas, rest = configuration(replica)
+    includes = "".join(f"include: file://{quote(path)}\n\n" for path in schemas)
+    _slapadd(replica, installation, "0", ldif_of(head) + includes + ldif_of(rest))
+
+
+def has_entries(replica: Replica) -> bool:
+    """Whether the replica was ever given or sent any entry."""
+    return os.path.exists(os.path.join(replica.database, "data.mdb"))
+
+
+def load(replica: Replica, installation: Installation, items: Iterable[Item]) -> None:
+    """Put entries into a replica that has been prepared and does not run.
+
+    Raises:
+        ConfigInvalid: slapd refuses one; the message has its words.
+        OSError: they can't be written.
+    """
+    _slapadd(replica, installation, "1", ldif_of(items), "-w")
+
+
+def command(replica: Replica, installation: Installation) -> list[str]:
+    """The command that runs the replica in the foreground, until SIGTERM; it dies with whoever started it."""
+    uris = f"{replica.uri} {manager_uri(replica)}"
+    return [
+        "prlimit", f"--nofile={_CONNECTIONS}:{_CONNECTIONS}",  # slapd sets memory aside for as many as it may have
+        "setpriv", "--pdeathsig", "KILL",
+        installation.slapd, "-d", "0", "-F", _configured(replica), "-h", uris,
+    ]  # fmt: skip
+
+
+def manager_uri(replica: Replica) -> str:
+    """The URI of the replica's Unix socket."""
+    return f"ldapi://{quote(os.path.join(replica.directory, 'ldapi'), safe='')}"
+
+
+def _configured(replica: Replica) -> str:
+    return os.path.join(replica.directory, "slapd.d")
+
+
+def _slapadd(replica: Replica, installation: Installation, number: str, ldif: str, *options: str) -> None:
+    done = subprocess.run(  # noqa: S603 - the command is our own, and what users wrote is in its input
+        [installation.slapadd, "-n", number, "-F", _configured(replica), *options],
+        input=ldif.encode(),
+        capture_output=True,
+        check=False,
+        timeout=_LOAD_TIMEOUT_S,
+    )
+    if done.returncode:
+        said = " ".join(done.stderr.decode(errors="replace").split())
+        raise ConfigInvalid("[directory]", f"slapadd refuses what it was given: {said[-500:]}")

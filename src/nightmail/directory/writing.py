@@ -1,0 +1,131 @@
+"""Writes to a directory by way of its master, many under way at a time, each answered or named as failed.
+
+A write is acknowledged by the master once it is on its disk. What a directory refuses is the fault of what was written;
+everything else is temporary, and the same write may be tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import ldap
+
+from nightmail.directory.sessions import Access, open_session, text_of_values, words
+from nightmail.directory.tree import Attributes, Item
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+
+_WINDOW = 256
+_TEMPORARY = (
+    ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT, ldap.TIMELIMIT_EXCEEDED, ldap.BUSY, ldap.UNAVAILABLE,
+    ldap.UNWILLING_TO_PERFORM, ldap.REFERRAL, ldap.ADMINLIMIT_EXCEEDED,
+)  # fmt: skip
+
+
+class Directory:
+    """One replica as an operator uses it; to be used as a context. All calls block.
+
+    Each of them raises DirectoryUnavailable where no answer comes, ConfigInvalid where the directory refuses.
+    """
+
+    def __init__(self, uri: str, access: Access) -> None:
+        self._uri = uri
+        self._timeout_s = access.timeout_s
+        self._session = open_session(uri, access)
+
+    def __enter__(self) -> Directory:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._session.unbind_s()
+
+    def search(
+        self, base: str, filter_text: str = "(objectClass=*)", attributes: Sequence[str] = ("*",)
+    ) -> Iterator[Item]:
+        """The entries below `base` that match, as they come, their attributes' names as the directory writes them."""
+        with _Faults(self._uri, base):
+            number = self._session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(attributes))
+            while True:
+                kind, data = self._session.result(number, all=0, timeout=self._timeout_s)
+                if kind == ldap.RES_SEARCH_RESULT:
+                    return
+                for name, values in data:
+                    if name is not None:
+                        yield Item(name, text_of_values(values))
+
+    def add(self, items: Iterable[Item]) -> int:
+        """Add entries; how many. One that is there already is refused."""
+        return self._send(items, lambda item: item.dn, lambda item: self._session.add_ext(item.dn, _octets(item)))
+
+    def replace(self, items: Iterable[Item]) -> int:
+        """Give entries these attributes in place of those of the same names; how many."""
+        return self._send(items, lambda item: item.dn, self._replace)
+
+    def delete(self, names: Iterable[str]) -> int:
+        """Delete entries; how many."""
+        return self._send(names, str, self._session.delete_ext)
+
+    def modify(self, name: str, changes: Sequence[tuple[int, str, list[bytes] | None]]) -> None:
+        """Carry out changes of one entry, as an LDIF record of changes gives them."""
+        self._send([name], str, lambda _: self._session.modify_ext(name, list(changes)))
+
+    def _replace(self, item: Item) -> int:
+        changes = [(ldap.MOD_REPLACE, name, values) for name, values in _octets(item)]
+        return int(self._session.modify_ext(item.dn, changes))
+
+    def _send(self, what: Iterable[Any], name_of: Callable[[Any], str], send: Callable[[Any], int]) -> int:
+        """Send many requests without waiting for each answer; the first that is refused ends it."""
+        under_way: dict[int, str] = {}
+        count = 0
+        for each in what:
+            name = name_of(each)
+            with _Faults(self._uri, name):
+                under_way[send(each)] = name
+            if len(under_way) >= _WINDOW:
+                count += self._hear(under_way)
+        while under_way:
+            count += self._hear(under_way)
+        return count
+
+    def _hear(self, under_way: dict[int, str]) -> int:
+        """Take one answer, to the oldest request."""
+        number = next(iter(under_way))
+        name = under_way.pop(number)
+        with _Faults(self._uri, name):
+            self._session.result(number, timeout=self._timeout_s)
+        return 1
+
+
+class _Faults:
+    """What libldap raises, as what our callers act on: `name` is the entry that it is about."""
+
+    def __init__(self, uri: str, name: str) -> None:
+        self._uri = uri
+        self._name = name
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _TEMPORARY):
+            raise DirectoryUnavailable(f"{self._uri}: {words(error)}") from error
+        if isinstance(error, ldap.LDAPError):
+            raise ConfigInvalid(self._name, words(error), _REMEDIES.get(type(error), "")) from error
+
+
+_REMEDIES: Mapping[type[Exception], str] = {
+    ldap.ALREADY_EXISTS: "change the entry, or delete it first",
+    ldap.NO_SUCH_OBJECT: "`nightmail directory search` shows what there is",
+    ldap.INSUFFICIENT_ACCESS: "use the account that may write",
+    ldap.OBJECT_CLASS_VIOLATION: "give it the attributes that its object classes need, and no others",
+    ldap.INVALID_SYNTAX: "mend the value",
+}
+
+
+def _octets(item: Item) -> list[tuple[str, list[bytes]]]:
+    return [(name, [value.encode("utf-8", "surrogateescape") for value in values]) for name, values in _given(item)]
+
+
+def _given(item: Item) -> Iterable[tuple[str, tuple[str, ...]]]:
+    attributes: Attributes = item.attributes
+    return ((name, values) for name, values in attributes.items() if values)

@@ -1,0 +1,184 @@
+"""Routing from the directory: followed at one of its replicas, compiled as tables are, in force as soon as it changes.
+
+What was last in force is kept on disk. A server starts with it while every replica is away, and takes up from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+import structlog
+
+from nightmail.directory.feed import Feed
+from nightmail.directory.last_copy import LastCopy, read_copy, write_copy
+from nightmail.directory.names import any_of, equals
+from nightmail.directory.selection import Selected, select
+from nightmail.directory.sessions import Access
+from nightmail.directory.tree import OBJECT_CLASSES, Item
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+from nightmail.routing.generations import compile_source
+from nightmail.routing.source import Source
+
+_ANEW_S = 0.25
+_PATIENCE_S = 5.0
+_SAY_AGAIN_S = 60.0
+_FILTER = any_of(*(equals("objectClass", name) for name in OBJECT_CLASSES))
+
+log = structlog.get_logger()
+
+
+class DirectoryReloads:
+    """Puts what the directory says into force whenever it changes, and has it `announced` to the switches.
+
+    `replicas` are the URIs in the order in which they are tried. Relative paths in routes start from `base`.
+    """
+
+    def __init__(
+        self,
+        suffix: str,
+        replicas: Sequence[str],
+        access: Access,
+        announce: Callable[[], Awaitable[None]],
+        *,
+        compiled: str,
+        copy_path: str,
+        base: str,
+    ) -> None:
+        self._suffix = suffix
+        self._replicas = replicas
+        self._access = access
+        self._announce = announce
+        self._bring_into_force = partial(_compile, output=compiled, base=base)
+        self._copy_path = copy_path
+        copy = read_copy(copy_path, suffix) or LastCopy(suffix=suffix)
+        self._in_force: Mapping[str, Item] = copy.in_force
+        self.faults: Mapping[str, ConfigInvalid] = {}
+        self._wrong = ""
+        self._changed = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        self._followed = ""
+        self._lost_at = asyncio.get_running_loop().time()
+        self._say_at = self._lost_at + _PATIENCE_S
+        self._feed = Feed(suffix, _FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
+        self._has_copy = bool(copy.cookie)
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def fault(self) -> str:
+        """Why something of what the directory says is not in force, or empty."""
+        if self._wrong or not self.faults:
+            return self._wrong
+        first = next(iter(self.faults.values()))
+        further = len(self.faults) - 1
+        return f"{first}" + (f" (and {further} more)" if further else "")
+
+    @property
+    def entries(self) -> int:
+        """How many entries are in force."""
+        return len(self._in_force)
+
+    @property
+    def source(self) -> str:
+        """The replica that is followed, or empty where none can be."""
+        return self._feed.source
+
+    async def compile_first(self) -> None:
+        """Put something into force before any switch runs: what was last in force, or else what comes first.
+
+        Raises:
+            ConfigInvalid: it can't be written.
+        """
+        self._following = asyncio.get_running_loop().create_task(self._follow())
+        if not self._has_copy:
+            await self._changed.wait()
+            self._changed.clear()
+        await self._apply()
+
+    async def reload(self) -> None:
+        """Try again to put everything into force.
+
+        Raises:
+            ConfigInvalid: of the first entry that is refused.
+        """
+        await self._apply()
+        await self._announce()
+        for fault in self.faults.values():
+            raise fault
+
+    async def watch(self) -> None:
+        """Put every change into force; runs until cancelled."""
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                with contextlib.suppress(ConfigInvalid):  # it has been logged
+                    await self._apply()
+                    await self._announce()
+        finally:
+            if self._following is not None:
+                self._following.cancel()
+
+    async def _follow(self) -> None:
+        """Follow one replica after the other; one that is lost is tried again after all others."""
+        while True:
+            for uri in self._replicas:
+                try:
+                    await self._feed.follow(uri, self._access)
+                except DirectoryUnavailable as error:
+                    self._note_loss(str(error))
+                await asyncio.sleep(_ANEW_S / len(self._replicas))
+
+    def _note_loss(self, reason: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._followed:
+            log.warning("directory replica lost", reason=reason, remedy="none: another one is followed")
+            self._followed, self._lost_at, self._say_at = "", now, now + _PATIENCE_S
+        elif now > self._say_at:
+            log.error("directory out of reach", reason=reason, for_s=now - self._lost_at,
+                      remedy="see why no replica runs; meanwhile what was last in force stays so")  # fmt: skip
+            self._say_at = now + _SAY_AGAIN_S
+
+    def _was_heard(self) -> None:
+        """The feed brought something, or began."""
+        if self._feed.source != self._followed:
+            self._followed = self._feed.source
+            log.info("directory followed", replica=self._followed)
+        self._changed.set()
+
+    async def _apply(self) -> None:
+        async with self._one_at_a_time:
+            content, cookie = dict(self._feed.content.items), self._feed.cookie
+            try:
+                selected = await asyncio.to_thread(self._select, content, cookie)
+            except ConfigInvalid as fault:
+                self._wrong = str(fault)
+                what = {"place": fault.place, "wrong": fault.wrong, "right": fault.right}
+                log.warning("directory refused, what was in force stays so", **what)
+                raise
+            self._wrong = ""
+            self._say_what_is_refused(selected.faults)
+            self._in_force, self.faults = selected.items, selected.faults
+            log.info("directory in force", entries=len(selected.items), refused=len(selected.faults))
+
+    def _select(self, content: dict[str, Item], cookie: str) -> Selected[str]:
+        offered = {item.dn: item for item in content.values()}
+        selected = select(offered, self._in_force, self._suffix, self._bring_into_force)
+        copy = LastCopy(suffix=self._suffix, cookie=cookie, content=content, in_force=dict(selected.items))
+        try:
+            write_copy(self._copy_path, copy)
+        except OSError as error:
+            log.warning("last copy of the directory not written", path=self._copy_path, reason=str(error),
+                        remedy="make room: a restart while every replica is away needs it")  # fmt: skip
+        return selected
+
+    def _say_what_is_refused(self, faults: Mapping[str, ConfigInvalid]) -> None:
+        for name, fault in faults.items():
+            if name not in self.faults or str(self.faults[name]) != str(fault):
+                log.warning("entry refused", place=fault.place, wrong=fault.wrong, right=fault.right)
+
+
+def _compile(source: Source, *, output: str, base: str) -> str:
+    return compile_source(source, output, base)

@@ -1,0 +1,101 @@
+"""The replica of the directory that a server runs: OpenLDAP's slapd, started, watched, started again, stopped last.
+
+What it is to be is written anew before every start. A replica that can't be had stops nothing: mail goes on with the
+others, and this one is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import structlog
+
+from nightmail.errors import ConfigInvalid
+from nightmail.supervisor.launching import exit_of
+from nightmail.supervisor.patience import RestartPatience
+from nightmail.world import Clock
+
+_STOP_S = 10.0
+_TRY_AGAIN_S = 10.0
+
+State = Literal["starting", "running", "restarting", "not set up", "stopped"]
+
+log = structlog.get_logger()
+
+
+class ReplicaChild:
+    """The place of one slapd. `prepare` writes its configuration and returns the command; it may block, and raise
+    ConfigInvalid or OSError.
+    """
+
+    def __init__(self, prepare: Callable[[], Sequence[str]], clock: Clock) -> None:
+        self.state: State = "starting"
+        self.fault = ""
+        self.pid = 0
+        self._prepare = prepare
+        self._clock = clock
+        self._patience = RestartPatience()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def run(self) -> None:
+        """Keep it running; ends it when cancelled."""
+        try:
+            while True:
+                started = self._clock.elapsed()
+                if await self._run_once():
+                    await self._rest(self._clock.elapsed() - started)
+                else:
+                    await asyncio.sleep(_TRY_AGAIN_S)
+        finally:
+            self._stop()
+
+    async def _run_once(self) -> bool:
+        """Run it until it ends; False: it could not be started."""
+        self.state = "starting"
+        try:
+            command = await asyncio.to_thread(self._prepare)
+            self._process = _start(command)
+        except (ConfigInvalid, OSError) as error:
+            self._note_fault(str(error))
+            return False
+        self.pid, self.state, self.fault = self._process.pid, "running", ""
+        log.info("directory replica started", pid=self.pid)
+        code = await exit_of(self._process, os.pidfd_open(self.pid))
+        self.pid = 0
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        log.error("directory replica died", how=how, remedy="none: it is started again; others answer meanwhile")
+        return True
+
+    async def _rest(self, lived_s: float) -> None:
+        self.state = "restarting"
+        await asyncio.sleep(self._patience.after_death(lived_s))
+
+    def _note_fault(self, fault: str) -> None:
+        self.state = "not set up"
+        if fault != self.fault:
+            log.error("directory replica can't be started", reason=fault)
+        self.fault = fault
+
+    def _stop(self) -> None:
+        """Blocks for as long as slapd takes to close its files: nothing else is left to be done then."""
+        process, self._process = self._process, None
+        self.state = "stopped"
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            log.warning("directory replica killed", pid=process.pid, reason="it did not stop in time",
+                        remedy="none: what it acknowledged is on its disk")  # fmt: skip
+            process.kill()
+            process.wait()
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - the command is our own

@@ -1,0 +1,94 @@
+"""Tables into entries and back: the same normal text, and no more changes than are needed (R16)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nightmail.directory.exchange import normal_lines, plan_changes, text_of
+from nightmail.directory.selection import DirectoryTables
+from nightmail.directory.tree import Item, item_of
+from nightmail.errors import ConfigInvalid
+from nightmail.routing.source import NAMES
+from nightmail.routing.tables import TextTables
+
+SUFFIX = "dc=example,dc=org"
+
+TABLES = {
+    "domains": "example.org local\nExample.NET   relay\nexample.com  alias   example.org\n.sub.example.org relay\n",
+    "routes": "example.org maildir:/srv/mail/{local_part}\n*  mx\ncarol@example.org  lmtp:unix:/run/lmtp\n",
+    "aliases": "postmaster  alice@example.org\nTeam@example.org bob@example.org,\n   alice@example.org\n",
+    "mailboxes": 'alice@example.org\nBOB@example.org\n"a b"@example.org\n用户@example.org\n',
+    "clients": "127.0.0.1 relay\n2001:DB8::/32  deny\n",
+}
+
+
+def lines_in(directory: Path, tables: dict[str, str]) -> dict[tuple[str, str], str]:
+    directory.mkdir(exist_ok=True)
+    for name in NAMES:
+        (directory / name).write_text(tables.get(name, ""))
+    return normal_lines(TextTables(str(directory)))
+
+
+def entries_of(lines: dict[tuple[str, str], str]) -> list[Item]:
+    return plan_changes(lines, [], SUFFIX, delete=False).added
+
+
+def test_tables_to_entries_and_back_are_the_same_normal_text(tmp_path: Path) -> None:
+    lines = lines_in(tmp_path / "in", TABLES)
+    back = normal_lines(DirectoryTables(entries_of(lines), SUFFIX))
+    assert back == lines
+    normal = {name: text_of(name, back) for name in NAMES}
+    assert lines_in(tmp_path / "out", normal) == lines
+    assert {name: text_of(name, lines_in(tmp_path / "out", normal)) for name in NAMES} == normal
+
+
+def test_the_normal_text_is_sorted_folded_and_in_columns(tmp_path: Path) -> None:
+    lines = lines_in(tmp_path, TABLES)
+    assert text_of("domains", lines) == (
+        ".sub.example.org  relay\nexample.com       alias example.org\nexample.net       relay\n"
+        "example.org       local\n"
+    )
+    assert text_of("aliases", lines) == (
+        "postmaster        alice@example.org\nteam@example.org  alice@example.org, bob@example.org\n"
+    )
+    assert text_of("mailboxes", lines) == '"a b"@example.org\nalice@example.org\nbob@example.org\n用户@example.org\n'
+
+
+def test_a_directory_that_says_it_already_needs_no_change(tmp_path: Path) -> None:
+    lines = lines_in(tmp_path, TABLES)
+    assert plan_changes(lines, entries_of(lines), SUFFIX, delete=True) == ([], [], [], 0)
+
+
+def test_an_entry_with_another_value_is_written_anew_under_its_own_name() -> None:
+    old = item_of("domains", "example.org", "relay", SUFFIX)._replace(dn=f"nmDomain=Example.org,ou=domains,{SUFFIX}")
+    changes = plan_changes({("domains", "example.org"): "local"}, [old], SUFFIX, delete=False)
+    assert changes.replaced == [item_of("domains", "example.org", "local", SUFFIX)._replace(dn=old.dn)]
+    assert not changes.added
+
+
+def test_what_only_the_directory_says_is_counted_or_deleted() -> None:
+    other = item_of("domains", "example.net", "relay", SUFFIX)
+    wanted = {("domains", "example.org"): "local"}
+    assert plan_changes(wanted, [other], SUFFIX, delete=False).foreign == 1
+    assert plan_changes(wanted, [other], SUFFIX, delete=True).deleted == [other.dn]
+
+
+def person(*addresses: str) -> Item:
+    return Item(
+        f"uid=alice,ou=people,{SUFFIX}",
+        {"objectclass": ("inetOrgPerson", "inetLocalMailRecipient"), "maillocaladdress": addresses},
+    )
+
+
+def test_a_person_with_several_addresses_says_several_lines() -> None:
+    wanted = {("mailboxes", "alice@example.org"): "", ("mailboxes", "a@example.org"): ""}
+    assert plan_changes(wanted, [person("alice@example.org", "a@example.org")], SUFFIX, delete=True) == ([], [], [], 0)
+
+
+def test_of_an_entry_that_says_more_nothing_is_taken_away() -> None:
+    wanted = {("mailboxes", "alice@example.org"): ""}
+    with pytest.raises(ConfigInvalid, match=r"says a@example\.org in mailboxes, and more"):
+        plan_changes(wanted, [person("alice@example.org", "a@example.org")], SUFFIX, delete=True)
+    assert plan_changes(wanted, [person("alice@example.org", "a@example.org")], SUFFIX, delete=False).foreign == 1

@@ -1,0 +1,134 @@
+"""A pair that is configured by a directory: a master on server 1, its shadow on server 2 (R15, R18-R21)."""
+
+from __future__ import annotations
+
+import os
+import smtplib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.pairs import pair
+from tests.e2e.processes import command_line
+from tests.e2e.switch import Switch, free_port
+from tests.e2e.waiting import until
+
+from nightmail.directory.slapd import find_installation
+
+TABLES = {
+    "domains": "example.org local\n",
+    "routes": "example.org maildir:{mail}/{local_part}\n",
+    "mailboxes": "alice@example.org\n",
+    "aliases": "team@example.org alice@example.org\n",
+    "clients": "127.0.0.0/8 relay\n",
+}
+
+
+class Pair:
+    """mx1 with the master and mx2 with the shadow, not yet running."""
+
+    def __init__(self, directory: Path) -> None:
+        secret = directory / "directory.key"
+        secret.write_text(os.urandom(16).hex())
+        secret.chmod(0o600)
+        further = {
+            "directory": {"suffix": "dc=example,dc=org", "secret_file": str(secret)},
+            **{f"servers.{name}": {"directory": f"127.0.0.1:{free_port()}"} for name in ("mx1", "mx2")},
+        }
+        self.first, self.second = pair(directory, 1, further=further)
+        self.tables = directory / "tables"
+
+    def run(self, *words: str) -> str:
+        """What `nightmail directory` says on server 1."""
+        done = self.first.nightmail("directory", *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def fill(self, **changed: str) -> str:
+        """Have the directory say what the tables above do, with some of them changed."""
+        self.tables.mkdir(exist_ok=True)
+        for name, text in {**TABLES, **changed}.items():
+            (self.tables / name).write_text(text.replace("{mail}", str(self.first.mail)))
+        return self.run("import", str(self.tables), "--delete")
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Pair]:
+    made = Pair(tmp_path)
+    made.run("init")
+    with made.first, made.second:
+        made.fill()
+        yield made
+
+
+def replica_pid(server: Switch) -> int:
+    return next((pid for pid in server.pids() if command_line(pid)[:1] == [find_installation().slapd]), 0)
+
+
+def answer(server: Switch, recipient: str) -> int:
+    with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
+        client.helo("client.test")
+        client.mail("bob@example.net")
+        return client.rcpt(recipient)[0]
+
+
+def until_answered(server: Switch, recipient: str, code: int) -> None:
+    until(lambda: answer(server, recipient) == code, f"{server.name} answers {code} to {recipient}")
+
+
+def send(server: Switch, recipient: str) -> None:
+    with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
+        client.sendmail("bob@example.net", [recipient], "Subject: hello\r\n\r\nhello\r\n")
+
+
+def test_what_the_directory_says_is_in_force_on_both_servers(servers: Pair) -> None:
+    for server in (servers.first, servers.second):
+        until_answered(server, "alice@example.org", 250)
+        assert answer(server, "nobody@example.org") == 550
+        send(server, "team@example.org")
+    servers.first.wait_for_mail("alice", 2)
+    servers.fill(mailboxes="alice@example.org\ncarol@example.org\n")
+    for server in (servers.first, servers.second):
+        until_answered(server, "carol@example.org", 250)
+    servers.fill()
+    for server in (servers.first, servers.second):
+        until_answered(server, "carol@example.org", 550)
+
+
+def test_with_the_masters_server_dead_mail_flows_and_it_starts_again(servers: Pair) -> None:
+    until_answered(servers.second, "alice@example.org", 250)
+    servers.first.kill()
+    send(servers.second, "alice@example.org")
+    servers.first.wait_for_mail("alice")
+    servers.second.stop()
+    servers.second.start()  # with its own replica, and the last copy
+    send(servers.second, "alice@example.org")
+    servers.first.wait_for_mail("alice", 2)
+    done = servers.second.nightmail("directory", "import", str(servers.tables))
+    assert done.returncode == os.EX_TEMPFAIL, done
+    servers.first.start()
+    servers.fill(mailboxes="alice@example.org\ncarol@example.org\n")
+    until_answered(servers.second, "carol@example.org", 250)
+
+
+def test_a_replica_that_is_killed_is_started_again(servers: Pair) -> None:
+    until_answered(servers.first, "alice@example.org", 250)
+    before = replica_pid(servers.first)
+    os.kill(before, 9)
+    servers.first.wait_for_log("directory replica died")
+    until(lambda: replica_pid(servers.first) not in (0, before), "another replica")
+    assert answer(servers.first, "alice@example.org") == 250
+    until(lambda: servers.first.nightmail("directory", "search", "(cn=x)").returncode == 0, "the replica answers")
+    servers.fill(mailboxes="alice@example.org\ncarol@example.org\n")
+    for server in (servers.first, servers.second):
+        until_answered(server, "carol@example.org", 250)
+
+
+def test_tables_to_the_directory_and_back_are_the_same_text(servers: Pair, tmp_path: Path) -> None:
+    servers.run("export", str(tmp_path / "out"))
+    texts = {name: (tmp_path / "out" / name).read_text() for name in TABLES}
+    assert texts["mailboxes"] == "alice@example.org\n"
+    assert texts["routes"] == f"example.org  maildir:{servers.first.mail}/{{local_part}}\n"
+    assert "Entries added: 0, changed: 0, deleted: 0" in servers.run("import", str(tmp_path / "out"), "--delete")
+    servers.run("export", str(tmp_path / "again"))
+    assert {name: (tmp_path / "again" / name).read_text() for name in TABLES} == texts
