@@ -71,6 +71,9 @@ class Routes:
         """To the sink."""
         return self.routes.get(address, SINK)
 
+    def forget(self) -> None:
+        """Nothing is remembered."""
+
     def close(self) -> None:
         """Nothing to let go of."""
 

@@ -10,6 +10,7 @@ SwitchError
 ├── StoreUnavailable         temporary
 │   └── FormatUnknown        until this release is replaced by a newer one
 ├── DirectoryUnavailable     temporary; never "no such user"
+│   └── NotKnownYet          until it has been looked up
 └── ConfigInvalid            what a person has to mend, and how
 """
 
@@ -18,6 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from nightmail.mail.reply import Reply
 
 
@@ -93,6 +96,14 @@ class FormatUnknown(StoreUnavailable):
 
 class DirectoryUnavailable(SwitchError):
     """The directory can't be reached; the same lookup may succeed later."""
+
+
+class NotKnownYet(DirectoryUnavailable):
+    """The answer depends on what the directory says of `keys`, not known here yet: look it up, and ask again."""
+
+    def __init__(self, keys: Collection[str]) -> None:
+        super().__init__("it has to be looked up first")
+        self.keys = keys
 
 
 class ConfigInvalid(SwitchError):

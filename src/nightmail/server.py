@@ -42,6 +42,7 @@ from nightmail.queue.backoff import Backoff
 from nightmail.queue.destinations import Destinations
 from nightmail.queue.settings import QueueSettings
 from nightmail.routing.generations import open_newest
+from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.routing.table_files import TableFiles
 from nightmail.store.location import directory_of
 from nightmail.store.opening import open_store
@@ -178,6 +179,7 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
     queue_settings = _share(config, among)
     destinations: Destinations[Attempt] = Destinations(queue_settings, randomness)
     health = DestinationHealth(destinations, clock)
+    routing, open_routing = _routing(config, clock)
     parts = Parts(
         hostname=server.hostname,
         store=store,
@@ -190,7 +192,7 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
         backoff=Backoff(queue_settings, randomness),
         health=health,
         transports=_transports(config, health, clock, randomness),
-        routing=Routing(open_newest(_compiled_directory(config), server.hostname)),
+        routing=routing,
     )
     adopter = Adopter(store, clock, randomness, identity, promise_ms=promise_ms)
     admission = Admission(config.smtp)
@@ -204,7 +206,7 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
         switch,
         config.smtp,
         [] if secondary_for else config.listeners,
-        open_routing=lambda: open_newest(_compiled_directory(config), server.hostname),
+        open_routing=open_routing,
         limits_among=lambda among: _share(config, among),
         among=among,
         drops=DropDirectory(config.submission.drop_directory, config.smtp.message_size_limit_bytes)
@@ -212,6 +214,40 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
         else None,
         life=life,
     )
+
+
+def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], RoutingSnapshot]]:
+    """The routing in force, and how a switch opens what comes into force later.
+
+    Raises:
+        DirectoryUnavailable: there is none.
+    """
+    compiled, hostname = _compiled_directory(config), config.server.hostname
+    if config.directory is None:
+        return Routing(open_newest(compiled, hostname)), lambda: open_newest(compiled, hostname)
+    # Most servers have no directory: their switches start the sooner without it.
+    from nightmail.admin.replicas import access_of, authority_of, replica_uris  # noqa: PLC0415 - see above
+    from nightmail.directory.lookups import Lookups  # noqa: PLC0415 - see above
+    from nightmail.directory.maps import DirectoryMaps  # noqa: PLC0415 - see above
+
+    def forget_answers() -> None:
+        routing.snapshot.forget()
+
+    lookups = Lookups(
+        config.directory.suffix,
+        replica_uris(config),
+        access_of(config.directory, "reader", authority_of(config)),
+        clock,
+        base=config.base,
+        timeout_s=config.directory.lookup_timeout_s,
+        changed=forget_answers,
+    )
+
+    def open_routing() -> RoutingSnapshot:
+        return open_newest(compiled, hostname, lambda whole: DirectoryMaps(whole, lookups.find))
+
+    routing = Routing(open_routing(), lookups)
+    return routing, open_routing
 
 
 def _share(config: Config, switches: int) -> QueueSettings:

@@ -143,6 +143,7 @@ SECTION = """\
 suffix = "dc=example,dc=org"
 secret_file = "directory.key"
 """
+MASTER = 'first_master = "mx1"\n'
 
 
 @pytest.mark.parametrize(
@@ -155,8 +156,10 @@ secret_file = "directory.key"
          "the two: take the other one out"),
         (DIRECTORY + SECTION + 'first_master = "mx3"', ":19: [directory] first_master: mx3 is no server with a "
          "replica; those with one are mx1, mx2"),
-        (DIRECTORY.replace("1390", "1389") + SECTION, ":13: [servers.mx2] directory is also that of mx1; give each "
-         "server an address of its own"),
+        (DIRECTORY + SECTION, ":16: [directory] has no first_master; it says whose replica takes writes: mx1 or "
+         "mx2; the same in the files of all servers"),
+        (DIRECTORY.replace("1390", "1389") + SECTION + MASTER, ":13: [servers.mx2] directory is also that of mx1; "
+         "give each server an address of its own"),
         (DIRECTORY + SECTION.replace("dc=example,dc=org", "example.org"), ":16: [directory] suffix is not the name of "
          "a directory's top; write it as in dc=example,dc=org or o=example"),
         (DIRECTORY + SECTION.replace("suffix", "# suffix"), ":16: [directory] has no suffix; write suffix = ..., text "

@@ -74,6 +74,11 @@ class Slapd:
             return False
         return True
 
+    def has(self, name: str) -> bool:
+        """Whether it has an entry of this name."""
+        with self.as_account("reader") as directory:
+            return any(item.dn == name for item in directory.search(name))
+
     def kill(self) -> None:
         """kill -9."""
         if self.process is not None:

@@ -32,7 +32,7 @@ class Pair:
         secret.write_text(os.urandom(16).hex())
         secret.chmod(0o600)
         further = {
-            "directory": {"suffix": "dc=example,dc=org", "secret_file": str(secret)},
+            "directory": {"suffix": "dc=example,dc=org", "first_master": "mx1", "secret_file": str(secret)},
             **{f"servers.{name}": {"directory": f"127.0.0.1:{free_port()}"} for name in ("mx1", "mx2")},
         }
         self.first, self.second = pair(directory, 1, further=further)

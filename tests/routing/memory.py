@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from nightmail.errors import DirectoryUnavailable
 from nightmail.routing.model import ClientRule, Domain
@@ -31,6 +31,11 @@ class MemoryMaps:
         self._mailboxes = frozenset(mailboxes)
         self._clients = {network_key(parse_network(key, "here")): rule for key, rule in (clients or {}).items()}
         self._postmaster = postmaster
+
+    has_checked_targets = True
+
+    def need(self, keys: Collection[str]) -> None:
+        """Nothing: everything is here."""
 
     def _look(self) -> None:
         self.lookups += 1

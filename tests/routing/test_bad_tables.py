@@ -29,14 +29,17 @@ def fault(directory: Path, **texts: str | bytes) -> str:
     return str(caught.value).removeprefix(f"{tables}/")
 
 
+KINDS = "write local, relay, relay verify or alias OTHER-DOMAIN"
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("example.org", "domains:1: the domain's kind is missing; write local, relay or alias OTHER-DOMAIN"),
-        ("example.org lcal", "domains:1: 'lcal' is no kind of domain; write local, relay or alias OTHER-DOMAIN"),
-        ("\nexample.org local # ours", "domains:2: 'local # ours' is no kind of domain; write local, relay or alias "
-         "OTHER-DOMAIN, and a comment on a line of its own"),
-        ("x.example alias", "domains:1: 'alias' is no kind of domain; write local, relay or alias OTHER-DOMAIN"),
+        ("example.org", f"domains:1: the domain's kind is missing; {KINDS}"),
+        ("example.org lcal", f"domains:1: 'lcal' is no kind of domain; {KINDS}"),
+        ("\nexample.org local # ours", f"domains:2: 'local # ours' is no kind of domain; {KINDS}, and a comment on a "
+         "line of its own"),
+        ("x.example alias", f"domains:1: 'alias' is no kind of domain; {KINDS}"),
         ("x.example alias -y", "domains:1: '-y' is not a domain name; a domain name looks like example.org"),
         ("* relay", "domains:1: '*' would make every domain ours, and this an open relay; name the domains one by one"),
         ("a@b.example relay", "domains:1: 'a@b.example' is not a domain name; a domain name looks like example.org"),

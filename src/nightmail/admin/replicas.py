@@ -1,4 +1,4 @@
-"""The replicas of the directory that a configuration names: what each is, where it is, and how one gets in."""
+"""The replicas of the directory that a configuration names: where each is, and how one gets in."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import os
 from nightmail.config.secret import read_secret
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import account, accounts_of
-from nightmail.directory.certificates import write_certificates
-from nightmail.directory.replica import Replica
 from nightmail.directory.sessions import Access
 from nightmail.directory.settings import DirectorySettings
-from nightmail.directory.slapd import Installation, own_schema
 from nightmail.errors import ConfigInvalid
-from nightmail.net.addresses import parse_host_port
+
+_AUTHORITY = "directory-authority.pem"
 
 
 def directory_of(config: Config) -> DirectorySettings:
@@ -28,6 +26,11 @@ def secret_of(settings: DirectorySettings) -> bytes:
     return read_secret(settings.secret_file, "[directory] secret_file")
 
 
+def authority_of(config: Config) -> str:
+    """The file in which this server's processes find whom to trust; the supervisor writes it."""
+    return os.path.join(config.server.run_directory, _AUTHORITY)
+
+
 def access_of(settings: DirectorySettings, name: str, authority: str) -> Access:
     """How one gets into a replica as the account `name`; `authority` is the file with whom to trust.
 
@@ -36,36 +39,6 @@ def access_of(settings: DirectorySettings, name: str, authority: str) -> Access:
     """
     password = getattr(accounts_of(secret_of(settings)), name)
     return Access(name=account(name, settings.suffix), password=password, authority=authority)
-
-
-def replica_of(config: Config, installation: Installation) -> Replica:
-    """The replica that `config`'s server runs, with its directory made and its certificates in it.
-
-    Raises:
-        ConfigInvalid: it runs none, or the secret is none.
-        OSError: they can't be written.
-    """
-    settings, name = directory_of(config), config.server.name
-    if name not in config.replicas:
-        raise ConfigInvalid(
-            f"{config.path}: [servers.{name}]", "it has no replica of the directory", 'write directory = "host:port"'
-        )
-    secret, directory = secret_of(settings), settings.data_directory
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    return Replica(
-        number=[*config.replicas].index(name) + 1,
-        directory=directory,
-        suffix=settings.suffix,
-        uri=uri_of(config, name),
-        provider=uri_of(config, config.master) if name != config.master else "",
-        accounts=accounts_of(secret),
-        tls=write_certificates(directory, secret, name, parse_host_port(config.replicas[name]).host),
-        schema=own_schema(),
-        schema_directory=installation.schema_directory,
-        module_directory=installation.module_directory,
-        uid=os.geteuid(),
-        gid=os.getegid(),
-    )
 
 
 def uri_of(config: Config, server: str) -> str:

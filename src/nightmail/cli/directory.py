@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from nightmail.admin.replicas import access_of, directory_of, replica_of, replica_uris, secret_of, uri_of
+from nightmail.admin.own_replica import replica_of
+from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.cli.configuration import load_config
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json

@@ -129,6 +129,9 @@ def _check_directory(config: Config, parser: Parser) -> None:
     if not replicas:
         wrong = "no server has a replica of the directory"
         raise parser.fault(("directory",), wrong, 'write directory = "host:port" below [servers.NAME] of one or two')
+    if not directory.first_master and len(replicas) > 1:
+        right = f"it says whose replica takes writes: {' or '.join(replicas)}; the same in the files of all servers"
+        raise parser.fault(("directory",), "[directory] has no first_master", right)
     if config.master not in replicas:
         wrong = f"[directory] first_master: {directory.first_master} is no server with a replica"
         raise parser.fault(("directory", "first_master"), wrong, f"those with one are {', '.join(replicas)}")

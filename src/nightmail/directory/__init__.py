@@ -2,7 +2,9 @@
 
 Pure: `tree` says what entries mean as lines of the tables and how lines are kept as entries, `selection` which of them
 come into force, `exchange` what to change so that a directory says what tables do, `content` what a replica has sent,
-`replica` and `accounts` what a replica of our own is told, `names` and `ldif` write names, filters and entries with
-whatever a user gave. Not pure: `slapd` lays down and runs a replica, `certificates` makes its keys, `sessions`, `feed`
-and `writing` speak to it, `last_copy` is what was last known.
+`known` what was found out about addresses and `maps` the model that is made of it, `replica` and `accounts` what a
+replica of our own is told, `names` and `ldif` write names, filters and entries with whatever a user gave.
+
+Not pure: `slapd` lays down and runs a replica, `certificates` makes its keys; `sessions`, `connection`, `feed` and
+`writing` speak to it, `lookups` asks all of them; `last_copy` is what was last known.
 """

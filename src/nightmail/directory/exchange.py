@@ -21,6 +21,7 @@ from nightmail.routing.entries import (
     parse_rule,
     parse_targets,
 )
+from nightmail.routing.names import parents
 from nightmail.routing.networks import parse_network
 from nightmail.routing.route import parse_route
 from nightmail.routing.source import NAMES, Entry, Source
@@ -51,7 +52,9 @@ class _Notation(NamedTuple):
 
 def _domain(value: str, place: str) -> str:
     entry = parse_domain_entry(value, place)
-    return f"alias {entry.target}" if entry.kind == "alias" else entry.kind
+    if entry.kind == "alias":
+        return f"alias {entry.target}"
+    return "relay verify" if entry.verify else entry.kind
 
 
 def _route(value: str, place: str) -> str:
@@ -92,7 +95,16 @@ def normal_lines(source: Source) -> dict[tuple[str, str], str]:
         for entry in source.entries(table):
             key, value = _normal(table, entry)
             lines.setdefault((table, key), value)
+    _verify_where_mailboxes_are_listed(lines)
     return lines
+
+
+def _verify_where_mailboxes_are_listed(lines: dict[tuple[str, str], str]) -> None:
+    """Say of each relay domain with mailboxes that they count: where each is looked up, nobody sees whether any is."""
+    for domain in {key.rpartition("@")[2] for table, key in lines if table == "mailboxes"}:
+        nearest = next((each for each in (domain, *parents(domain)) if ("domains", each) in lines), "")
+        if nearest and lines["domains", nearest] == "relay":
+            lines["domains", domain] = "relay verify"
 
 
 def _normal(table: str, entry: Entry) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import ldap
 from ldap.syncrepl import SyncDoneControl, SyncInfoMessage, SyncRequestControl, SyncStateControl
@@ -18,7 +18,7 @@ from pyasn1.error import PyAsn1Error
 
 from nightmail.directory.content import Changed, Content, Gone, Message, Presence, Present, Refreshed
 from nightmail.directory.sessions import Access, item_of_answer, open_session, words
-from nightmail.directory.tree import ATTRIBUTES, Item
+from nightmail.directory.tree import ATTRIBUTES, MAIL_FILTER, Item
 from nightmail.errors import DirectoryUnavailable
 
 _NOW = 1e-6  # python-ldap fails over a 0 with controls where nothing has come; this raises TIMEOUT then
@@ -29,12 +29,31 @@ _REFRESH_REQUIRED = 4096  # e-syncRefreshRequired (RFC 4533 §2.8)
 _CONTROLS = {control.controlType: control for control in (SyncStateControl, SyncDoneControl)}
 
 
+class _Listener(Protocol):
+    """Whoever follows: what it asks for, and what it makes of what comes."""
+
+    def begin(self, session: Any, state: list[str]) -> int:
+        """Ask for the changes; `state` is how far the replica is. The number of the request."""
+        ...
+
+    def take(self, message: Message) -> None:
+        """Take what came."""
+        ...
+
+    def came(self, cookie: str) -> None:
+        """All of what came at once has been taken; `cookie` is where that ends."""
+        ...
+
+    def start_over(self) -> None:
+        """The replica can't tell what changed since the cookie."""
+        ...
+
+
 class Feed:
     """The entries below `base` that `filter_text` matches.
 
-    `changed` is called whenever a replica has brought them up to date, and then whenever they are others.
-
-    `items` and `cookie` are what was known of them at an earlier time.
+    `changed` is called whenever a replica has brought them up to date, and then whenever they are others. `items` and
+    `cookie` are what was known of them at an earlier time.
     """
 
     def __init__(
@@ -53,6 +72,8 @@ class Feed:
         self._filter = filter_text
         self._changed = changed
         self._is_known = False
+        self._is_changed = False
+        self._uri = ""
 
     async def follow(self, uri: str, access: Access) -> None:
         """Follow at the replica `uri` for as long as it can be done; the error says why no longer.
@@ -60,56 +81,102 @@ class Feed:
         Raises:
             DirectoryUnavailable: always, in the end.
         """
-        session = await asyncio.to_thread(open_session, uri, access)
         self._is_known = False
-        following = _Following(session, uri, self)
+        self._uri = uri
         try:
-            await following.run()
+            await _follow(uri, access, self._base, self)
         finally:
             self.source = ""
             self.content.is_current = False
-            following.close()
 
-    def request(self, session: Any) -> int:
-        """Ask for everything since the cookie; the number of the request."""
-        control = SyncRequestControl(cookie=self.cookie or None, mode="refreshAndPersist")
-        return int(
-            session.search_ext(self._base, ldap.SCOPE_SUBTREE, self._filter, list(ATTRIBUTES), serverctrls=[control])
-        )
+    def begin(self, session: Any, state: list[str]) -> int:
+        """Ask for everything since the cookie."""
+        self.content.begin()
+        return _request(session, self._base, self._filter, self.cookie)
 
-    def ask_state(self, session: Any) -> int:
-        """Ask how far the replica is; the number of the request."""
-        return int(session.search_ext(self._base, ldap.SCOPE_BASE, "(objectClass=*)", [_STATE]))
+    def take(self, message: Message) -> None:
+        """Take what came into the content."""
+        self._is_changed = self.content.take(message) or self._is_changed
 
-    def take(self, message: Message) -> bool:
-        """Take what came; whether the content is another one now."""
-        return self.content.take(message)
-
-    def came(self, *, is_changed: bool, cookie: str, source: str) -> None:
-        """All of what came at once has been taken."""
+    def came(self, cookie: str) -> None:
+        """All of what came at once has been taken: once it is whole, say whether it is another."""
         if not self.content.is_current:
             return
-        self.source = source
-        if cookie:
-            self.cookie = cookie
-        if is_changed or not self._is_known:
-            self._is_known = True
+        self.source = self._uri
+        self.cookie = cookie or self.cookie
+        if self._is_changed or not self._is_known:
+            self._is_known, self._is_changed = True, False
             self._changed()
+
+    def start_over(self) -> None:
+        """Ask for everything the next time."""
+        self.cookie = ""
+
+
+class ChangeFeed:
+    """Changes of entries below `base` that say something about mail, from now on; `take` is given each of them.
+
+    `ready` is called when the replica is known to send them.
+    """
+
+    def __init__(self, base: str, take: Callable[[Message], None], ready: Callable[[], None]) -> None:
+        self.take = take
+        self._base = base
+        self._ready = ready
+        self._is_ready = False
+
+    async def follow(self, uri: str, access: Access) -> None:
+        """Follow at the replica `uri` for as long as it can be done; the error says why no longer.
+
+        Raises:
+            DirectoryUnavailable: always, in the end.
+        """
+        self._is_ready = False
+        await _follow(uri, access, self._base, self)
+
+    def begin(self, session: Any, state: list[str]) -> int:
+        """Ask for everything since now."""
+        return _request(session, self._base, MAIL_FILTER, f"rid=000,csn={';'.join(state)}")
+
+    def came(self, cookie: str) -> None:
+        """Something came: the replica sends what changes."""
+        if not self._is_ready:
+            self._is_ready = True
+            self._ready()
+
+    def start_over(self) -> None:
+        """Nothing is kept."""
+
+
+def _request(session: Any, base: str, filter_text: str, cookie: str) -> int:
+    control = SyncRequestControl(cookie=cookie or None, mode="refreshAndPersist")
+    return int(session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(ATTRIBUTES), serverctrls=[control]))
+
+
+async def _follow(uri: str, access: Access, base: str, listener: _Listener) -> None:
+    session = await asyncio.to_thread(open_session, uri, access)
+    following = _Following(session, uri, base, listener)
+    try:
+        await following.run()
+    finally:
+        following.close()
 
 
 class _Following:
     """One connection on which a feed comes."""
 
-    def __init__(self, session: Any, uri: str, feed: Feed) -> None:
+    def __init__(self, session: Any, uri: str, base: str, listener: _Listener) -> None:
         self._session = session
         self._descriptor: int = session.fileno()
         self._is_read = False
         self._uri = uri
-        self._feed = feed
+        self._base = base
+        self._listener = listener
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._request = -1
         self._question = -1
         self._cookie = ""
+        self._is_refreshed = False
         self._heard_at = 0.0
 
     async def run(self) -> None:
@@ -117,7 +184,7 @@ class _Following:
         loop.add_reader(self._descriptor, self._read)
         self._is_read = True
         self._heard_at = loop.time()
-        self._question = self._feed.ask_state(self._session)
+        self._question = self._ask_state()
         while not self._ended.done():
             await asyncio.wait([self._ended], timeout=_ASK_EVERY_S)
             if self._ended.done():
@@ -125,7 +192,7 @@ class _Following:
             if loop.time() - self._heard_at > _SILENCE_S:
                 raise DirectoryUnavailable(f"{self._uri}: nothing came for {_SILENCE_S:g} s")
             if self._question < 0:
-                self._question = self._feed.ask_state(self._session)
+                self._question = self._ask_state()
         self._ended.result()
 
     def close(self) -> None:
@@ -135,10 +202,14 @@ class _Following:
         if self._ended.done() and not self._ended.cancelled():
             self._ended.exception()
 
+    def _ask_state(self) -> int:
+        """Ask how far the replica is; the number of the request."""
+        return int(self._session.search_ext(self._base, ldap.SCOPE_BASE, "(objectClass=*)", [_STATE]))
+
     def _read(self) -> None:
         """Take everything that has come: one reading of the socket may have brought many messages."""
         self._heard_at = asyncio.get_running_loop().time()
-        is_changed = False
+        has_come = False
         try:
             while self._is_read:
                 kind, data, number, *_ = self._session.result4(
@@ -147,9 +218,11 @@ class _Following:
                 if number == self._question:
                     self._answered(kind, data)
                 elif number == self._request:
-                    is_changed = self._take(kind, data) or is_changed
+                    has_come = True
+                    self._take(kind, data)
         except ldap.TIMEOUT:
-            self._feed.came(is_changed=is_changed, cookie=self._cookie, source=self._uri)
+            if has_come and self._is_refreshed:
+                self._listener.came(self._cookie)
         except ldap.LDAPError as error:
             self._fail(error)
         except PyAsn1Error as error:
@@ -161,16 +234,18 @@ class _Following:
             self._question = -1
             if self._request < 0:
                 self._end(f"{self._uri}: it has no content yet")
-        elif self._request < 0 and any(name.lower() == _STATE.lower() for name in data[0][1]):
-            self._feed.content.begin()
-            self._request = self._feed.request(self._session)
+            return
+        states = [value.decode() for name, values in data[0][1].items() if name == _STATE for value in values]
+        if self._request < 0 and states:
+            self._request = self._listener.begin(self._session, states)
 
-    def _take(self, kind: int, data: list[Any]) -> bool:
+    def _take(self, kind: int, data: list[Any]) -> None:
         if kind == ldap.RES_SEARCH_RESULT:
             self._end(f"{self._uri}: it ended the feed")
-            return False
-        changes = [self._feed.take(message) for message in self._messages(kind, data)]
-        return any(changes)
+            return
+        for message in self._messages(kind, data):
+            self._is_refreshed = self._is_refreshed or isinstance(message, Refreshed)
+            self._listener.take(message)
 
     def _messages(self, kind: int, data: list[Any]) -> Iterator[Message]:
         for name, content, *controls in data:
@@ -198,7 +273,7 @@ class _Following:
     def _fail(self, error: ldap.LDAPError) -> None:
         details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
         if details.get("result") == _REFRESH_REQUIRED:
-            self._feed.cookie = ""
+            self._listener.start_over()
         self._end(f"{self._uri}: {words(error)}")
 
     def _stop_reading(self) -> None:

@@ -7,7 +7,7 @@ must not keep the others' changes waiting. It is refused by its name, with the r
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from nightmail.directory.tree import CONTAINERS, Item, lines_of
@@ -36,12 +36,14 @@ class DirectoryTables:
         ConfigInvalid: an entry is none.
     """
 
-    def __init__(self, items: Iterable[Item], suffix: str) -> None:
+    def __init__(self, items: Iterable[Item], suffix: str, tables: Sequence[str] = NAMES) -> None:
+        """Take of what the entries say what belongs into these `tables`."""
         self._suffix = suffix
         self._lines: dict[str, list[Entry]] = {name: [] for name in NAMES}
         for item in items:
             for line in lines_of(item):
-                self._lines[line.table].append(line.entry)
+                if line.table in tables:
+                    self._lines[line.table].append(line.entry)
         for entries in self._lines.values():
             entries.sort(key=lambda entry: entry.key.lower())
 
@@ -67,7 +69,11 @@ class DirectoryTables:
 
 
 def select(
-    offered: Items, in_force: Items, suffix: str, bring_into_force: Callable[[Source], _Result]
+    offered: Items,
+    in_force: Items,
+    suffix: str,
+    bring_into_force: Callable[[Source], _Result],
+    tables: Sequence[str] = NAMES,
 ) -> Selected[_Result]:
     """Bring the entries `offered` into force, as many as are good. Names of entries are the keys of both.
 
@@ -82,7 +88,7 @@ def select(
         try:
             # What was there first keeps its key, whatever comes to claim it as well.
             ordered = sorted(chosen.values(), key=lambda item: (in_force.get(item.dn) != item, item.dn))
-            return Selected(bring_into_force(DirectoryTables(ordered, suffix)), chosen, faults)
+            return Selected(bring_into_force(DirectoryTables(ordered, suffix, tables)), chosen, faults)
         except ConfigInvalid as fault:
             _settle(fault, chosen, in_force)
             faults[fault.place] = fault

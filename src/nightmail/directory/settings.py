@@ -24,7 +24,8 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     first_master: Annotated[
         str,
         msgspec.Meta(
-            description="The server whose replica takes writes; default: the first of `[servers]` that has one."
+            description="The server whose replica takes writes, the same in the files of all servers; needed with "
+            "several replicas."
         ),
     ] = ""
     secret_file: Annotated[

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from nightmail.directory.names import escape_name
+from nightmail.directory.names import any_of, equals, escape_name
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.entries import parse_targets
 from nightmail.routing.source import Entry
@@ -94,7 +94,9 @@ def _domain(item: Item) -> Iterator[_Words]:
     if bool(kind) == bool(target):
         wrong = "it has both nmKind and nmAliasOf" if kind else "it has neither nmKind nor nmAliasOf"
         raise ConfigInvalid(item.dn, wrong, "say nmKind: local, nmKind: relay, or nmAliasOf: OTHER-DOMAIN")
-    yield "domains", item.value("nmDomain"), f"alias {target}" if target else kind.lower()
+    value = f"alias {target}" if target else kind.lower()
+    verify = " verify" if item.value("nmVerify").upper() == "TRUE" else ""
+    yield "domains", item.value("nmDomain"), value + verify
 
 
 def _route(item: Item) -> Iterator[_Words]:
@@ -132,8 +134,15 @@ _READERS: dict[str, Callable[[Item], Iterator[_Words]]] = {
 }
 
 
-OBJECT_CLASSES = tuple(_READERS)
-"""The classes of entries that say something about mail."""
+MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
+"""Entries that say something about mail."""
+
+_WHOLE = any_of(*(equals("objectClass", name) for name in ("nmMailDomain", "nmMailRoute", "nmMailClient")))
+WHOLE_FILTER = any_of(_WHOLE, "(&(mailHost=*)(mailRoutingAddress=*))")
+"""Entries that are held whole: all but addresses, and of these the ones that say where another address goes."""
+
+WHOLE_TABLES = ("domains", "routes", "clients")
+"""The tables for which they have lines."""
 
 
 def item_of(table: str, key: str, value: str, suffix: str) -> Item:
@@ -150,6 +159,8 @@ _Written = tuple[str, dict[str, tuple[str, ...]]]
 def _write_domain(key: str, value: str) -> _Written:
     kind, _, target = value.partition(" ")
     meaning = {"nmAliasOf": (target.strip(),)} if kind == "alias" else {"nmKind": (kind,)}
+    if kind == "relay" and target:
+        meaning["nmVerify"] = ("TRUE",)
     return "nmDomain", {"objectClass": ("nmMailDomain",), "nmDomain": (key,), **meaning}
 
 

@@ -42,11 +42,17 @@ class Directory:
     def search(
         self, base: str, filter_text: str = "(objectClass=*)", attributes: Sequence[str] = ("*",)
     ) -> Iterator[Item]:
-        """The entries below `base` that match, as they come, their attributes' names as the directory writes them."""
+        """The entries below `base` that match, as they come, their attributes' names as the directory writes them.
+
+        None where there is no entry `base`.
+        """
         with _Faults(self._uri, base):
             number = self._session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(attributes))
             while True:
-                kind, data = self._session.result(number, all=0, timeout=self._timeout_s)
+                try:
+                    kind, data = self._session.result(number, all=0, timeout=self._timeout_s)
+                except ldap.NO_SUCH_OBJECT:
+                    return
                 if kind == ldap.RES_SEARCH_RESULT:
                     return
                 for name, values in data:

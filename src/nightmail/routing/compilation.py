@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from nightmail.errors import ConfigInvalid
@@ -26,6 +27,8 @@ from nightmail.routing.networks import prefix_of
 from nightmail.routing.resolution import POSTMASTER
 from nightmail.routing.route import Route, parse_route
 from nightmail.routing.source import NAMES, Source
+
+LOCAL_DOMAINS_KNOWN = 100
 
 
 class _Table(NamedTuple):
@@ -76,6 +79,7 @@ class Compilation:
             digest=self._source.digest(),
             counts=self._counts,
             postmaster=self._postmaster(),
+            local_domains=tuple(islice(self._local_domains(), LOCAL_DOMAINS_KNOWN)),
             prefix_lengths={
                 version: tuple(sorted(lengths, reverse=True)) for version, lengths in self._prefix_lengths.items()
             },
@@ -122,6 +126,12 @@ class Compilation:
             fault = self._checks.find_dead_end(key, targets)
             if fault:
                 raise ConfigInvalid(self._place("aliases", key), *fault)
+
+    def _local_domains(self) -> Iterator[str]:
+        domains = ((domain, self._writer.lookups.domain(domain)) for _, domain in self._keys("domains"))
+        return (
+            domain for domain, entry in domains if entry and entry.kind == "local" and not domain.startswith(".")
+        )  # fmt: skip
 
     def _postmaster(self) -> str:
         """Where `<postmaster>` without a domain goes: to the first local domain that lists one.

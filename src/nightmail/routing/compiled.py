@@ -6,14 +6,14 @@ never written again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import TracebackType
 
 import lmdb
 import msgspec
 
 from nightmail.errors import DirectoryUnavailable
-from nightmail.routing.model import ClientRule, Domain
+from nightmail.routing.model import ClientRule, Domain, Maps
 from nightmail.routing.resolution import Resolver
 from nightmail.routing.route import Route
 
@@ -34,12 +34,14 @@ class Summary(msgspec.Struct, frozen=True):
     """What is said about a compiled file as a whole.
 
     `digest` tells one state of the tables from another. `counts` has the number of entries of each table.
+    `local_domains` are the first of them.
     """
 
     format: int = FORMAT
     digest: str = ""
     counts: dict[str, int] = {}
     postmaster: str = ""
+    local_domains: tuple[str, ...] = ()
     prefix_lengths: dict[int, tuple[int, ...]] = {}
 
 
@@ -56,6 +58,11 @@ class Lookups:
         self._get = get
         self.summary = summary
         self.path = path
+
+    has_checked_targets = True
+
+    def need(self, keys: Collection[str]) -> None:
+        """Nothing: everything is here."""
 
     def domain(self, key: str) -> Domain | None:
         """The entry of a domain, or of `.parent`."""
@@ -93,6 +100,10 @@ class Lookups:
         """The address that takes mail for `<postmaster>` without a domain, or nothing."""
         return self.summary.postmaster
 
+    def local_domains(self) -> tuple[str, ...]:
+        """The first of the domains whose mailboxes are known here."""
+        return self.summary.local_domains
+
     def find(self, table: bytes, key: str) -> bytes | None:
         """The packed value of a key in one table. No key is longer than what LMDB can keep."""
         octets = table + key.encode("utf-8", "surrogateescape")
@@ -105,16 +116,16 @@ class Lookups:
 
 
 class CompiledSnapshot(Resolver):
-    """The routing of one compiled file; satisfies `snapshot.RoutingSnapshot`.
+    """The routing of one compiled file, completed by `maps`; satisfies `snapshot.RoutingSnapshot`.
 
     `path` is the file, `summary` what is known about it as a whole.
     """
 
-    def __init__(self, env: lmdb.Environment, maps: Lookups, hostname: str) -> None:
+    def __init__(self, env: lmdb.Environment, lookups: Lookups, maps: Maps, hostname: str) -> None:
         super().__init__(maps, hostname)
         self._env = env
-        self.path = maps.path
-        self.summary = maps.summary
+        self.path = lookups.path
+        self.summary = lookups.summary
 
     def close(self) -> None:
         """Unmap the file; the snapshot is asked no more."""
@@ -122,8 +133,12 @@ class CompiledSnapshot(Resolver):
         self._env.close()
 
 
-def open_snapshot(path: str, hostname: str = "localhost") -> CompiledSnapshot:
+def open_snapshot(
+    path: str, hostname: str = "localhost", complete: Callable[[Lookups], Maps] = lambda lookups: lookups
+) -> CompiledSnapshot:
     """Open what `compile_tables` wrote. `hostname` is where `<postmaster>` is when no domain is ours.
+
+    `complete` makes the whole model of it, where some is kept elsewhere.
 
     Raises:
         DirectoryUnavailable: the file is not there any more, or not one of this release.
@@ -140,7 +155,7 @@ def open_snapshot(path: str, hostname: str = "localhost") -> CompiledSnapshot:
         env.close()
         raise DirectoryUnavailable(f"{path}: these tables were compiled by another release")
     lookups.summary = summary
-    return CompiledSnapshot(env, lookups, hostname)
+    return CompiledSnapshot(env, lookups, complete(lookups), hostname)
 
 
 class Writer:

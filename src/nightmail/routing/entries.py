@@ -13,7 +13,7 @@ from nightmail.routing.model import ClientRule, Domain
 from nightmail.routing.names import mailbox_key, parse_address, parse_domain
 from nightmail.routing.networks import network_key, parse_network
 
-_DOMAIN_FORMS = "write local, relay or alias OTHER-DOMAIN"
+_DOMAIN_FORMS = "write local, relay, relay verify or alias OTHER-DOMAIN"
 _RULES: dict[str, ClientRule] = {"relay": "relay", "submit": "submit", "deny": "deny"}
 # Addresses are separated by commas, white space or both; a quoted local part may hold either.
 _TARGET = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s,"])+|"')
@@ -44,6 +44,8 @@ def parse_domain_entry(value: str, place: str) -> Domain:
             return Domain("local")
         case ["relay"]:
             return Domain("relay")
+        case ["relay", "verify"]:
+            return Domain("relay", verify=True)
         case ["alias", other]:
             return Domain("alias", parse_domain(other, place))
     if not value:

@@ -30,7 +30,7 @@ def is_deliverable(maps: Maps, key: str, domain: str) -> bool:
     entry = domain_of(maps, domain)
     if entry is None:
         return True
-    if entry.kind == "relay" and not maps.lists_mailboxes(domain):
+    if entry.kind == "relay" and not entry.verify and not maps.lists_mailboxes(domain):
         return True
     return entry.kind != "alias" and maps.is_mailbox(key)
 
@@ -65,6 +65,7 @@ def expand(maps: Maps, address: str, targets: tuple[str, ...]) -> tuple[str, ...
     finals: dict[str, str] = {}
     expanded = {_key(address)}
     waiting = deque((target, _key(address), 1) for target in targets)
+    _need(maps, targets)
     while waiting:
         current, parent, depth = waiting.popleft()
         current = past_alias_domain(maps, current)
@@ -74,11 +75,20 @@ def expand(maps: Maps, address: str, targets: tuple[str, ...]) -> tuple[str, ...
             finals.setdefault(key, current)
         elif key not in expanded:
             expanded.add(key)
+            _need(maps, further)
             waiting.extend((target, key, depth + 1) for target in further)
         _check_bounds(address, len(finals) + len(waiting), depth)
     if not finals:
         raise ExpansionFailed(f"the alias {address} leads in a circle")
+    if not maps.has_checked_targets:
+        finals = {key: final for key, final in finals.items() if is_deliverable(maps, key, key.rpartition("@")[2])}
+        if not finals:
+            raise ExpansionFailed(f"the alias {address} leads to nobody")
     return tuple(finals.values())
+
+
+def _need(maps: Maps, targets: tuple[str, ...]) -> None:
+    maps.need([_key(past_alias_domain(maps, target)) for target in targets])
 
 
 def _key(address: str) -> str:

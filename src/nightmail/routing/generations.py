@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Callable
 
 import lmdb
 
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.compilation import Compilation
-from nightmail.routing.compiled import CompiledSnapshot, Summary, Writer, open_snapshot
+from nightmail.routing.compiled import CompiledSnapshot, Lookups, Summary, Writer, open_snapshot
+from nightmail.routing.model import Maps
 from nightmail.routing.source import Source
 from nightmail.routing.tables import TextTables
 
@@ -80,8 +82,10 @@ def newest_generation(output: str) -> str | None:
     return os.path.join(output, generations[-1]) if generations else None
 
 
-def open_newest(output: str, hostname: str = "localhost") -> CompiledSnapshot:
-    """Open the newest compiled file. `hostname` is where `<postmaster>` is when no domain is ours.
+def open_newest(
+    output: str, hostname: str = "localhost", complete: Callable[[Lookups], Maps] = lambda lookups: lookups
+) -> CompiledSnapshot:
+    """Open the newest compiled file; see `open_snapshot`.
 
     Raises:
         DirectoryUnavailable: there is none, or it can't be opened.
@@ -91,7 +95,7 @@ def open_newest(output: str, hostname: str = "localhost") -> CompiledSnapshot:
         if path is None:
             break
         try:
-            return open_snapshot(path, hostname)
+            return open_snapshot(path, hostname, complete)
         except DirectoryUnavailable:
             # One that was replaced in this very moment is no fault; the same one again is.
             if newest_generation(output) == path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, Protocol
 
 import msgspec
@@ -15,18 +16,30 @@ class Domain(msgspec.Struct, frozen=True, array_like=True):
     """What a domain is to us.
 
     `local`: its mailboxes are known here. `relay`: taken and passed on. `alias`: another name of the domain `target`.
+    `verify` says that the recipients of a relay domain have to be listed, even where none is.
     """
 
     kind: Literal["local", "relay", "alias"]
     target: str = ""
+    verify: bool = False
 
 
 class Maps(Protocol):
     """Exact lookups in one unchanging state of the model; which keys to try, and in which order, is not their business.
 
     Keys are folded: addresses by `names.address_key`, domains by `mail.address.fold_domain`, networks by
-    `networks.network_keys`. Each lookup may raise DirectoryUnavailable: the answer can't be known now.
+    `networks.network_keys`. Each lookup may raise DirectoryUnavailable: the answer can't be known now. Where that is
+    NotKnownYet it can be looked up.
     """
+
+    @property
+    def has_checked_targets(self) -> bool:
+        """Whether every alias was found to lead to recipients when it came into force."""
+        ...
+
+    def need(self, keys: Collection[str]) -> None:
+        """Say ahead which addresses will be asked about. Raises: NotKnownYet: of all that has to be looked up."""
+        ...
 
     def domain(self, key: str) -> Domain | None:
         """The entry of a domain, or of `.parent`."""

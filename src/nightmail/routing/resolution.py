@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from nightmail.errors import DirectoryUnavailable, PermanentFailure, TemporaryFailure
+from nightmail.errors import DirectoryUnavailable, NotKnownYet, PermanentFailure, TemporaryFailure
 from nightmail.mail.address import fold_domain, split
 from nightmail.mail.reply import Reply
 from nightmail.routing.expansion import ExpansionFailed, alias_of, domain_of, expand, is_deliverable
@@ -69,6 +69,9 @@ class Resolver:
         """The final recipients of a RCPT command's address, or the reply that refuses it.
 
         `may_relay` says that the client may send anywhere; others reach only domains that are ours.
+
+        Raises:
+            NotKnownYet: it has to be looked up first.
         """
         answer = self._accepted.get((address, may_relay))
         if answer is None:
@@ -79,6 +82,7 @@ class Resolver:
         """The way onward for a final recipient.
 
         Raises:
+            NotKnownYet: it has to be looked up first.
             TemporaryFailure: there is none, or it can't be known now. Mail that was accepted waits for better tables.
         """
         route = self._routes.get(address)
@@ -87,12 +91,16 @@ class Resolver:
             _remember(self._routes, address, route)
         return route
 
-    def close(self) -> None:
-        """Forget everything; the snapshot is asked no more."""
+    def forget(self) -> None:
+        """Forget the answers: what they were made of may have changed."""
         self._accepted.clear()
         self._routes.clear()
         self._domain_routes.clear()
         self._rules.clear()
+
+    def close(self) -> None:
+        """The snapshot is asked no more."""
+        self.forget()
 
     def _find_rule(self, ip: str) -> ClientRule:
         for network in network_keys(ip, self._maps.prefix_lengths):
@@ -104,6 +112,8 @@ class Resolver:
     def _answer(self, address: str, may_relay: bool) -> Accepted | Reply:
         try:
             answer = self._decide(address, may_relay)
+        except NotKnownYet:
+            raise
         except DirectoryUnavailable:
             return UNKNOWN_NOW
         except (ExpansionFailed, ValueError):
@@ -175,6 +185,8 @@ class Resolver:
     def _route_now(self, address: str) -> Route:
         try:
             route = self._find_route(address)
+        except NotKnownYet:
+            raise
         except DirectoryUnavailable as error:
             raise TemporaryFailure(UNKNOWN_NOW, str(error)) from error
         except ValueError as error:

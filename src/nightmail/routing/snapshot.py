@@ -41,6 +41,9 @@ class RoutingSnapshot(Protocol):
         """The final recipients of a RCPT command's address, or the reply that refuses it.
 
         `may_relay` says that the client may send anywhere; others reach only domains that are ours.
+
+        Raises:
+            NotKnownYet: it has to be looked up first.
         """
         ...
 
@@ -48,9 +51,14 @@ class RoutingSnapshot(Protocol):
         """The way onward for a final recipient.
 
         Raises:
+            NotKnownYet: it has to be looked up first.
             TemporaryFailure: there is none, or it can't be known now.
             PermanentFailure: its domain can't be one.
         """
+        ...
+
+    def forget(self) -> None:
+        """Remember no answers: what they were made of may have changed."""
         ...
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from nightmail.admin.answers import DirectoryPicture
-from nightmail.admin.replicas import access_of, directory_of, replica_of, replica_uris, secret_of
+from nightmail.admin.own_replica import replica_of
+from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.slapd import command, find_installation, has_entries, prepare
@@ -18,7 +19,6 @@ from nightmail.supervisor.replica import ReplicaChild
 from nightmail.supervisor.tables import Announce, Reloads
 from nightmail.world import Clock
 
-_AUTHORITY = "directory-authority.pem"
 _COPY = "directory.last"
 
 
@@ -46,7 +46,7 @@ class ServerDirectory:
     def keep_routing(self, announce: Announce) -> Reloads:
         """Have routing be as the directory has it."""
         run_directory = self._config.server.run_directory
-        authority = os.path.join(run_directory, _AUTHORITY)
+        authority = authority_of(self._config)
         write_authority(authority, self._secret)
         self._reloads = DirectoryReloads(
             self._settings.suffix,

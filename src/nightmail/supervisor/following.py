@@ -14,10 +14,9 @@ import structlog
 
 from nightmail.directory.feed import Feed
 from nightmail.directory.last_copy import LastCopy, read_copy, write_copy
-from nightmail.directory.names import any_of, equals
 from nightmail.directory.selection import Selected, select
 from nightmail.directory.sessions import Access
-from nightmail.directory.tree import OBJECT_CLASSES, Item
+from nightmail.directory.tree import WHOLE_FILTER, WHOLE_TABLES, Item
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.generations import compile_source
 from nightmail.routing.source import Source
@@ -25,7 +24,6 @@ from nightmail.routing.source import Source
 _ANEW_S = 0.25
 _PATIENCE_S = 5.0
 _SAY_AGAIN_S = 60.0
-_FILTER = any_of(*(equals("objectClass", name) for name in OBJECT_CLASSES))
 
 log = structlog.get_logger()
 
@@ -62,7 +60,7 @@ class DirectoryReloads:
         self._followed = ""
         self._lost_at = asyncio.get_running_loop().time()
         self._say_at = self._lost_at + _PATIENCE_S
-        self._feed = Feed(suffix, _FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
+        self._feed = Feed(suffix, WHOLE_FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
         self._has_copy = bool(copy.cookie)
         self._following: asyncio.Task[None] | None = None
 
@@ -165,7 +163,7 @@ class DirectoryReloads:
 
     def _select(self, content: dict[str, Item], cookie: str) -> Selected[str]:
         offered = {item.dn: item for item in content.values()}
-        selected = select(offered, self._in_force, self._suffix, self._bring_into_force)
+        selected = select(offered, self._in_force, self._suffix, self._bring_into_force, WHOLE_TABLES)
         copy = LastCopy(suffix=self._suffix, cookie=cookie, content=content, in_force=dict(selected.items))
         try:
             write_copy(self._copy_path, copy)

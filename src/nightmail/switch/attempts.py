@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nightmail.delivery.job import Body, Outcome
-from nightmail.errors import Corrupt
+from nightmail.errors import Corrupt, NotKnownYet
 from nightmail.journal.fetching import StoredBody
 from nightmail.journal.state import LiveMessage
 from nightmail.mail.envelope import Envelope
@@ -32,7 +32,7 @@ class Round:
     """
 
     __slots__ = (
-        "_message", "arrival", "attempts", "began", "body", "envelope", "fresh_bytes", "id", "number",
+        "_message", "arrival", "attempts", "began", "body", "envelope", "fresh_bytes", "id", "is_unplanned", "number",
         "on_over", "outstanding", "queue", "stuck",
     )  # fmt: skip
 
@@ -48,6 +48,7 @@ class Round:
         self.attempts: list[Attempt] = []
         self.stuck: list[Stuck] = []
         self.outstanding = 0
+        self.is_unplanned = False
         self.fresh_bytes = 0
         self.on_over: Callable[[], None] | None = None
 
@@ -63,8 +64,12 @@ class Round:
         self._message = message
 
     def plan(self, recipients: tuple[int, ...], snapshot: RoutingSnapshot, recipients_per_leg: int) -> None:
-        """Make an attempt for each destination of `recipients`, not yet begun."""
-        planned = plan(self.envelope, recipients, snapshot, recipients_per_leg=recipients_per_leg)
+        """Make an attempt for each destination of `recipients`, not yet begun; none where one has to be looked up."""
+        try:
+            planned = plan(self.envelope, recipients, snapshot, recipients_per_leg=recipients_per_leg)
+        except NotKnownYet:
+            self.is_unplanned = True
+            return
         self.stuck = planned.stuck
         self.attempts = [Attempt(self, leg.route, leg.recipients) for leg in planned.legs]
         self.outstanding = len(self.attempts) + bool(self.stuck)

@@ -163,6 +163,9 @@ class OwnedQueue:
         """The message is durable: send off what has a slot, let the rest wait for one."""
         round_.message = message
         round_.began = self._parts.clock.wall()
+        if round_.is_unplanned:
+            self._put_off(round_)
+            return
         if not round_.stuck and len(self.rounds) >= ROUNDS_LIMIT and not any(a.has_slot for a in round_.attempts):
             self._put_off(round_)
             return
@@ -177,7 +180,7 @@ class OwnedQueue:
                 self._enqueue(attempt, fresh if round_.envelope.sender else REPORT)
 
     def _put_off(self, round_: Round) -> None:
-        """Too much is in memory: the message is read back when there is room."""
+        """Too much is in memory, or a route has to be looked up: the message is read back for it."""
         self._let_go_of_body(round_)
         self.waiting.wait(round_.message, 0.0)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nightmail.delivery.job import Transport
+from nightmail.errors import NotKnownYet
 from nightmail.mail.message_id import MessageIds
 from nightmail.queue.backoff import Backoff
 from nightmail.queue.destinations import Destinations
@@ -20,12 +22,54 @@ if TYPE_CHECKING:
     from nightmail.switch.attempts import Attempt
     from nightmail.switch.health import DestinationHealth
 
+_Answer = TypeVar("_Answer")
+
+
+class Lookups(Protocol):
+    """Where a snapshot's missing answers come from."""
+
+    def look_up(self, keys: Collection[str], found: Callable[[], None]) -> None:
+        """Have `found` called once all of the keys are known, or could not be found out."""
+        ...
+
+    async def run(self) -> None:
+        """Keep what lookups need; runs until cancelled."""
+        ...
+
 
 class Routing:
-    """The routing in force: whoever asks takes the snapshot of this instant and keeps no other."""
+    """The routing in force: whoever asks takes the snapshot of this instant and keeps no other.
 
-    def __init__(self, snapshot: RoutingSnapshot) -> None:
+    A snapshot that is held whole misses nothing, and needs no `lookups`.
+    """
+
+    def __init__(self, snapshot: RoutingSnapshot, lookups: Lookups | None = None) -> None:
         self.snapshot = snapshot
+        self.lookups = lookups
+
+    def look_up(self, keys: Collection[str], found: Callable[[], None]) -> None:
+        """Have what a snapshot missed looked up; `found` is called when it is worth asking again."""
+        if self.lookups is None:
+            raise RuntimeError(f"{len(keys)} keys are missing, and there is nothing to look them up in")
+        self.lookups.look_up(keys, found)
+
+    async def ask(self, question: Callable[[RoutingSnapshot], _Answer]) -> _Answer:
+        """What the question answers, asked again for as long as something has to be looked up for it."""
+        while True:
+            try:
+                return question(self.snapshot)
+            except NotKnownYet as missing:
+                await self._known(missing.keys)
+
+    async def run(self) -> None:
+        """Keep what lookups need; runs until cancelled."""
+        if self.lookups is not None:
+            await self.lookups.run()
+
+    async def _known(self, keys: Collection[str]) -> None:
+        known = asyncio.Event()
+        self.look_up(keys, known.set)
+        await known.wait()
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from nightmail.mail.fate import Action, Fate, Original
 from nightmail.mail.headers import header_end
 from nightmail.mail.received import local_header
 from nightmail.mail.reply import Reply
+from nightmail.routing.snapshot import Accepted
 from nightmail.submission import RECIPIENTS_MAX, DropDirectory, DropFile, DropRefused
 from nightmail.switch.parts import Parts
 
@@ -182,7 +183,7 @@ class Pickup:
         taken: dict[str, Recipient] = {}
         refused = []
         for count, recipient in enumerate(given, 1):
-            found = self._switch.parts.routing.snapshot.accept(recipient.address, may_relay=True)
+            found = await self._accepted(recipient.address)
             if isinstance(found, Reply) and not found.is_permanent:
                 raise TemporaryFailure(found, f"<{recipient.address}>: {found}")
             if isinstance(found, Reply):
@@ -196,6 +197,9 @@ class Pickup:
                 await asyncio.sleep(0)
         return list(taken.values()), refused
 
+    async def _accepted(self, address: str) -> Accepted | Reply:
+        return await self._switch.parts.routing.ask(lambda snapshot: snapshot.accept(address, may_relay=True))
+
     async def _return(
         self,
         message_id: str,
@@ -208,6 +212,8 @@ class Pickup:
 
         Without others the report stands for the drop file; where none is wanted either, nothing is left to do.
         """
+        if envelope.sender:
+            await self._accepted(envelope.sender)  # which has to be known in the step that makes the report
         now = self._switch.parts.clock.wall()
         for recipient, reply in refused:
             log.info("recipient refused", id=message_id, to=f"<{recipient.address}>", reply=str(reply))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from nightmail.errors import DeliveryFailed, PermanentFailure
+from nightmail.errors import DeliveryFailed, NotKnownYet, PermanentFailure
 from nightmail.mail.envelope import Envelope
 from nightmail.mail.reply import Reply
 from nightmail.routing.route import Route
@@ -36,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
 def plan(
     envelope: Envelope, recipients: tuple[int, ...], snapshot: RoutingSnapshot, *, recipients_per_leg: int
 ) -> Plan:
-    """Group `recipients` by destination, so many at a time."""
+    """Group `recipients` by destination, so many at a time. Raises: NotKnownYet: a route has to be looked up first."""
     if len(recipients) == 1:
         return _plan_one(envelope, recipients, snapshot)
     by_destination: dict[str, tuple[Route, list[int]]] = {}
@@ -58,6 +60,20 @@ def plan(
 def _plan_one(envelope: Envelope, recipients: tuple[int, ...], snapshot: RoutingSnapshot) -> Plan:
     route = _route(envelope, recipients[0], snapshot)
     return Plan([], [route]) if isinstance(route, Stuck) else Plan([Leg(route, recipients)], [])
+
+
+def look_at_routes(addresses: Iterable[str], snapshot: RoutingSnapshot) -> None:
+    """Ask for the routes of all these addresses, whatever they are. Raises: NotKnownYet: of all that are missing."""
+    missing: list[str] = []
+    for address in addresses:
+        try:
+            snapshot.route(address)
+        except NotKnownYet as error:
+            missing.extend(error.keys)
+        except DeliveryFailed:
+            continue  # it is told when the attempt is made
+    if missing:
+        raise NotKnownYet(missing)
 
 
 def _route(envelope: Envelope, index: int, snapshot: RoutingSnapshot) -> Route | Stuck:

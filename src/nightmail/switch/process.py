@@ -77,6 +77,7 @@ class SwitchProcess:
         await self._control.attach(control)
         switch = self._switch
         working = switch.spawn(switch.run())
+        switch.spawn(switch.parts.routing.run())
         switch.spawn(look_at_space(switch.parts, switch.admission))
         if self._pickup is not None:
             switch.remove_drop = self._pickup.remove

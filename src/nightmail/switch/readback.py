@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,6 +17,7 @@ from nightmail.mail.reply import Reply
 from nightmail.switch.attempts import Attempt, Round
 from nightmail.switch.maillog import log_outcomes
 from nightmail.switch.parts import Parts
+from nightmail.switch.planning import look_at_routes
 from nightmail.switch.reports import Reporter
 
 if TYPE_CHECKING:
@@ -139,6 +141,8 @@ class Readback:
             log.warning("message not read", id=message.id, queue=queue.name, reason=str(error))
             queue.waiting.wait(message, self._parts.clock.wall() + _STORE_RETRY_S)
         else:
+            addresses = [record.envelope.recipients[index].address for index in message.pending]
+            await self._parts.routing.ask(partial(look_at_routes, addresses))
             self._begin(message, record)
 
     def _begin(self, message: LiveMessage, record: Accepted | Moved) -> None:

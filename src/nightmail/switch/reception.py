@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -146,9 +146,17 @@ class Reception:
         return self._admission.fault or self._desk.fault()
 
     def accept(self, address: str, rule: str) -> Accepted | Reply:
-        """The final recipients of an address, or the refusal; `rule` is the client's."""
+        """The final recipients of an address, or the refusal; `rule` is the client's.
+
+        Raises:
+            NotKnownYet: it has to be looked up first.
+        """
         may_relay = rule == "relay" or (rule == "submit" and self._service == "submission")
         return self._parts.routing.snapshot.accept(address, may_relay=may_relay)
+
+    def look_up(self, keys: Collection[str], found: Callable[[], None]) -> None:
+        """Have what `accept` missed looked up; `found` is called when it is worth asking again."""
+        self._parts.routing.look_up(keys, found)
 
     def aside(self, message_id: str, on_caught_up: Callable[[], None]) -> Aside:
         """A place for a large body; without a queue to put it into, the message is refused at its end."""

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from nightmail.delivery.job import Body, Outcome
-from nightmail.errors import SwitchError
+from nightmail.errors import NotKnownYet, SwitchError
 from nightmail.journal.records import DELIVERED, FAILED, BodyPlace, Settled, Settlement
 from nightmail.mail.dsn import RETURN_LIMIT_BYTES, render
 from nightmail.mail.envelope import Envelope, Recipient
@@ -86,7 +86,10 @@ class Reporter:
         fates = due(envelope, fates)
         if not fates:
             return fates
-        found = self._parts.routing.snapshot.accept(envelope.sender, may_relay=True)
+        try:
+            found = self._parts.routing.snapshot.accept(envelope.sender, may_relay=True)
+        except NotKnownYet:
+            return fates  # whoever makes the report looks it up, and asks again
         if isinstance(found, Reply) and found.is_permanent:
             log.info(
                 "report not made", id=message_id, to=f"<{envelope.sender}>", reply=str(found),
@@ -94,6 +97,11 @@ class Reporter:
             )  # fmt: skip
             return []
         return fates
+
+    async def know(self, sender: str) -> None:
+        """Have all be known that a report to this sender depends on."""
+        if sender:
+            await self._parts.routing.ask(lambda snapshot: snapshot.accept(sender, may_relay=True))
 
     def is_delay_due(self, round_: Round, now: float) -> bool:
         """Whether the sender is to be told, for the first time, that the message waits."""
@@ -127,7 +135,10 @@ class Reporter:
     def _addressed(self, envelope: Envelope) -> Envelope:
         """A report's envelope, its recipient expanded as any other (J13); what can't be known now is tried as it is."""
         [recipient] = envelope.recipients
-        found = self._parts.routing.snapshot.accept(recipient.address, may_relay=True)
+        try:
+            found = self._parts.routing.snapshot.accept(recipient.address, may_relay=True)
+        except NotKnownYet:
+            return envelope
         if isinstance(found, Reply):
             return envelope
         recipients = tuple(Recipient(address, orig_to=found.orig_to) for address in found.recipients)

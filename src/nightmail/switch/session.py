@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from nightmail.errors import DirectoryUnavailable, ProtocolViolation, StoreUnavailable, SwitchError
+from nightmail.errors import DirectoryUnavailable, NotKnownYet, ProtocolViolation, StoreUnavailable, SwitchError
 from nightmail.mail.envelope import Envelope
 from nightmail.mail.received import Trace
 from nightmail.mail.reply import Reply
@@ -43,6 +44,7 @@ from nightmail.smtp.replies import OUT_OF_STEP
 from nightmail.smtp.server import INPUT_LIMIT_BYTES, ServerCore
 from nightmail.switch.admission import CLOSING, refusal
 from nightmail.switch.aside import Aside
+from nightmail.switch.progress import Progress
 from nightmail.switch.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -57,7 +59,6 @@ _RULES_AWAY = Reply(421, "4.3.0", "The directory is not available; try again lat
 _IDLE = Reply(421, "4.4.2", "Idle for too long; closing")
 _TOO_MANY_FINAL = Reply(452, "4.5.3", "Too many recipients after aliases are expanded")
 _FINAL_RECIPIENTS_LIMIT = 10_000
-_SLOWEST_BODY_BYTES_S = 1024
 _PROXY_PATIENCE_S = 10.0
 _PORTION_BYTES = 32 * 1024  # of commands that are obeyed before it is looked whether the client takes the answers
 _LINGER_S = 1.0
@@ -86,10 +87,7 @@ class SmtpSession:
         self._is_paused = False
         self._is_unread = False
         self._is_closing = False
-        self._progress_at = 0.0
-        self._has_moved = False
-        self._body_since = 0.0
-        self._body_bytes = 0
+        self._progress = Progress(0.0)
         self._out: list[bytes] = []
         self._ahead = b""
         self._proxy: ProxyReader | None = None
@@ -102,7 +100,7 @@ class SmtpSession:
         transport.set_write_buffer_limits(high=_UNREAD_LIMIT_BYTES)
         peer = transport.get_extra_info("peername")
         self._client_ip = str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
-        self._progress_at = self._reception.elapsed()
+        self._progress = Progress(self._reception.elapsed())
         if self._reception.is_balancer(self._client_ip):
             self._proxy = ProxyReader()
             self._reception.await_proxy(self)
@@ -187,28 +185,22 @@ class SmtpSession:
         return False
 
     def check_patience(self, now: float, idle_timeout_s: float) -> None:
-        """End a session that makes no progress; called now and then, `now` in elapsed seconds.
-
-        Progress counts from the call that first hears of it, so that an idle session ends up to two calls late.
-        A body makes progress only as fast as the slowest line that one could want to wait for.
-        """
+        """End a session that makes no progress; called now and then, `now` in elapsed seconds."""
         core, transport = self._core, self._transport
         if transport is None:
             return
         if core is None:
-            if now - self._progress_at > _PROXY_PATIENCE_S:
+            if now - self._progress.at > _PROXY_PATIENCE_S:
                 log.info("connection dropped", client=self._client_ip, reason="no PROXY header came")
                 self.abort()
             return
-        if self._has_moved:
-            self._has_moved = False
-            self._progress_at = now
+        self._progress.look(now)
         if transport.is_closing() or (self._is_unread and not core.is_waiting):
             # Only a reader could let a close or a 421 come to pass.
-            if now - self._progress_at > idle_timeout_s:
+            if now - self._progress.at > idle_timeout_s:
                 log.info("connection dropped", client=self._client, reason="the client does not read its answers")
                 self.abort()
-        elif not core.is_waiting and now - self._patient_since() > idle_timeout_s:
+        elif not core.is_waiting and now - self._progress.since() > idle_timeout_s:
             self._end(_IDLE)
 
     def shut_down(self) -> None:
@@ -263,11 +255,6 @@ class SmtpSession:
             self._rule = ""  # its health checks never relay, whatever its address may
         return _DENIED if self._rule == "deny" else self._reception.enter(self, self._client_ip)
 
-    def _patient_since(self) -> float:
-        if not self._body_since:
-            return self._progress_at
-        return min(self._progress_at, self._body_since + self._body_bytes / _SLOWEST_BODY_BYTES_S)
-
     def _take_ahead(self, core: ServerCore, data: bytes) -> None:
         """Keep what can't be obeyed at once."""
         if len(self._ahead) + len(data) > INPUT_LIMIT_BYTES:
@@ -305,7 +292,7 @@ class SmtpSession:
             self._close()
             return
         if events or not data:
-            self._has_moved = True
+            self._progress.has_moved = True
         if self._is_closing:
             self._part_if_idle(core)
 
@@ -313,13 +300,13 @@ class SmtpSession:
         core = self._core
         if core is None:
             return
-        self._body_since = 0.0
+        self._progress.end_body()
         self._out.append(core.answer(reply))
         self.write_out()
         if self._is_closing:
             self._part()
             return
-        self._has_moved = True
+        self._progress.has_moved = True
         if not self._is_unread:
             self._catch_up(core)
 
@@ -347,7 +334,11 @@ class SmtpSession:
 
     def _rcpt(self, core: ServerCore, event: RcptReceived) -> None:
         transaction = self._ongoing()
-        found = self._reception.accept(event.address, self._rule)
+        try:
+            found = self._reception.accept(event.address, self._rule)
+        except NotKnownYet as missing:
+            self._reception.look_up(missing.keys, partial(self._go_on_with, core, event))
+            return
         if isinstance(found, Reply):
             log.info("recipient refused", client=self._client, to=f"<{event.address}>", reply=str(found))
         elif len(transaction.recipients) + len(found.recipients) > _FINAL_RECIPIENTS_LIMIT:
@@ -355,6 +346,16 @@ class SmtpSession:
         else:
             transaction.add(event, found)
         self._say_later(core.answer(found if isinstance(found, Reply) else _RECIPIENT_OK))
+
+    def _go_on_with(self, core: ServerCore, event: RcptReceived) -> None:
+        """What was missing has been looked up: answer the recipient, and go on with what was sent after it."""
+        if self._transport is None or self._transport.is_closing() or core.is_closed:
+            return
+        self._rcpt(core, event)
+        if not core.is_waiting:
+            self._progress.has_moved = True
+            if not self._is_unread:
+                self._catch_up(core)
 
     def _data(self, core: ServerCore, _event: DataRequested) -> None:
         transaction = self._ongoing()
@@ -368,13 +369,12 @@ class SmtpSession:
                 smtputf8=transaction.smtputf8,
             )
         )
-        self._body_since = self._reception.elapsed()
-        self._body_bytes = 0
+        self._progress.begin_body(self._reception.elapsed())
         self._say_later(core.answer(_GO_AHEAD))
 
     def _body(self, _core: ServerCore, event: BodyReceived) -> None:
         transaction = self._ongoing()
-        self._body_bytes += len(event.data)
+        self._progress.add_body(len(event.data))
         if transaction.write(event.data):
             transaction.divert(self._reception.aside(transaction.message_id, self._resume))
         if transaction.aside is not None and transaction.aside.is_behind:
@@ -425,7 +425,7 @@ class SmtpSession:
     def _forget(self) -> None:
         """Give up what is being received and is not on its way into the journal."""
         transaction, self._transaction = self._transaction, None
-        self._body_since = 0.0
+        self._progress.end_body()
         if transaction is not None and transaction.aside is not None:
             self._reception.discard(transaction.aside)
 
@@ -466,7 +466,7 @@ class SmtpSession:
         self.write_out()
         if self._transport is not None and not self._transport.is_closing():
             self._ahead = b""
-            self._has_moved = True
+            self._progress.has_moved = True
             self._transport.close()
 
     def _pause(self) -> None:

@@ -50,6 +50,7 @@ class Teller:
     async def tell(self, round_: Round) -> None:
         """Settle what was gathered for the message, each time with one report, until nothing more is."""
         original = await self._original(round_)
+        await self._reporter.know(round_.envelope.sender)
         while gathered := self._gathered[round_.id]:
             self._gathered[round_.id] = []
             if round_.id not in self._journal.state.messages:  # all of it was told before
@@ -57,7 +58,8 @@ class Teller:
                     done()
                 continue
             verdict = merge([verdict for verdict, _ in gathered])
-            report = self._reporter.report(round_.queue, original, verdict.fates)
+            fates = self._reporter.due(round_.id, round_.envelope, verdict.fates)
+            report = self._reporter.report(round_.queue, original, fates) if fates else None
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._journal.append(verdict.record, partial(_keep, written), report=report)
             await written

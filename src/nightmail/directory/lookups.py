@@ -1,0 +1,260 @@
+"""Looks addresses up, over all replicas that are in sync, many at a time.
+
+Everything that is asked for in one turn of the event loop goes to one replica in one search, and the turns go round the
+replicas. One that fails, or does not answer in time, costs that search a second try at another. Each replica is also
+followed: what changes there is known here no more. One that can't be followed is not asked, since nobody would hear of
+what changes there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+import structlog
+
+from nightmail.directory.connection import Connection
+from nightmail.directory.content import Changed, Gone, Message
+from nightmail.directory.feed import ChangeFeed
+from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of
+from nightmail.directory.sessions import Access
+from nightmail.directory.tree import ATTRIBUTES, Item
+from nightmail.errors import DirectoryUnavailable, NotKnownYet
+from nightmail.world import Clock
+
+_KEYS_PER_SEARCH = 50
+_ANEW_S = 0.25
+_STARTING_S = 1.0
+_FAILED_FOR_S = 0.5
+_FAILURES_KEPT = 10_000
+_ATTRIBUTES = (*ATTRIBUTES, "entryUUID")
+_CACHE_BYTES = 64 << 20
+
+Found = Callable[[], None]
+
+log = structlog.get_logger()
+
+
+class Lookups:
+    """What is known of addresses, and how more gets known. `changed` is called when something is known no more.
+
+    Relative paths in routes start from `base`. `run` keeps the connections.
+    """
+
+    def __init__(
+        self,
+        suffix: str,
+        replicas: Sequence[str],
+        access: Access,
+        clock: Clock,
+        *,
+        base: str,
+        timeout_s: float,
+        changed: Callable[[], None],
+        cache_bytes: int = _CACHE_BYTES,
+    ) -> None:
+        self.asked: dict[str, int] = dict.fromkeys(replicas, 0)
+        self._suffix = suffix
+        self._base = base
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._changed = changed
+        self._cache = Cache(cache_bytes)
+        self._failed: dict[str, tuple[float, str]] = {}
+        self._waiting: dict[str, list[Found]] = {}
+        self._outdated: set[str] = set()
+        self._gathered: list[str] = []
+        self._links = [_Link(uri, suffix, access, self._take, self._is_current) for uri in replicas]
+        self._starting_until = 0.0
+
+    def find(self, key: str) -> Known:
+        """What is known of a key.
+
+        Raises:
+            NotKnownYet: nothing; `look_up` changes that.
+            DirectoryUnavailable: it was tried a moment ago, and could not be found out.
+        """
+        known = self._cache.get(key)
+        if known is not None:
+            return known
+        failed = self._failed.get(key)
+        if failed is not None and self._clock.elapsed() < failed[0]:
+            raise DirectoryUnavailable(failed[1])
+        raise NotKnownYet((key,))
+
+    def is_ready(self, uri: str) -> bool:
+        """Whether a replica can be asked: it is connected to, and followed."""
+        return any(link.is_ready for link in self._links if link.uri == uri)
+
+    def look_up(self, keys: Collection[str], found: Found) -> None:
+        """Have `found` called once all of the keys are known, or could not be found out."""
+        together = _Together(len(keys), found)
+        for key in keys:
+            waiting = self._waiting.get(key)
+            if waiting is not None:
+                waiting.append(together)
+                continue
+            self._waiting[key] = [together]
+            if not self._gathered:
+                asyncio.get_running_loop().call_soon(self._send)
+            self._gathered.append(key)
+
+    async def run(self) -> None:
+        """Keep the connections; runs until cancelled."""
+        loop = asyncio.get_running_loop()
+        self._starting_until = loop.time() + _STARTING_S
+        loop.call_later(_STARTING_S, self._send)
+        await asyncio.gather(*(link.run() for link in self._links))
+
+    def _send(self) -> None:
+        if not any(link.is_ready for link in self._links) and self._is_starting():
+            return
+        gathered, self._gathered = self._gathered, []
+        for start in range(0, len(gathered), _KEYS_PER_SEARCH):
+            self._ask(gathered[start : start + _KEYS_PER_SEARCH], [], "no replica of the directory can be asked")
+
+    def _is_starting(self) -> bool:
+        return asyncio.get_running_loop().time() < self._starting_until
+
+    def _ask(self, keys: list[str], tried: list[_Link], why: str) -> None:
+        """Ask the replica that was asked least, of those that were not tried yet."""
+        links = [link for link in self._links if link.is_ready and link not in tried]
+        if not links:
+            self._fail(keys, why)
+            return
+        link = min(links, key=lambda link: self.asked[link.uri])
+        self.asked[link.uri] += len(keys)
+        answered = partial(self._answered, keys, [*tried, link])
+        link.search(self._suffix, filter_of(keys), answered, self._timeout_s)
+
+    def _answered(self, keys: list[str], tried: list[_Link], answer: list[Item] | DirectoryUnavailable) -> None:
+        if isinstance(answer, DirectoryUnavailable):
+            self._ask(keys, tried, str(answer))
+            return
+        for key, known in answers_of(keys, answer, self._base).items():
+            if known.fault:
+                log.error("entry can't be used", key=key, reason=known.fault, remedy="mend it: mail for it waits")
+            self._cache.put(key, known)
+        self._tell(keys)
+        outdated = self._outdated & set(keys)
+        if outdated:  # it changed while the answer was on its way: good for whoever asked, and for nobody else
+            self._outdated -= outdated
+            self._cache.drop((), outdated)
+
+    def _fail(self, keys: list[str], why: str) -> None:
+        if len(self._failed) > _FAILURES_KEPT:
+            self._failed.clear()
+        until = self._clock.elapsed() + _FAILED_FOR_S
+        self._failed.update((key, (until, why)) for key in keys)
+        self._outdated -= set(keys)
+        self._tell(keys)
+
+    def _tell(self, keys: list[str]) -> None:
+        for key in keys:
+            for found in self._waiting.pop(key, ()):
+                found()
+
+    def _is_current(self, uri: str) -> None:
+        """A replica is followed, from now on: nobody knows what changed there before."""
+        log.info("directory replica asked", replica=uri)
+        self._cache.clear()
+        self._outdated.update(self._waiting)
+        self._changed()
+        self._send()
+
+    def _take(self, message: Message) -> None:
+        """Something changed at a replica."""
+        match message:
+            case Changed(uuid, item):
+                keys = keys_of(item)
+                self._cache.drop((uuid,), keys)
+            case Gone(uuids):
+                keys = []
+                self._cache.drop(uuids)
+            case _:
+                return
+        self._outdated.update(self._waiting.keys() & keys if isinstance(message, Changed) else self._waiting)
+        self._changed()
+
+
+class _Together:
+    """Calls once after so many calls."""
+
+    __slots__ = ("_count", "_found")
+
+    def __init__(self, count: int, found: Found) -> None:
+        self._count = count
+        self._found = found
+
+    def __call__(self) -> None:
+        self._count -= 1
+        if self._count == 0:
+            self._found()
+
+
+class _Link:
+    """One replica: a connection for questions, and one on which its changes come."""
+
+    def __init__(
+        self,
+        uri: str,
+        suffix: str,
+        access: Access,
+        take: Callable[[Message], None],
+        is_current: Callable[[str], None],
+    ) -> None:
+        self.uri = uri
+        self.is_ready = False
+        self._suffix = suffix
+        self._access = access
+        self._take = take
+        self._is_current = is_current
+        self._connection: Connection | None = None
+        self._is_over = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep both connections; runs until cancelled."""
+        while True:
+            try:
+                await self._run_once()
+            except DirectoryUnavailable as error:
+                if self.is_ready:
+                    log.warning("directory replica not asked", reason=str(error), remedy="none: another one is asked")
+            finally:
+                self.is_ready = False
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
+            await asyncio.sleep(_ANEW_S)
+
+    def search(
+        self,
+        base: str,
+        filter_text: str,
+        answered: Callable[[list[Item] | DirectoryUnavailable], None],
+        timeout_s: float,
+    ) -> None:
+        """Ask the replica; see `Connection.search`."""
+        if self._connection is None:
+            answered(DirectoryUnavailable(f"{self.uri}: there is no connection"))
+        else:
+            self._connection.search(base, filter_text, _ATTRIBUTES, answered, timeout_s)
+
+    async def _run_once(self) -> None:
+        self._is_over.clear()
+        self._connection = await Connection.open(self.uri, self._access, self._is_over.set)
+        feed = ChangeFeed(self._suffix, self._take, self._ready)
+        following = asyncio.create_task(feed.follow(self.uri, self._access))
+        over = asyncio.create_task(self._is_over.wait())
+        try:
+            await asyncio.wait({following, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            following.cancel()
+            ended = (await asyncio.gather(following, return_exceptions=True))[0]
+        raise ended if isinstance(ended, DirectoryUnavailable) else DirectoryUnavailable(f"{self.uri}: no answer")
+
+    def _ready(self) -> None:
+        self.is_ready = True
+        self._is_current(self.uri)

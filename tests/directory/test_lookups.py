@@ -1,0 +1,162 @@
+"""Addresses looked up at real replicas: over all of them, past one that fails, and never longer than they are true."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.directory.slapd_server import SUFFIX, Slapd
+from tests.e2e.waiting import until
+
+from nightmail.directory.known import Known
+from nightmail.directory.lookups import Lookups
+from nightmail.directory.tree import item_of
+from nightmail.errors import DirectoryUnavailable, NotKnownYet
+from nightmail.world import SystemClock
+
+PEOPLE = [item_of("mailboxes", f"user{number}@x.org", "", SUFFIX) for number in range(200)]
+
+
+@pytest.fixture
+def replicas(tmp_path: Path) -> Iterator[tuple[Slapd, Slapd]]:
+    with Slapd(tmp_path / "master") as master, Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+        with master.as_account("writer") as directory:
+            directory.add(PEOPLE)
+        until(lambda: shadow.has(PEOPLE[-1].dn), "everybody is on the shadow")
+        yield master, shadow
+
+
+class Asking:
+    """Lookups that run, and what they say."""
+
+    def __init__(self, *servers: Slapd) -> None:
+        self.changes = 0
+        self.lookups = Lookups(
+            SUFFIX, [server.uri for server in servers], servers[0].access("reader"), SystemClock(),
+            base="/", timeout_s=0.25, changed=self._changed,
+        )  # fmt: skip
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    async def ask(self, *keys: str) -> list[Known]:
+        """What is known of the keys once they have been looked up. Raises: DirectoryUnavailable."""
+        async with asyncio.timeout(5):
+            while missing := [key for key in keys if self.is_missing(key)]:
+                found = asyncio.Event()
+                self.lookups.look_up(missing, found.set)
+                await found.wait()
+        return [self.lookups.find(key) for key in keys]
+
+    def is_missing(self, key: str) -> bool:
+        """Whether a key would have to be looked up."""
+        try:
+            self.lookups.find(key)
+        except NotKnownYet:
+            return True
+        except DirectoryUnavailable:
+            return False
+        return False
+
+    async def until_asked(self, server: Slapd) -> None:
+        """Wait until a replica gets questions."""
+        await eventually(lambda: self.lookups.is_ready(server.uri))
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until something is so, of which no event tells."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what others do is no event of ours
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def asking(*servers: Slapd) -> AsyncIterator[Asking]:
+    asks = Asking(*servers)
+    task = asyncio.create_task(asks.lookups.run())
+    try:
+        yield asks
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_both_replicas_are_asked_and_equally_so(replicas: tuple[Slapd, Slapd]) -> None:
+    async def scene() -> None:
+        async with asking(*replicas) as asks:
+            for server in replicas:
+                await asks.until_asked(server)
+            for start in range(0, 200, 4):
+                keys = [f"user{number}@x.org" for number in range(start, start + 4)]
+                assert all(known.is_mailbox for known in await asks.ask(*keys))
+            assert await asks.ask("nobody@x.org") == [Known()]
+            first, second = asks.lookups.asked.values()
+            assert first + second == 201
+            assert abs(first - second) <= 4
+
+    asyncio.run(scene())
+
+
+def test_what_changes_is_looked_up_anew(replicas: tuple[Slapd, Slapd]) -> None:
+    async def scene() -> None:
+        async with asking(*replicas) as asks:
+            for server in replicas:
+                await asks.until_asked(server)
+            await asks.ask("user1@x.org", "new@x.org", "user2@x.org")
+            before = asks.changes
+            with replicas[0].as_account("writer") as directory:
+                directory.delete([PEOPLE[1].dn])
+                directory.add([item_of("mailboxes", "new@x.org", "", SUFFIX)])
+            await eventually(lambda: asks.is_missing("user1@x.org"))
+            await eventually(lambda: asks.is_missing("new@x.org"))
+            assert asks.changes > before
+            assert not asks.is_missing("user2@x.org")
+            until(lambda: replicas[1].has("uid=new@x.org,ou=people," + SUFFIX), "the shadow has the new one")
+            assert [known.is_mailbox for known in await asks.ask("user1@x.org", "new@x.org")] == [False, True]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_replica_that_fails_costs_one_question_a_second_try(
+    replicas: tuple[Slapd, Slapd], number: int, how: signal.Signals
+) -> None:
+    async def scene() -> None:
+        async with asking(*replicas) as asks:
+            for server in replicas:
+                await asks.until_asked(server)
+            process = replicas[number].process
+            assert process is not None
+            process.send_signal(how)
+            loop = asyncio.get_running_loop()
+            slowest = 0.0
+            for start in range(60):
+                began = loop.time()
+                assert all(known.is_mailbox for known in await asks.ask(f"user{start}@x.org"))
+                slowest = max(slowest, loop.time() - began)
+            assert slowest < 1.0
+
+    asyncio.run(scene())
+
+
+def test_with_no_replica_nothing_can_be_known_and_nobody_is_unknown(replicas: tuple[Slapd, Slapd]) -> None:
+    async def scene() -> None:
+        async with asking(*replicas) as asks:
+            await asks.until_asked(replicas[0])
+            assert (await asks.ask("user1@x.org"))[0].is_mailbox
+            for server in replicas:
+                server.kill()
+            with pytest.raises(DirectoryUnavailable):
+                await asks.ask("user2@x.org")
+            assert (await asks.ask("user1@x.org"))[0].is_mailbox
+            replicas[1].start()
+            await asks.until_asked(replicas[1])
+            await eventually(lambda: asks.is_missing("user2@x.org"))
+            assert (await asks.ask("user2@x.org"))[0].is_mailbox
+
+    asyncio.run(scene())
