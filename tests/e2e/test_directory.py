@@ -132,3 +132,56 @@ def test_tables_to_the_directory_and_back_are_the_same_text(servers: Pair, tmp_p
     assert "Entries added: 0, changed: 0, deleted: 0" in servers.run("import", str(tmp_path / "out"), "--delete")
     servers.run("export", str(tmp_path / "again"))
     assert {name: (tmp_path / "again" / name).read_text() for name in TABLES} == texts
+
+
+CAROL = """\
+dn: uid=carol,ou=people,dc=example,dc=org
+objectClass: inetOrgPerson
+objectClass: inetLocalMailRecipient
+uid: carol
+cn: Carol
+sn: C
+mailLocalAddress: carol@example.org
+"""
+MOVED = """\
+dn: uid=carol,ou=people,dc=example,dc=org
+changetype: modify
+replace: mailLocalAddress
+mailLocalAddress: c@example.org
+-
+"""
+
+
+def test_single_entries_are_added_changed_and_deleted(servers: Pair) -> None:
+    for command, ldif, known, unknown in (
+        ("add", CAROL, "carol@example.org", "c@example.org"),
+        ("modify", MOVED, "c@example.org", "carol@example.org"),
+    ):
+        done = servers.first.nightmail("directory", command, stdin=ldif.encode())
+        assert (done.returncode, done.stderr) == (0, ""), done
+        for server in (servers.first, servers.second):
+            until_answered(server, known, 250)
+            until_answered(server, unknown, 550)
+    again = servers.first.nightmail("directory", "add", stdin=CAROL.encode())
+    assert again.returncode == os.EX_CONFIG
+    assert "uid=carol,ou=people,dc=example,dc=org: Already exists" in again.stderr
+    done = servers.first.nightmail("directory", "delete", "uid=carol,ou=people,dc=example,dc=org")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    until_answered(servers.second, "c@example.org", 550)
+
+
+def test_how_the_replicas_stand_is_seen(servers: Pair) -> None:
+    master, shadow = servers.first.facts("directory", "status")
+    assert (master["role"], master["state"], master["clock_s"]) == ("master", "ok", pytest.approx(0, abs=2))
+    assert (shadow["role"], shadow["state"], shadow["behind"]) == ("shadow", "ok", 0)
+    assert master["entries"] == shadow["entries"] > 6
+    assert 0 < master["used_bytes"] < master["room_bytes"]
+    servers.second.kill()
+    written = servers.first.nightmail("directory", "add", stdin=CAROL.encode())
+    assert written.returncode == 0
+    assert "written on mx1 alone, and not yet seen on mx2" in written.stderr
+    _, shadow = servers.first.facts("directory", "status")
+    assert "Can't contact LDAP server" in shadow["state"]
+    assert shadow["entries"] is None
+    here = servers.first.facts("status")["directory"]
+    assert (here["role"], here["state"], here["refused"]) == ("master", "running", 0)

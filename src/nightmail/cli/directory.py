@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -15,24 +16,35 @@ import typer
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.cli.configuration import load_config
+from nightmail.cli.directory_screen import show_standings
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
-from nightmail.cli.screen import print_json
+from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.exchange import normal_lines, plan_changes, text_of
 from nightmail.directory.ldif import ldif_of
+from nightmail.directory.reading import read_ldif
 from nightmail.directory.selection import DirectoryTables
 from nightmail.directory.slapd import find_installation, has_entries, load, prepare
+from nightmail.directory.standing import look_at, why_not_there
 from nightmail.directory.tree import folded
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.generations import check_tables
 from nightmail.routing.source import NAMES
 from nightmail.routing.tables import TextTables
+from nightmail.world import SystemClock
 
-app = typer.Typer(no_args_is_help=True, help="Set up the directory, and see and change what is in it.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Set up the directory, and see and change what is in it.",
+)
 
+Ldif = Annotated[str, typer.Argument(metavar="LDIF", help="The file; -: standard input.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False, help="Distinguished names.")]
 Tables = Annotated[str, typer.Argument(metavar="TABLES", show_default=False, help="The directory with the tables.")]
 
 
@@ -77,8 +89,9 @@ def import_tables(
             "deleted": directory.delete(changes.deleted),
             "left": changes.foreign,
         }
+        confirmed = _confirm(loaded, directory.written)
     if json:
-        print_json(done)
+        print_json({**done, "confirmed": confirmed})
         return
     sys.stdout.write(f"Entries added: {done['added']:,}, changed: {done['changed']:,}, deleted: {done['deleted']:,}\n")
     if done["left"]:
@@ -103,6 +116,53 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
 
 
 @app.command()
+def add(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) -> None:
+    """Add the entries of an LDIF file."""
+    loaded = load_config(config, name)
+    entries = read_ldif(_text_of(ldif), ldif).entries
+    with _writing(loaded) as directory:
+        count = directory.add(entries)
+        _confirm(loaded, directory.written)
+    sys.stdout.write(f"Entries added: {count:,}\n")
+
+
+@app.command()
+def modify(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) -> None:
+    """Carry out the changes of an LDIF file (changetype: modify)."""
+    loaded = load_config(config, name)
+    changes = read_ldif(_text_of(ldif), ldif).changes
+    with _writing(loaded) as directory:
+        for entry, change in changes:
+            directory.modify(entry, change)
+        _confirm(loaded, directory.written)
+    sys.stdout.write(f"Entries changed: {len(changes):,}\n")
+
+
+@app.command()
+def delete(names: Names, config: ConfigFile = None, name: ServerName = None) -> None:
+    """Delete entries, by their names."""
+    loaded = load_config(config, name)
+    with _writing(loaded) as directory:
+        count = directory.delete(names)
+        _confirm(loaded, directory.written)
+    sys.stdout.write(f"Entries deleted: {count:,}\n")
+
+
+@app.command()
+def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
+    """Show whether each replica answers, and how far it is behind the master."""
+    loaded = load_config(config, name)
+    with _authority(loaded) as authority:
+        access = access_of(directory_of(loaded), "reader", authority)
+        uris = {server: uri_of(loaded, server) for server in loaded.replicas}
+        standings = look_at(uris, loaded.master, access, SystemClock().wall())
+    if json:
+        print_json(standings)
+    else:
+        show_standings(standings, screen())
+
+
+@app.command()
 def search(
     filter_text: Annotated[
         str, typer.Argument(metavar="FILTER", help="Which entries, as in (mail=alice@example.org).")
@@ -120,6 +180,35 @@ def search(
         else:
             for item in found:
                 sys.stdout.write(ldif_of([item]))
+
+
+def _text_of(ldif: str) -> str:
+    if ldif == "-":
+        return sys.stdin.read()
+    try:
+        with open(ldif, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(
+            ldif, f"it can't be read: {error}", "name a file with LDIF, or - for standard input"
+        ) from error
+
+
+def _confirm(config: Config, written: Mapping[str, str]) -> list[str]:
+    """The shadows on which everything that was written has been seen; it is said of the others that it was not."""
+    shadows = [server for server in config.replicas if server != config.master]
+    confirmed: list[str] = []
+    with _authority(config) as authority:
+        access = access_of(directory_of(config), "reader", authority)
+        for server in shadows:
+            reason = asyncio.run(why_not_there(uri_of(config, server), access, written, SystemClock()))
+            if reason:
+                sys.stderr.write(
+                    f"nightmail: written on {config.master} alone, and not yet seen on {server}: {reason}\n"
+                )
+            else:
+                confirmed.append(server)
+    return confirmed
 
 
 @contextmanager

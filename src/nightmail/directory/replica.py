@@ -83,7 +83,7 @@ class Configuration(NamedTuple):
 def configuration(replica: Replica) -> Configuration:
     """Everything that slapd has to be told."""
     schemas = (*(f"{replica.schema_directory}/{name}.ldif" for name in _SCHEMAS), replica.schema)
-    rest = (_frontend(), _management(replica), _database(replica), _provider_overlay())
+    rest = (_frontend(), _management(replica), _database(replica), _provider_overlay(), _monitor(replica))
     return Configuration((_globals(replica), _modules(replica), _schema_root()), schemas, rest)
 
 
@@ -173,6 +173,17 @@ def _database(replica: Replica) -> Item:
             f'{{2}}to * by dn.exact="{writer}" write by dn.exact="{reader}" read {known} by * none',
         ),
         olcSyncrepl=_consumer(replica) if replica.provider else "",
+    )
+
+
+def _monitor(replica: Replica) -> Item:
+    """What the server tells of itself: its time, and how full it is."""
+    reader = account("reader", replica.suffix)
+    return _item(
+        "olcDatabase={2}monitor,cn=config",
+        objectClass=("olcDatabaseConfig", "olcMonitorConfig"),
+        olcDatabase="{2}monitor",
+        olcAccess=f'{{0}}to * by dn.exact="{reader}" read by dn.exact="{replica.manager}" read by * none',
     )
 
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ldap
+from ldap.controls.readentry import PostReadControl
 
 from nightmail.directory.sessions import Access, open_session, text_of_values, words
 from nightmail.directory.tree import Attributes, Item
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
 _WINDOW = 256
+_TELL = [PostReadControl(criticality=True, attrList=["entryCSN"])]
 _TEMPORARY = (
     ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT, ldap.TIMELIMIT_EXCEEDED, ldap.BUSY, ldap.UNAVAILABLE,
     ldap.UNWILLING_TO_PERFORM, ldap.REFERRAL, ldap.ADMINLIMIT_EXCEEDED,
@@ -25,10 +27,12 @@ _TEMPORARY = (
 class Directory:
     """One replica as an operator uses it; to be used as a context. All calls block.
 
-    Each of them raises DirectoryUnavailable where no answer comes, ConfigInvalid where the directory refuses.
+    `written` has the entries that were changed through it, each with the number of its change (entryCSN), empty where
+    it was deleted. Each call raises DirectoryUnavailable where no answer comes, ConfigInvalid where it is refused.
     """
 
     def __init__(self, uri: str, access: Access) -> None:
+        self.written: dict[str, str] = {}
         self._uri = uri
         self._timeout_s = access.timeout_s
         self._session = open_session(uri, access)
@@ -61,7 +65,11 @@ class Directory:
 
     def add(self, items: Iterable[Item]) -> int:
         """Add entries; how many. One that is there already is refused."""
-        return self._send(items, lambda item: item.dn, lambda item: self._session.add_ext(item.dn, _octets(item)))
+        return self._send(
+            items,
+            lambda item: item.dn,
+            lambda item: self._session.add_ext(item.dn, _octets(item), serverctrls=_TELL),
+        )
 
     def replace(self, items: Iterable[Item]) -> int:
         """Give entries these attributes in place of those of the same names; how many."""
@@ -73,11 +81,11 @@ class Directory:
 
     def modify(self, name: str, changes: Sequence[tuple[int, str, list[bytes] | None]]) -> None:
         """Carry out changes of one entry, as an LDIF record of changes gives them."""
-        self._send([name], str, lambda _: self._session.modify_ext(name, list(changes)))
+        self._send([name], str, lambda _: self._session.modify_ext(name, list(changes), serverctrls=_TELL))
 
     def _replace(self, item: Item) -> int:
         changes = [(ldap.MOD_REPLACE, name, values) for name, values in _octets(item)]
-        return int(self._session.modify_ext(item.dn, changes))
+        return int(self._session.modify_ext(item.dn, changes, serverctrls=_TELL))
 
     def _send(self, what: Iterable[Any], name_of: Callable[[Any], str], send: Callable[[Any], int]) -> int:
         """Send many requests without waiting for each answer; the first that is refused ends it."""
@@ -98,8 +106,37 @@ class Directory:
         number = next(iter(under_way))
         name = under_way.pop(number)
         with _Faults(self._uri, name):
-            self._session.result(number, timeout=self._timeout_s)
+            *_, controls = self._session.result3(number, timeout=self._timeout_s)
+        told = [value for control in controls for value in control.entry.get("entryCSN", ())]
+        self.written[name] = told[0].decode() if told else ""
         return 1
+
+    def has_all(self, written: Mapping[str, str]) -> bool:
+        """Whether all these changes have arrived here: each entry is as new as that, or gone where it was deleted.
+
+        Each entry is looked at: that a replica has seen a later change says nothing of an earlier one.
+        """
+        names_left = [*written]
+        while names_left:
+            names, names_left = names_left[:_WINDOW], names_left[_WINDOW:]
+            with _Faults(self._uri, names[0]):
+                asked = {self._ask_for(name, written[name]): name for name in names}
+            for number, name in asked.items():
+                if self._is_there(number, name) != bool(written[name]):
+                    return False
+        return True
+
+    def _ask_for(self, name: str, csn: str) -> int:
+        filter_text = f"(entryCSN>={csn})" if csn else "(objectClass=*)"
+        return int(self._session.search_ext(name, ldap.SCOPE_BASE, filter_text, ["1.1"]))
+
+    def _is_there(self, number: int, name: str) -> bool:
+        with _Faults(self._uri, name):
+            try:
+                _, found = self._session.result(number, timeout=self._timeout_s)
+            except ldap.NO_SUCH_OBJECT:
+                return False
+        return bool(found)
 
 
 class _Faults:

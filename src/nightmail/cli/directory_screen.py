@@ -1,0 +1,44 @@
+"""`nightmail directory status`: the replicas on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from nightmail.cli.screen import columns, plain, show, state
+from nightmail.directory.standing import Standing
+
+_CLOCKS_APART_S = 2.0
+
+
+def show_standings(standings: Sequence[Standing], console: Console) -> None:
+    """Print a line for each replica."""
+    table = columns(
+        "REPLICA", "ROLE", "AT", "STATE", "ENTRIES", "BEHIND", "SIZE", "CLOCK", right="ENTRIES BEHIND SIZE CLOCK"
+    )
+    for each in standings:
+        table.add_row(
+            plain(each.server),
+            each.role,
+            plain(each.uri),
+            state(each.state),
+            "–" if each.entries is None else f"{each.entries:,}",
+            _behind(each),
+            f"{each.used_bytes / (1 << 20):,.1f} MiB" if each.used_bytes else "–",
+            _clock(each.clock_s),
+        )
+    show(console, table)
+
+
+def _behind(standing: Standing) -> Text:
+    if standing.role == "master" or standing.behind is None:
+        return Text("–")
+    return Text(f"{standing.behind:,}", style="yellow" if standing.behind else "")
+
+
+def _clock(ahead_s: float | None) -> Text:
+    if ahead_s is None:
+        return Text("–")
+    return Text(f"{ahead_s:+.0f} s", style="bold red" if abs(ahead_s) > _CLOCKS_APART_S else "")
