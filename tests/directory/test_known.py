@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of
+from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of, members_named
 from nightmail.directory.tree import Item, item_of
 
 SUFFIX = "o=x"
@@ -45,6 +45,33 @@ def test_an_entry_that_is_wrong_is_a_fault_and_never_nobody() -> None:
     known = answers_of(["alice@x.org"], [person("alice", "alice@x.org", mailHost="no host")], "/")["alice@x.org"]
     assert known.fault.startswith("uid=alice,o=x: ")
     assert known.ids == ("id of alice",)
+
+
+def list_of(*members: str, **attributes: tuple[str, ...]) -> Item:
+    values = {name.lower(): each for name, each in attributes.items()}
+    return Item(
+        f"cn=staff@x.org,{SUFFIX}",
+        {
+            "objectclass": ("nmMailList",),
+            "cn": ("staff@x.org",),
+            "member": members,
+            "entryuuid": ("id of it",),
+            **values,
+        },
+    )
+
+
+def test_the_members_of_a_list_may_be_entries_which_undo_it_too() -> None:
+    staff = list_of("uid=alice, O=X", "uid=bob,o=x", "uid=gone,o=x", rfc822MailMember=("c@y.org",))
+    assert members_named([staff, person("alice", "a@x.org")]) == ["uid=alice, O=X", "uid=bob,o=x", "uid=gone,o=x"]
+    members = [person("alice", "alice@x.org", "a@x.org"), person("bob", mail="bob@x.org")]
+    known = answers_of(["staff@x.org"], [staff], "/", members)["staff@x.org"]
+    assert known.targets == ("alice@x.org", "bob@x.org", "c@y.org")
+    assert known.ids == ("id of it", "id of alice", "id of bob")
+
+
+def test_a_list_may_be_empty_and_is_known_all_the_same() -> None:
+    assert answers_of(["staff@x.org"], [list_of()], "/")["staff@x.org"] == Known(targets=(), ids=("id of it",))
 
 
 def test_what_is_asked_for_is_escaped() -> None:

@@ -14,7 +14,7 @@ from tests.e2e.waiting import until
 
 from nightmail.directory.known import Known
 from nightmail.directory.lookups import Lookups
-from nightmail.directory.tree import item_of
+from nightmail.directory.tree import Item, item_of
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
 from nightmail.world import SystemClock
 
@@ -117,6 +117,31 @@ def test_what_changes_is_looked_up_anew(replicas: tuple[Slapd, Slapd]) -> None:
             assert not asks.is_missing("user2@x.org")
             until(lambda: replicas[1].has("uid=new@x.org,ou=people," + SUFFIX), "the shadow has the new one")
             assert [known.is_mailbox for known in await asks.ask("user1@x.org", "new@x.org")] == [False, True]
+
+    asyncio.run(scene())
+
+
+def test_members_of_a_list_are_read_by_their_names_and_a_change_of_one_changes_the_list(
+    replicas: tuple[Slapd, Slapd],
+) -> None:
+    names = tuple(item.dn for item in PEOPLE)
+    staff = Item(f"cn=staff@x.org,{SUFFIX}", {"objectClass": ("nmMailList",), "cn": ("staff@x.org",), "member": names})
+
+    async def scene() -> None:
+        async with asking(*replicas) as asks:
+            for server in replicas:
+                await asks.until_asked(server)
+            with replicas[0].as_account("writer") as directory:
+                directory.add([staff])
+                until(lambda: replicas[1].has(staff.dn), "the list is on the shadow")
+                [known] = await asks.ask("staff@x.org")
+                assert known.targets == tuple(sorted(f"user{number}@x.org" for number in range(200)))
+                directory.delete([PEOPLE[7].dn])
+            until(lambda: not replicas[1].has(PEOPLE[7].dn), "one is gone from the shadow")
+            await eventually(lambda: asks.is_missing("staff@x.org"))
+            [known] = await asks.ask("staff@x.org")
+            assert known.targets is not None
+            assert len(known.targets) == 199
 
     asyncio.run(scene())
 

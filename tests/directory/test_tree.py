@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nightmail.directory.tree import Item, item_of, lines_of
+from nightmail.directory.tree import Item, addresses_of_list, item_of, lines_of, with_members
 from nightmail.errors import ConfigInvalid
 
 SUFFIX = "dc=example,dc=org"
@@ -88,10 +88,24 @@ def test_with_both_the_new_address_goes_to_the_host() -> None:
 
 
 def test_a_list_may_have_addresses_of_its_own_and_no_members() -> None:
-    assert said(item("nmMailList", cn="team", mailLocalAddress=("team@x.org", "crew@x.org"))) == [
-        ("aliases", "team@x.org", ""),
-        ("aliases", "crew@x.org", ""),
-    ]
+    empty = item("nmMailList", cn="team", mailLocalAddress=("team@x.org", "crew@x.org"))
+    assert addresses_of_list(empty) == ("team@x.org", "crew@x.org")
+    assert said(empty) == []  # which a table can't say
+    assert addresses_of_list(item("nmMailList", cn=("staff", "staff@x.org", "Postmaster"))) == (
+        "staff@x.org",
+        "Postmaster",
+    )
+    assert addresses_of_list(item("inetOrgPerson", cn="a@x.org")) == ()
+
+
+def test_members_named_by_their_entries_are_those_with_an_address() -> None:
+    alice = item("inetLocalMailRecipient", mailLocalAddress=("alice@x.org", "a@x.org"))
+    other = item("nmMailList", cn="others@x.org")
+    there = {"uid=alice,o=x": alice, "cn=others,o=x": other, "cn=printer,o=x": item("device", cn="printer")}
+    team = item(
+        "nmMailList", cn="team@x.org", member=("UID=alice , o=x", "cn=others,o=x", "cn=printer,o=x", "cn=no,o=x")
+    )
+    assert said(with_members(team, there)) == [("aliases", "team@x.org", "alice@x.org, others@x.org")]
 
 
 def test_an_entry_about_something_else_says_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import smtplib
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,3 +186,48 @@ def test_how_the_replicas_stand_is_seen(servers: Pair) -> None:
     assert shadow["entries"] is None
     here = servers.first.facts("status")["directory"]
     assert (here["role"], here["state"], here["refused"]) == ("master", "running", 0)
+
+
+def names(server: Switch) -> list[str]:
+    return sorted(item["dn"] for item in server.facts("directory", "search"))
+
+
+def test_a_master_that_lost_its_disk_has_again_what_the_shadow_had(servers: Pair, tmp_path: Path) -> None:
+    before = names(servers.first)
+    running = servers.first.nightmail("directory", "reseed")
+    assert running.returncode == os.EX_CONFIG
+    assert "the server runs" in running.stderr
+    servers.first.kill()
+    shutil.rmtree(servers.first.directory / "run" / "directory")
+    servers.first.spawn()
+    servers.first.wait_for_log("the master of the directory has no entries", "nightmail directory reseed")
+    until_answered(servers.first, "alice@example.org", 250)  # with the shadow
+    servers.first.stop()
+    done = servers.first.nightmail("directory", "reseed")
+    assert done.returncode == 0, done
+    servers.first.start()
+    until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "both have the same")
+    assert names(servers.first) == before
+    done = servers.first.nightmail("directory", "add", stdin=CAROL.encode())
+    assert (done.returncode, done.stderr) == (0, ""), done
+    until_answered(servers.second, "carol@example.org", 250)
+
+
+def test_what_a_backup_has_can_be_restored(servers: Pair, tmp_path: Path) -> None:
+    before = names(servers.first)
+    file = tmp_path / "backup.ldif"
+    servers.run("backup", str(file))
+    assert file.stat().st_mode & 0o077 == 0
+    assert servers.first.nightmail("directory", "backup", str(file)).returncode == os.EX_CONFIG
+    assert servers.first.nightmail("directory", "add", stdin=CAROL.encode()).returncode == 0
+    servers.first.stop()
+    servers.second.stop()
+    assert "What it had is in" in servers.run("restore", str(file))
+    done = servers.second.nightmail("directory", "reseed")
+    assert done.returncode == 0, done
+    for server in (servers.first, servers.second):
+        server.start()
+    until(lambda: names(servers.first) == before, "the master has what it had")
+    until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "both have the same")
+    until_answered(servers.second, "carol@example.org", 550)
+    until_answered(servers.second, "alice@example.org", 250)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,20 +12,17 @@ from typing import Annotated
 
 import typer
 
-from nightmail.admin.own_replica import replica_of
-from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
+from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
 from nightmail.cli.configuration import load_config
 from nightmail.cli.directory_screen import show_standings
+from nightmail.cli.directory_upkeep import authority, backup, init, reseed, restore
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
-from nightmail.directory.accounts import first_entries
-from nightmail.directory.certificates import write_authority
 from nightmail.directory.exchange import normal_lines, plan_changes, text_of
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.reading import read_ldif
 from nightmail.directory.selection import DirectoryTables
-from nightmail.directory.slapd import find_installation, has_entries, load, prepare
 from nightmail.directory.standing import look_at, why_not_there
 from nightmail.directory.tree import folded
 from nightmail.directory.writing import Directory
@@ -43,28 +39,14 @@ app = typer.Typer(
     help="Set up the directory, and see and change what is in it.",
 )
 
+app.command()(init)
+app.command()(reseed)
+app.command()(backup)
+app.command()(restore)
+
 Ldif = Annotated[str, typer.Argument(metavar="LDIF", help="The file; -: standard input.")]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False, help="Distinguished names.")]
 Tables = Annotated[str, typer.Argument(metavar="TABLES", show_default=False, help="The directory with the tables.")]
-
-
-@app.command()
-def init(config: ConfigFile = None, name: ServerName = None) -> None:
-    """Begin a new directory on the server that is its first master."""
-    loaded = load_config(config, name)
-    settings, server = directory_of(loaded), loaded.server
-    if server.name != loaded.master:
-        wrong = f"the first master of the directory is {loaded.master}, not {server.name}"
-        raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}; the other replicas fill by themselves")
-    installation = find_installation()
-    replica = replica_of(loaded, installation)
-    if has_entries(replica):
-        raise ConfigInvalid(replica.directory, "there is a directory already", "nothing needs to be done")
-    prepare(replica, installation)
-    load(replica, installation, first_entries(settings.suffix, replica.accounts))
-    _give_away(replica.directory, server.user)
-    sys.stdout.write(f"The directory {settings.suffix} is set up in {replica.directory}. Start the server, then fill "
-                     "it: nightmail directory import TABLES\n")  # fmt: skip
 
 
 @app.command("import")
@@ -152,8 +134,8 @@ def delete(names: Names, config: ConfigFile = None, name: ServerName = None) -> 
 def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
     """Show whether each replica answers, and how far it is behind the master."""
     loaded = load_config(config, name)
-    with _authority(loaded) as authority:
-        access = access_of(directory_of(loaded), "reader", authority)
+    with authority(loaded) as trusted:
+        access = access_of(directory_of(loaded), "reader", trusted)
         uris = {server: uri_of(loaded, server) for server in loaded.replicas}
         standings = look_at(uris, loaded.master, access, SystemClock().wall())
     if json:
@@ -198,8 +180,8 @@ def _confirm(config: Config, written: Mapping[str, str]) -> list[str]:
     """The shadows on which everything that was written has been seen; it is said of the others that it was not."""
     shadows = [server for server in config.replicas if server != config.master]
     confirmed: list[str] = []
-    with _authority(config) as authority:
-        access = access_of(directory_of(config), "reader", authority)
+    with authority(config) as trusted:
+        access = access_of(directory_of(config), "reader", trusted)
         for server in shadows:
             reason = asyncio.run(why_not_there(uri_of(config, server), access, written, SystemClock()))
             if reason:
@@ -214,8 +196,8 @@ def _confirm(config: Config, written: Mapping[str, str]) -> list[str]:
 @contextmanager
 def _writing(config: Config) -> Iterator[Directory]:
     """The master, as the account that may write."""
-    with _authority(config) as authority:
-        access = access_of(directory_of(config), "writer", authority)
+    with authority(config) as trusted:
+        access = access_of(directory_of(config), "writer", trusted)
         with Directory(uri_of(config, config.master), access) as directory:
             yield directory
 
@@ -223,8 +205,8 @@ def _writing(config: Config) -> Iterator[Directory]:
 @contextmanager
 def _reading(config: Config) -> Iterator[Directory]:
     """The first replica that answers."""
-    with _authority(config) as authority:
-        access = access_of(directory_of(config), "reader", authority)
+    with authority(config) as trusted:
+        access = access_of(directory_of(config), "reader", trusted)
         *first, last = replica_uris(config)
         for uri in first:
             try:
@@ -236,21 +218,3 @@ def _reading(config: Config) -> Iterator[Directory]:
             directory = Directory(last, access)
         with directory:
             yield directory
-
-
-@contextmanager
-def _authority(config: Config) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="nightmail-directory-") as scratch:
-        path = os.path.join(scratch, "authority.pem")
-        write_authority(path, secret_of(directory_of(config)))
-        yield path
-
-
-def _give_away(directory: str, user: str) -> None:
-    """Let the user that the server runs as have what root has made."""
-    if not user or os.geteuid() != 0:
-        return
-    entry = pwd.getpwnam(user)
-    for path, _, names in os.walk(directory):
-        for each in (path, *(os.path.join(path, name) for name in names)):
-            os.chown(each, entry.pw_uid, entry.pw_gid, follow_symlinks=False)

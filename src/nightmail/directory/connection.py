@@ -45,9 +45,18 @@ class Connection:
         return cls(uri, await asyncio.to_thread(open_session, uri, access), closed)
 
     def search(
-        self, base: str, filter_text: str, attributes: Sequence[str], answered: Answered, timeout_s: float
+        self,
+        base: str,
+        filter_text: str,
+        attributes: Sequence[str],
+        answered: Answered,
+        timeout_s: float,
+        *,
+        is_base: bool = False,
     ) -> None:
         """Have `answered` called with the entries below `base` that match, or with why there are none to be had.
+
+        `is_base` asks for the entry `base` alone.
 
         A replica that does not answer in time is not waited for any more: the connection is closed.
         """
@@ -55,7 +64,8 @@ class Connection:
             self._loop.call_soon(answered, DirectoryUnavailable(f"{self.uri}: the connection is closed"))
             return
         try:
-            number = self._session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(attributes))
+            scope = ldap.SCOPE_BASE if is_base else ldap.SCOPE_SUBTREE
+            number = self._session.search_ext(base, scope, filter_text, list(attributes))
         except ldap.LDAPError as error:
             fault = DirectoryUnavailable(f"{self.uri}: {words(error)}")
             self._loop.call_soon(answered, fault)

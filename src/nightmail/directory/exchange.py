@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from nightmail.directory.tree import Item, item_of, lines_of
+from nightmail.directory.tree import Item, folded_name, item_of, lines_of, with_members
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.entries import (
     parse_alias_key,
@@ -154,8 +154,11 @@ def _rank(line: tuple[str, str]) -> int:
 
 def _said(items: Iterable[Item]) -> Iterator[tuple[Item, dict[tuple[str, str], str]]]:
     """Each entry that says something, with what it says; one that can't be understood says nothing that is wanted."""
+    items = [*items]
+    by_name = {folded_name(item.dn): item for item in items}
     for item in items:
         try:
+            item = with_members(item, by_name)  # noqa: PLW2901 - the same entry, completed
             said = {(line.table, key): value for line in lines_of(item) for key, value in [_normal(*line)]}
         except ConfigInvalid:
             continue

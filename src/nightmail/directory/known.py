@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 import msgspec
 
 from nightmail.directory.names import any_of, equals
-from nightmail.directory.tree import Item, lines_of
+from nightmail.directory.tree import Item, addresses_of_list, folded_name, lines_of, with_members
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.entries import parse_alias_key, parse_targets
 from nightmail.routing.route import Route, parse_route
@@ -50,32 +50,48 @@ def filter_of(keys: Iterable[str]) -> str:
 
 def keys_of(item: Item) -> list[str]:
     """The keys of which an entry says something; those that are none are left out."""
-    keys = []
     try:
-        lines = lines_of(item)
+        texts = [line.entry.key for line in lines_of(item) if line.table in {"mailboxes", "aliases"}]
     except ConfigInvalid:
         return []
-    for line in lines:
-        if line.table in {"mailboxes", "aliases"}:
-            try:
-                keys.append(parse_alias_key(line.entry.key, line.entry.place))
-            except ConfigInvalid:
-                continue
+    keys = []
+    for text in texts or addresses_of_list(item):
+        try:
+            keys.append(parse_alias_key(text, item.dn))
+        except ConfigInvalid:
+            continue
     return keys
 
 
-def answers_of(keys: Collection[str], items: Iterable[Item], base: str) -> dict[str, Known]:
-    """What the entries that were found say of each of the keys; of several that say the same, the first one counts."""
+def members_named(items: Iterable[Item]) -> list[str]:
+    """The names of entries that lists name as their members: they have to be read, too."""
+    return sorted({name for item in items if addresses_of_list(item) for name in item.values("member")})
+
+
+def answers_of(
+    keys: Collection[str], items: Iterable[Item], base: str, members: Iterable[Item] = ()
+) -> dict[str, Known]:
+    """What the entries that were found say of each of the keys; of several that say the same, the first one counts.
+
+    `members` are the entries that lists among them name as their members.
+    """
     answers = {key: Known() for key in keys}
+    by_name = {folded_name(member.dn): member for member in members}
     for item in sorted(items, key=lambda item: item.dn):
+        ids = [item.value(_ID)]
+        if addresses_of_list(item):
+            ids += [by_name[name].value(_ID) for name in map(folded_name, item.values("member")) if name in by_name]
+            item = with_members(item, by_name)  # noqa: PLW2901 - the same entry, completed
         for key in set(keys_of(item)) & answers.keys():
-            answers[key] = _with(answers[key], key, item, base)
+            answers[key] = _with(answers[key], key, item, base, ids)
     return answers
 
 
-def _with(known: Known, key: str, item: Item, base: str) -> Known:
-    ids = (*known.ids, item.value(_ID))
+def _with(known: Known, key: str, item: Item, base: str, further: Iterable[str]) -> Known:
+    ids = (*known.ids, *further)
     is_mailbox, targets, route = known.is_mailbox, known.targets, known.route
+    if addresses_of_list(item) and not lines_of(item):
+        return Known(is_mailbox, () if targets is None else targets, route, ids, known.fault)
     try:
         for table, (place, text, value) in lines_of(item):
             if parse_alias_key(text, place) != key:

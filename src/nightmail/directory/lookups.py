@@ -17,13 +17,15 @@ import structlog
 from nightmail.directory.connection import Connection
 from nightmail.directory.content import Changed, Gone, Message
 from nightmail.directory.feed import ChangeFeed
-from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of
+from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of, members_named
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import ATTRIBUTES, Item
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
+from nightmail.routing.expansion import MAX_RECIPIENTS
 from nightmail.world import Clock
 
 _KEYS_PER_SEARCH = 50
+_MEMBERS_AT_ONCE = 100
 _ANEW_S = 0.25
 _STARTING_S = 1.0
 _FAILED_FOR_S = 0.5
@@ -132,7 +134,20 @@ class Lookups:
         if isinstance(answer, DirectoryUnavailable):
             self._ask(keys, tried, str(answer))
             return
-        for key, known in answers_of(keys, answer, self._base).items():
+        names = members_named(answer)
+        if names:
+            _Members(tried[-1], names, self._timeout_s, partial(self._complete, keys, tried, answer)).ask()
+        else:
+            self._complete(keys, tried, answer, [])
+
+    def _complete(
+        self, keys: list[str], tried: list[_Link], found: list[Item], members: list[Item] | DirectoryUnavailable
+    ) -> None:
+        """Everything has come that the answers are made of."""
+        if isinstance(members, DirectoryUnavailable):
+            self._ask(keys, tried, str(members))
+            return
+        for key, known in answers_of(keys, found, self._base, members).items():
             if known.fault:
                 log.error("entry can't be used", key=key, reason=known.fault, remedy="mend it: mail for it waits")
             self._cache.put(key, known)
@@ -193,6 +208,45 @@ class _Together:
             self._found()
 
 
+class _Members:
+    """Reads the entries of a list's members, many at a time; one that is no more is none."""
+
+    def __init__(
+        self,
+        link: _Link,
+        names: list[str],
+        timeout_s: float,
+        complete: Callable[[list[Item] | DirectoryUnavailable], None],
+    ) -> None:
+        self._link = link
+        self._left = names[:MAX_RECIPIENTS]
+        self._timeout_s = timeout_s
+        self._complete = complete
+        self._under_way = 0
+        self._found: list[Item] = []
+        self._fault: DirectoryUnavailable | None = None
+
+    def ask(self) -> None:
+        """Ask for the next ones; says when all have come."""
+        batch, self._left = self._left[:_MEMBERS_AT_ONCE], self._left[_MEMBERS_AT_ONCE:]
+        self._under_way = len(batch)
+        for name in batch:
+            self._link.search(name, "(objectClass=*)", self._answered, self._timeout_s, is_base=True)
+
+    def _answered(self, answer: list[Item] | DirectoryUnavailable) -> None:
+        if isinstance(answer, DirectoryUnavailable):
+            self._fault = answer
+        else:
+            self._found += answer
+        self._under_way -= 1
+        if self._under_way:
+            return
+        if self._fault is None and self._left:
+            self.ask()
+        else:
+            self._complete(self._fault or self._found)
+
+
 class _Link:
     """One replica: a connection for questions, and one on which its changes come."""
 
@@ -234,12 +288,14 @@ class _Link:
         filter_text: str,
         answered: Callable[[list[Item] | DirectoryUnavailable], None],
         timeout_s: float,
+        *,
+        is_base: bool = False,
     ) -> None:
         """Ask the replica; see `Connection.search`."""
         if self._connection is None:
             answered(DirectoryUnavailable(f"{self.uri}: there is no connection"))
         else:
-            self._connection.search(base, filter_text, _ATTRIBUTES, answered, timeout_s)
+            self._connection.search(base, filter_text, _ATTRIBUTES, answered, timeout_s, is_base=is_base)
 
     async def _run_once(self) -> None:
         self._is_over.clear()

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from nightmail.directory.tree import CONTAINERS, Item, lines_of
+from nightmail.directory.tree import CONTAINERS, Item, folded_name, lines_of, with_members
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.source import NAMES, Entry, Source
 
@@ -40,8 +40,10 @@ class DirectoryTables:
         """Take of what the entries say what belongs into these `tables`."""
         self._suffix = suffix
         self._lines: dict[str, list[Entry]] = {name: [] for name in NAMES}
+        items = [*items]
+        by_name = {folded_name(item.dn): item for item in items}
         for item in items:
-            for line in lines_of(item):
+            for line in lines_of(with_members(item, by_name)):
                 if line.table in tables:
                     self._lines[line.table].append(line.entry)
         for entries in self._lines.values():

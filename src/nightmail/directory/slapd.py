@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import NamedTuple
@@ -18,7 +20,6 @@ from nightmail.errors import ConfigInvalid
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
 _SCHEMA_DIRECTORIES = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
 _MODULE_DIRECTORIES = ("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/libexec/openldap", "/usr/local/libexec/openldap")
-_LOAD_TIMEOUT_S = 600
 _CONNECTIONS = 8192
 _REMEDY = "install OpenLDAP's server (apt-get install slapd)"
 
@@ -74,7 +75,7 @@ def prepare(replica: Replica, installation: Installation) -> None:
     os.mkdir(target, 0o700)
     head, schemas, rest = configuration(replica)
     includes = "".join(f"include: file://{quote(path)}\n\n" for path in schemas)
-    _slapadd(replica, installation, "0", ldif_of(head) + includes + ldif_of(rest))
+    _slapadd(replica, installation, "0", [ldif_of(head), includes, ldif_of(rest)])
 
 
 def has_entries(replica: Replica) -> bool:
@@ -83,13 +84,36 @@ def has_entries(replica: Replica) -> bool:
 
 
 def load(replica: Replica, installation: Installation, items: Iterable[Item]) -> None:
-    """Put entries into a replica that has been prepared and does not run.
+    """Put entries into a replica that has been prepared, has none and does not run: all of them, or none.
 
     Raises:
         ConfigInvalid: slapd refuses one; the message has its words.
         OSError: they can't be written.
     """
-    _slapadd(replica, installation, "1", ldif_of(items), "-w")
+    load_ldif(replica, installation, (ldif_of([item]) for item in items))
+
+
+def load_ldif(replica: Replica, installation: Installation, pieces: Iterable[str]) -> None:
+    """Put entries as text into such a replica; see `load`."""
+    try:
+        _slapadd(replica, installation, "1", pieces, "-w", "-q")
+    except BaseException:
+        # What is there in part would be served as if it were all.
+        shutil.rmtree(replica.database, ignore_errors=True)
+        raise
+
+
+def set_aside(replica: Replica, moment: str) -> str:
+    """Move the entries of a replica that does not run out of the way; where they are now, empty if there were none.
+
+    Raises:
+        OSError: they can't be moved.
+    """
+    if not has_entries(replica):
+        return ""
+    archive = f"{replica.database}.{moment}"
+    os.rename(replica.database, archive)
+    return archive
 
 
 def command(replica: Replica, installation: Installation) -> list[str]:
@@ -111,14 +135,29 @@ def _configured(replica: Replica) -> str:
     return os.path.join(replica.directory, "slapd.d")
 
 
-def _slapadd(replica: Replica, installation: Installation, number: str, ldif: str, *options: str) -> None:
-    done = subprocess.run(  # noqa: S603 - the command is our own, and what users wrote is in its input
-        [installation.slapadd, "-n", number, "-F", _configured(replica), *options],
-        input=ldif.encode(),
-        capture_output=True,
-        check=False,
-        timeout=_LOAD_TIMEOUT_S,
-    )
-    if done.returncode:
-        said = " ".join(done.stderr.decode(errors="replace").split())
-        raise ConfigInvalid("[directory]", f"slapadd refuses what it was given: {said[-500:]}")
+def _slapadd(replica: Replica, installation: Installation, number: str, pieces: Iterable[str], *options: str) -> None:
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(  # noqa: S603 - the command is our own, and what users wrote is in its input
+            [installation.slapadd, "-n", number, "-F", _configured(replica), *options],
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+        )
+        try:
+            with process, contextlib.suppress(BrokenPipeError):  # what ended early says why
+                _write_all(process, pieces)
+        except BaseException:
+            process.kill()
+            raise
+        if process.returncode:
+            said.seek(0)
+            words = " ".join(said.read().decode(errors="replace").split())
+            raise ConfigInvalid("[directory]", f"slapadd refuses what it was given: {words[-500:]}")
+
+
+def _write_all(process: subprocess.Popen[bytes], pieces: Iterable[str]) -> None:
+    if process.stdin is None:
+        raise RuntimeError("slapadd has no input")
+    with process.stdin as to:
+        for piece in pieces:
+            to.write(piece.encode("utf-8", "surrogateescape"))

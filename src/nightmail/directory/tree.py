@@ -8,7 +8,7 @@ checked as any others. Where a table has a file and a line, an entry has its dis
     ou=clients   nmMailClient      nmNetwork, nmAccess
     ou=people    inetOrgPerson, inetLocalMailRecipient      mailLocalAddress, mailHost, mailRoutingAddress
     ou=lists     nisMailAlias      cn, rfc822MailMember
-                 nmMailList        cn or mailLocalAddress, rfc822MailMember
+                 nmMailList        cn or mailLocalAddress, rfc822MailMember or member
 
 A person's mailRoutingAddress replaces the address, mailHost says where the message goes: to the address unchanged if it
 stands alone, to the one that replaced it if both are there.
@@ -16,6 +16,7 @@ stands alone, to the one that replaced it if both are there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ CONTAINERS = {
     "aliases": "ou=lists",
 }
 """Where the entries for a table are, below the suffix."""
+
+_AROUND_COMMAS = re.compile(r"(?<!\\)\s*,\s*")
 
 ATTRIBUTES = (
     "objectClass", "cn", "mail", "mailHost", "mailLocalAddress", "mailRoutingAddress", "member", "nmAccess",
@@ -118,9 +121,37 @@ def _person(item: Item) -> Iterator[_Words]:
 
 
 def _list(item: Item) -> Iterator[_Words]:
-    targets = ", ".join(sorted(item.values("rfc822MailMember", "nmTarget")))
-    for address in item.values("mailLocalAddress", "nmAddress") or item.values("cn"):
-        yield "aliases", address, targets
+    targets = ", ".join(sorted({*item.values("rfc822MailMember", "nmTarget")}))
+    for address in addresses_of_list(item):
+        if targets:
+            yield "aliases", address, targets
+
+
+def addresses_of_list(item: Item) -> tuple[str, ...]:
+    """The addresses under which a list is found; none for an entry that is no list, or has no address."""
+    if not (item.is_a("nisMailAlias") or item.is_a("nmMailList")):
+        return ()
+    names = (name for name in item.values("cn") if "@" in name or name.lower() == "postmaster")
+    return item.values("mailLocalAddress", "nmAddress") or tuple(names)
+
+
+def address_of_member(item: Item) -> str:
+    """The address at which a member of a list, named by its entry, gets what the list gets; empty where it has none."""
+    return next(iter(item.values("mailLocalAddress", "nmAddress", "mail") or addresses_of_list(item)), "")
+
+
+def with_members(item: Item, entries: Mapping[str, Item]) -> Item:
+    """A list with the addresses of its members beside those that it names itself; `entries` by `folded_name`."""
+    members = [entries[name] for name in map(folded_name, item.values("member")) if name in entries]
+    addresses = [address for address in map(address_of_member, members) if address]
+    if not addresses:
+        return item
+    return item._replace(attributes={**item.attributes, "nmtarget": (*item.values("nmTarget"), *addresses)})
+
+
+def folded_name(name: str) -> str:
+    """A distinguished name in the form in which it is compared here."""
+    return _AROUND_COMMAS.sub(",", name).casefold()
 
 
 _READERS: dict[str, Callable[[Item], Iterator[_Words]]] = {

@@ -84,6 +84,9 @@ class ServerDirectory:
         replica = replica_of(self._config, installation)
         if not replica.provider and not has_entries(replica):
             wrong = "the master of the directory has no entries"
-            raise ConfigInvalid(replica.directory, wrong, "a new directory begins with `nightmail directory init`")
+            right = (
+                "`nightmail directory init` begins a new one, `nightmail directory reseed` takes what the shadow has"
+            )
+            raise ConfigInvalid(replica.directory, wrong, right)
         prepare(replica, installation)
         return command(replica, installation)
