@@ -11,7 +11,7 @@ COMPILED       := .venv-compiled
 COMPILED_READY := $(COMPILED)/ready
 COMPILED_TESTS := tests/smtp tests/mail tests/delivery
 
-.PHONY: help run run-directory demo test check prove simulate bench bench-failover docs clean
+.PHONY: help run run-directory demo test check prove simulate bench bench-failover bench-directory docs clean
 
 help:
 	@echo "make run     two servers behind HAProxy take mail for example.org on 127.0.0.1:2525"
@@ -23,6 +23,7 @@ help:
 	@echo "make simulate SEEDS=n   stories of a simulated cluster that n seeds decide"
 	@echo "make bench   messages per second, beside Postfix on this machine"
 	@echo "make bench-failover   a pair that is struck again and again: seconds until its queues are served"
+	@echo "make bench-directory   a pair configured by a directory of 100,000 people"
 	@echo "make docs    the documentation, into docs/_build/html"
 	@echo "make clean   remove what the other targets made, mail in run/ excepted"
 
@@ -106,6 +107,10 @@ bench: $(READY) $(COMPILED_READY)
 bench-failover: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs smtp-source=postfix haproxy=haproxy
 	$(COMPILED)/bin/python -m bench failover
+
+bench-directory: $(READY) $(COMPILED_READY)
+	@scripts/apt-needs slapd=slapd
+	$(COMPILED)/bin/python -m bench directory
 
 clean:
 	rm -rf $(VENV) $(COMPILED) build dist docs/_build

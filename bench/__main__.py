@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import beside_postfix, deferred, failover, large, lone, machine, report
+from bench import beside_postfix, deferred, directory, failover, large, lone, machine, report
 from bench.processes import BenchFailed, leave_on_sigterm
 from bench.report import Figures, Goal
 
@@ -21,7 +21,7 @@ _MEASUREMENTS: dict[str, Measurement] = {
     "large": large.run,
     "lone": lone.run,
 }
-_EVERY = {**_MEASUREMENTS, **failover.MEASUREMENTS}
+_EVERY = {**_MEASUREMENTS, "directory": directory.run, **failover.MEASUREMENTS}
 # The directory for temporary files that is not in memory on any distribution.
 _ON_DISK = Path("/var/tmp")  # noqa: S108 - what is put there goes into a fresh directory of our own
 
@@ -66,7 +66,7 @@ def _measure(place: Path, options: argparse.Namespace, console: Console) -> None
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(_EVERY)}; default: those without failover")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(_EVERY)}; default: those of one server")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs; medians are told")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long a single run lasts, about")
     parser.add_argument("--workers", type=int, default=0, help="also measure nightmail with this many switches")

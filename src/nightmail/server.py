@@ -240,6 +240,7 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
         clock,
         base=config.base,
         timeout_s=config.directory.lookup_timeout_s,
+        lag_limit_s=config.directory.lag_limit_s,
         changed=forget_answers,
     )
 

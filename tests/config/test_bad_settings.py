@@ -142,6 +142,7 @@ SECTION = """\
 [directory]
 suffix = "dc=example,dc=org"
 secret_file = "directory.key"
+data_directory = "directory"
 """
 MASTER = 'first_master = "mx1"\n'
 
@@ -154,7 +155,7 @@ MASTER = 'first_master = "mx1"\n'
          "[servers.NAME] of one or two"),
         (DIRECTORY + SECTION + "[tables]\n", ":16: there are both [tables] and [directory]; mail is routed by one of "
          "the two: take the other one out"),
-        (DIRECTORY + SECTION + 'first_master = "mx3"', ":19: [directory] first_master: mx3 is no server with a "
+        (DIRECTORY + SECTION + 'first_master = "mx3"', ":20: [directory] first_master: mx3 is no server with a "
          "replica; those with one are mx1, mx2"),
         (DIRECTORY + SECTION, ":16: [directory] has no first_master; it says whose replica takes writes: mx1 or "
          "mx2; the same in the files of all servers"),

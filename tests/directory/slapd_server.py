@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
 from tests.e2e.switch import free_port
 from tests.e2e.waiting import until
 
-from nightmail.directory.accounts import account, accounts_of, first_entries
+from nightmail.directory.accounts import Accounts, account, accounts_of, first_entries
 from nightmail.directory.certificates import write_certificates
 from nightmail.directory.replica import Replica
 from nightmail.directory.sessions import Access, open_session
@@ -60,16 +61,18 @@ class Slapd:
         """The replica, as one of the accounts uses it."""
         return Directory(self.uri, self.access(name))
 
-    def start(self) -> None:
-        """Start it, and wait until it lets its reader in."""
-        prepare(self.replica, self._installation)
+    def start(self, provider: str = "") -> None:
+        """Start it, as a shadow of another master if one is given, and wait until it lets everybody in."""
+        replica = msgspec.structs.replace(self.replica, provider=provider or self.replica.provider)
+        prepare(replica, self._installation)
         self.process = subprocess.Popen(command(self.replica, self._installation), stdin=subprocess.DEVNULL)
         until(self.is_up, f"{self.uri} lets us in", 10)
 
     def is_up(self) -> bool:
-        """Whether its reader gets in; a shadow knows no reader before it has any content."""
+        """Whether everybody gets in; a shadow knows nobody before it has any content."""
         try:
-            open_session(self.uri, self.access("reader")).unbind_s()
+            for name in Accounts.__struct_fields__:
+                open_session(self.uri, self.access(name)).unbind_s()
         except DirectoryUnavailable:
             return False
         return True
@@ -78,6 +81,11 @@ class Slapd:
         """Whether it has an entry of this name."""
         with self.as_account("reader") as directory:
             return any(item.dn == name for item in directory.search(name))
+
+    def stop_following(self) -> None:
+        """Have a shadow take nothing more from its master, without knowing that it is behind."""
+        self.kill()
+        self.start(provider="ldap://127.0.0.1:1")
 
     def kill(self) -> None:
         """kill -9."""

@@ -12,8 +12,11 @@ import pytest
 from tests.directory.slapd_server import SUFFIX, Slapd
 from tests.e2e.waiting import until
 
+from nightmail.directory.content import Changed
 from nightmail.directory.known import Known
+from nightmail.directory.lag import Lag
 from nightmail.directory.lookups import Lookups
+from nightmail.directory.sessions import Access
 from nightmail.directory.tree import Item, item_of
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
 from nightmail.world import SystemClock
@@ -33,15 +36,21 @@ def replicas(tmp_path: Path) -> Iterator[tuple[Slapd, Slapd]]:
 class Asking:
     """Lookups that run, and what they say."""
 
-    def __init__(self, *servers: Slapd) -> None:
+    def __init__(self, *servers: Slapd, lag_limit_s: float = 5.0) -> None:
         self.changes = 0
+        self._number = 0
         self.lookups = Lookups(
             SUFFIX, [server.uri for server in servers], servers[0].access("reader"), SystemClock(),
-            base="/", timeout_s=0.25, changed=self._changed,
+            base="/", timeout_s=0.25, lag_limit_s=lag_limit_s, changed=self._changed,
         )  # fmt: skip
 
     def _changed(self) -> None:
         self.changes += 1
+
+    def next_number(self) -> int:
+        """A number that was not used yet."""
+        self._number += 1
+        return self._number
 
     async def ask(self, *keys: str) -> list[Known]:
         """What is known of the keys once they have been looked up. Raises: DirectoryUnavailable."""
@@ -75,8 +84,8 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def asking(*servers: Slapd) -> AsyncIterator[Asking]:
-    asks = Asking(*servers)
+async def asking(*servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Asking]:
+    asks = Asking(*servers, lag_limit_s=lag_limit_s)
     task = asyncio.create_task(asks.lookups.run())
     try:
         yield asks
@@ -117,6 +126,31 @@ def test_what_changes_is_looked_up_anew(replicas: tuple[Slapd, Slapd]) -> None:
             assert not asks.is_missing("user2@x.org")
             until(lambda: replicas[1].has("uid=new@x.org,ou=people," + SUFFIX), "the shadow has the new one")
             assert [known.is_mailbox for known in await asks.ask("user1@x.org", "new@x.org")] == [False, True]
+
+    asyncio.run(scene())
+
+
+def test_one_that_is_too_far_behind_is_not_asked(replicas: tuple[Slapd, Slapd]) -> None:
+    master, shadow = replicas
+
+    async def scene() -> None:
+        async with asking(*replicas, lag_limit_s=0.6) as asks:
+            for server in replicas:
+                await asks.until_asked(server)
+            shadow.stop_following()
+            with master.as_account("writer") as directory:
+                directory.delete([PEOPLE[1].dn])
+
+            async def only_the_master_is_asked() -> bool:
+                before = asks.lookups.asked[shadow.uri]
+                await asks.ask(*(f"nobody{asks.next_number()}@x.org" for _ in range(4)))
+                await asks.ask(f"nobody{asks.next_number()}@x.org")
+                return asks.lookups.asked[shadow.uri] == before
+
+            async with asyncio.timeout(10):
+                while not await only_the_master_is_asked():  # noqa: ASYNC110 - what others do is no event of ours
+                    await asyncio.sleep(0.05)
+            assert shadow.has(PEOPLE[1].dn)
 
     asyncio.run(scene())
 
@@ -183,5 +217,41 @@ def test_with_no_replica_nothing_can_be_known_and_nobody_is_unknown(replicas: tu
             await asks.until_asked(replicas[1])
             await eventually(lambda: asks.is_missing("user2@x.org"))
             assert (await asks.ask("user2@x.org"))[0].is_mailbox
+
+    asyncio.run(scene())
+
+
+class Stub:
+    """Stands for a replica whose answers come when a test says so."""
+
+    uri = "ldap://stub"
+    is_ready = True
+    state = ""
+
+    def __init__(self) -> None:
+        self.lag = Lag(5.0)
+        self.answers: list[Callable[[list[Item]], None]] = []
+
+    def search(self, base: str, filter_text: str, answered: Callable[[list[Item]], None], timeout_s: float) -> None:
+        self.answers.append(answered)
+
+
+def test_an_answer_that_was_under_way_when_its_address_changed_is_not_remembered_by_anybody() -> None:
+    async def scene() -> None:
+        told: list[str] = []
+        lookups = Lookups(
+            SUFFIX, [], Access(), SystemClock(), base="/", timeout_s=1.0, changed=lambda: told.append("changed")
+        )  # fmt: skip
+        stub = Stub()
+        lookups.asked[stub.uri] = 0
+        lookups._links.append(stub)  # type: ignore[arg-type]  # as far as it is asked here
+        lookups.look_up(["new@x.org"], lambda: told.append(f"found {lookups.find('new@x.org').is_mailbox}"))
+        await asyncio.sleep(0)
+        lookups._take(Changed("id", item_of("mailboxes", "new@x.org", "", SUFFIX)))
+        stub.answers[0]([])
+        # Whoever asked is told, and then that nothing of it is to be remembered.
+        assert told == ["changed", "found False", "changed"]
+        with pytest.raises(NotKnownYet):
+            lookups.find("new@x.org")
 
     asyncio.run(scene())

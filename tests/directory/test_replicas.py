@@ -122,6 +122,15 @@ def test_the_reader_sees_no_passwords_and_changes_nothing(master: Slapd) -> None
             directory.add([ORG])
 
 
+def test_the_writer_gives_people_passwords_and_leaves_those_of_the_servers_alone(master: Slapd) -> None:
+    alice = PEOPLE[0]._replace(attributes={**PEOPLE[0].attributes, "userpassword": ("{SSHA}x",)})
+    with master.as_account("writer") as directory:
+        directory.add([alice])
+        assert not any("userPassword" in item.attributes for item in directory.search(alice.dn))
+        with pytest.raises(ConfigInvalid, match=r"Insufficient access|No such object"):
+            directory.replace([Item(f"cn=reader,ou=system,{SUFFIX}", {"userpassword": ("known",)})])
+
+
 def test_its_files_are_nobody_elses(master: Slapd) -> None:
     assert Path(master.replica.directory).stat().st_mode & 0o077 == 0
     key = Path(master.replica.tls.key)

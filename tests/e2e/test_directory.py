@@ -33,7 +33,12 @@ class Pair:
         secret.write_text(os.urandom(16).hex())
         secret.chmod(0o600)
         further = {
-            "directory": {"suffix": "dc=example,dc=org", "first_master": "mx1", "secret_file": str(secret)},
+            "directory": {
+                "suffix": "dc=example,dc=org",
+                "first_master": "mx1",
+                "secret_file": str(secret),
+                "data_directory": "data",
+            },
             **{f"servers.{name}": {"directory": f"127.0.0.1:{free_port()}"} for name in ("mx1", "mx2")},
         }
         self.first, self.second = pair(directory, 1, further=further)
@@ -198,7 +203,7 @@ def test_a_master_that_lost_its_disk_has_again_what_the_shadow_had(servers: Pair
     assert running.returncode == os.EX_CONFIG
     assert "the server runs" in running.stderr
     servers.first.kill()
-    shutil.rmtree(servers.first.directory / "run" / "directory")
+    shutil.rmtree(servers.first.directory / "data")
     servers.first.spawn()
     servers.first.wait_for_log("the master of the directory has no entries", "nightmail directory reseed")
     until_answered(servers.first, "alice@example.org", 250)  # with the shadow
@@ -223,10 +228,10 @@ def test_what_a_backup_has_can_be_restored(servers: Pair, tmp_path: Path) -> Non
     servers.first.stop()
     servers.second.stop()
     assert "What it had is in" in servers.run("restore", str(file))
+    servers.first.start()
     done = servers.second.nightmail("directory", "reseed")
     assert done.returncode == 0, done
-    for server in (servers.first, servers.second):
-        server.start()
+    servers.second.start()
     until(lambda: names(servers.first) == before, "the master has what it had")
     until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "both have the same")
     until_answered(servers.second, "carol@example.org", 550)

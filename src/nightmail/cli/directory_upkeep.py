@@ -9,12 +9,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Annotated
 
 import typer
 
 from nightmail.admin.own_replica import replica_of
-from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of
+from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.cli.client import Client
 from nightmail.cli.configuration import load_config
 from nightmail.cli.failing import CommandFailed
@@ -53,17 +54,13 @@ def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
     """Have this server's replica begin anew with what the others have; what it had is kept aside."""
     loaded = load_config(config, name)
     _refuse_while_it_runs(loaded)
-    replica = _own_replica(loaded)
-    others = [uri for uri in replica_uris(loaded) if uri != replica.uri]
-    if not replica.provider:
-        pieces = _everything(loaded, others)
-        first = next(pieces)  # nothing is set aside before there is something else
-        _say_aside(set_aside(replica, _moment()))
-        _fill(loaded, replica, _chain(first, pieces))
-        sys.stdout.write("The master has what the shadow had. Start the server.\n")
-        return
+    replica, master = _own_replica(loaded), uri_of(loaded, loaded.master)
+    others = sorted((uri for uri in replica_uris(loaded) if uri != replica.uri), key=lambda uri: uri != master)
+    pieces = _everything(loaded, others)
+    first = next(pieces)  # nothing is set aside before there is something else
     _say_aside(set_aside(replica, _moment()))
-    sys.stdout.write("Start the server: its replica fills from the master.\n")
+    _fill(loaded, replica, chain((first,), pieces))
+    sys.stdout.write("This replica has what the other one had. Start the server.\n")
 
 
 def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> None:
@@ -99,7 +96,9 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
     with source:
         _say_aside(set_aside(replica, _moment()))
         _fill(loaded, replica, source)
-    sys.stdout.write("The master has what the backup has. Start the server, and `reseed` the other replicas.\n")
+    sys.stdout.write(
+        "The master has what the backup has. Start the server; then stop, `reseed` and start those of other replicas.\n"
+    )
 
 
 def _own_replica(config: Config) -> Replica:
@@ -150,11 +149,6 @@ def _without_made_up(item: Item) -> Item:
     return item._replace(
         attributes={name: values for name, values in item.attributes.items() if name.lower() not in _MADE_UP}
     )
-
-
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 def _say_aside(archive: str) -> None:

@@ -198,8 +198,8 @@ def _complete(config: Config, path: str) -> Config:
     server = _complete_server(config.server, base)
     submission, directory = config.submission, config.directory
     if directory is not None:
-        data = directory.data_directory or os.path.join(server.run_directory, "directory")
-        directory = msgspec.structs.replace(directory, data_directory=data.replace(_NAME_HERE, server.name))
+        data = directory.data_directory.replace(_NAME_HERE, server.name)
+        directory = msgspec.structs.replace(directory, data_directory=data)
         directory = _absolute(DirectorySettings, directory, base)
     if not submission.drop_directory:
         drop = os.path.join(server.run_directory, "drop")

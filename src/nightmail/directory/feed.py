@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import ldap
-from ldap.syncrepl import SyncDoneControl, SyncInfoMessage, SyncRequestControl, SyncStateControl
+from ldap.controls import ResponseControl
+from ldap.syncrepl import SyncInfoMessage, SyncRequestControl, SyncStateControl
 from pyasn1.error import PyAsn1Error
 
 from nightmail.directory.content import Changed, Content, Gone, Message, Presence, Present, Refreshed
 from nightmail.directory.sessions import Access, item_of_answer, open_session, words
+from nightmail.directory.sync_state import DELETE, PRESENT, SyncState, read_sync_state
 from nightmail.directory.tree import ATTRIBUTES, MAIL_FILTER, Item
 from nightmail.errors import DirectoryUnavailable
 
@@ -26,7 +28,20 @@ _STATE = "contextCSN"
 _ASK_EVERY_S = 0.5
 _SILENCE_S = 2.0
 _REFRESH_REQUIRED = 4096  # e-syncRefreshRequired (RFC 4533 §2.8)
-_CONTROLS = {control.controlType: control for control in (SyncStateControl, SyncDoneControl)}
+_AT_ONCE = 200
+
+
+class _StateControl(ResponseControl):  # type: ignore[misc]  # the library has no types
+    """Says of an entry what became of it."""
+
+    controlType = SyncStateControl.controlType  # noqa: N815 - as the library calls it
+
+    def decodeControlValue(self, encodedControlValue: bytes) -> None:  # noqa: N802, N803 - as the library calls it
+        """Read it; the library calls this."""
+        self.told = read_sync_state(encodedControlValue)
+
+
+_CONTROLS = {_StateControl.controlType: _StateControl}
 
 
 class _Listener(Protocol):
@@ -34,6 +49,10 @@ class _Listener(Protocol):
 
     def begin(self, session: Any, state: list[str]) -> int:
         """Ask for the changes; `state` is how far the replica is. The number of the request."""
+        ...
+
+    def told(self, state: list[str]) -> None:
+        """How far the replica is; it is asked now and then."""
         ...
 
     def take(self, message: Message) -> None:
@@ -94,6 +113,9 @@ class Feed:
         self.content.begin()
         return _request(session, self._base, self._filter, self.cookie)
 
+    def told(self, state: list[str]) -> None:
+        """What it has came with the feed."""
+
     def take(self, message: Message) -> None:
         """Take what came into the content."""
         self._is_changed = self.content.take(message) or self._is_changed
@@ -116,11 +138,12 @@ class Feed:
 class ChangeFeed:
     """Changes of entries below `base` that say something about mail, from now on; `take` is given each of them.
 
-    `ready` is called when the replica is known to send them.
+    `ready` is called when the replica is known to send them. `state` is the number of the last one.
     """
 
     def __init__(self, base: str, take: Callable[[Message], None], ready: Callable[[], None]) -> None:
         self.take = take
+        self.state = ""
         self._base = base
         self._ready = ready
         self._is_ready = False
@@ -137,6 +160,10 @@ class ChangeFeed:
     def begin(self, session: Any, state: list[str]) -> int:
         """Ask for everything since now."""
         return _request(session, self._base, MAIL_FILTER, f"rid=000,csn={';'.join(state)}")
+
+    def told(self, state: list[str]) -> None:
+        """Note how far the replica is."""
+        self.state = max(state)
 
     def came(self, cookie: str) -> None:
         """Something came: the replica sends what changes."""
@@ -209,9 +236,11 @@ class _Following:
     def _read(self) -> None:
         """Take everything that has come: one reading of the socket may have brought many messages."""
         self._heard_at = asyncio.get_running_loop().time()
-        has_come = False
+        has_come, is_all = False, False
         try:
-            while self._is_read:
+            for _ in range(_AT_ONCE):
+                if not self._is_read:
+                    return
                 kind, data, number, *_ = self._session.result4(
                     ldap.RES_ANY, all=0, timeout=_NOW, add_ctrls=1, add_intermediates=1, resp_ctrl_classes=_CONTROLS
                 )
@@ -221,12 +250,18 @@ class _Following:
                     has_come = True
                     self._take(kind, data)
         except ldap.TIMEOUT:
-            if has_come and self._is_refreshed:
-                self._listener.came(self._cookie)
+            is_all = True
         except ldap.LDAPError as error:
             self._fail(error)
-        except PyAsn1Error as error:
+            return
+        except (PyAsn1Error, ValueError) as error:
             self._end(f"{self._uri}: what it sends can't be read: {error}")
+            return
+        if not is_all:
+            # Others first; libldap may have the rest already, so that the socket does not tell of it.
+            asyncio.get_running_loop().call_soon(self._read)
+        if has_come and self._is_refreshed:
+            self._listener.came(self._cookie)
 
     def _answered(self, kind: int, data: list[Any]) -> None:
         """How far the replica is; where it is anywhere, it may be followed."""
@@ -236,7 +271,10 @@ class _Following:
                 self._end(f"{self._uri}: it has no content yet")
             return
         states = [value.decode() for name, values in data[0][1].items() if name == _STATE for value in values]
-        if self._request < 0 and states:
+        if not states:
+            return
+        self._listener.told(states)
+        if self._request < 0:
             self._request = self._listener.begin(self._session, states)
 
     def _take(self, kind: int, data: list[Any]) -> None:
@@ -251,9 +289,9 @@ class _Following:
         for name, content, *controls in data:
             if kind == ldap.RES_SEARCH_ENTRY:
                 for control in controls[0]:
-                    if isinstance(control, SyncStateControl):
-                        self._cookie = control.cookie or self._cookie
-                        yield _of_entry(control, name, content)
+                    if isinstance(control, _StateControl):
+                        self._cookie = control.told.cookie or self._cookie
+                        yield _of_entry(control.told, name, content)
             elif kind == ldap.RES_INTERMEDIATE and name == SyncInfoMessage.responseName:
                 yield from self._of_info(SyncInfoMessage(content))
 
@@ -288,10 +326,9 @@ class _Following:
             self._ended.set_exception(DirectoryUnavailable(why))
 
 
-def _of_entry(control: Any, name: str, values: dict[str, list[bytes]]) -> Message:
-    uuids = frozenset((control.entryUUID,))
-    if control.state == "delete":
-        return Gone(uuids)
-    if control.state == "present":
-        return Present(uuids)
-    return Changed(control.entryUUID, item_of_answer(name, values))
+def _of_entry(told: SyncState, name: str, values: dict[str, list[bytes]]) -> Message:
+    if told.state == DELETE:
+        return Gone(frozenset((told.uuid,)))
+    if told.state == PRESENT:
+        return Present(frozenset((told.uuid,)))
+    return Changed(told.uuid, item_of_answer(name, values))

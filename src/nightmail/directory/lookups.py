@@ -18,6 +18,7 @@ from nightmail.directory.connection import Connection
 from nightmail.directory.content import Changed, Gone, Message
 from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of, members_named
+from nightmail.directory.lag import Lag
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import ATTRIBUTES, Item
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
@@ -32,6 +33,7 @@ _FAILED_FOR_S = 0.5
 _FAILURES_KEPT = 10_000
 _ATTRIBUTES = (*ATTRIBUTES, "entryUUID")
 _CACHE_BYTES = 64 << 20
+_LAG_LIMIT_S = 5.0
 
 Found = Callable[[], None]
 
@@ -54,6 +56,7 @@ class Lookups:
         base: str,
         timeout_s: float,
         changed: Callable[[], None],
+        lag_limit_s: float = _LAG_LIMIT_S,
         cache_bytes: int = _CACHE_BYTES,
     ) -> None:
         self.asked: dict[str, int] = dict.fromkeys(replicas, 0)
@@ -67,7 +70,10 @@ class Lookups:
         self._waiting: dict[str, list[Found]] = {}
         self._outdated: set[str] = set()
         self._gathered: list[str] = []
-        self._links = [_Link(uri, suffix, access, self._take, self._is_current) for uri in replicas]
+        self._links = [
+            _Link(uri, suffix, access, Lag(lag_limit_s), take=self._take, is_current=self._is_current)
+            for uri in replicas
+        ]
         self._starting_until = 0.0
 
     def find(self, key: str) -> Known:
@@ -121,7 +127,7 @@ class Lookups:
 
     def _ask(self, keys: list[str], tried: list[_Link], why: str) -> None:
         """Ask the replica that was asked least, of those that were not tried yet."""
-        links = [link for link in self._links if link.is_ready and link not in tried]
+        links = [link for link in self._in_sync() if link not in tried]
         if not links:
             self._fail(keys, why)
             return
@@ -129,6 +135,14 @@ class Lookups:
         self.asked[link.uri] += len(keys)
         answered = partial(self._answered, keys, [*tried, link])
         link.search(self._suffix, filter_of(keys), answered, self._timeout_s)
+
+    def _in_sync(self) -> list[_Link]:
+        """The replicas that can be asked; one that is too far behind another one can't."""
+        ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
+        newest = max((link.state for link in ready), default="")
+        for link in ready:
+            link.lag.note(link.state, newest, now)
+        return [link for link in ready if not link.lag.is_over_limit(now)]
 
     def _answered(self, keys: list[str], tried: list[_Link], answer: list[Item] | DirectoryUnavailable) -> None:
         if isinstance(answer, DirectoryUnavailable):
@@ -156,6 +170,7 @@ class Lookups:
         if outdated:  # it changed while the answer was on its way: good for whoever asked, and for nobody else
             self._outdated -= outdated
             self._cache.drop((), outdated)
+            self._changed()
 
     def _fail(self, keys: list[str], why: str) -> None:
         if len(self._failed) > _FAILURES_KEPT:
@@ -182,14 +197,15 @@ class Lookups:
         """Something changed at a replica."""
         match message:
             case Changed(uuid, item):
-                keys = keys_of(item)
-                self._cache.drop((uuid,), keys)
+                if self._waiting or len(self._cache):  # who fills a directory need not be listened to so closely
+                    keys = keys_of(item)
+                    self._cache.drop((uuid,), keys)
+                    self._outdated.update(self._waiting.keys() & keys)
             case Gone(uuids):
-                keys = []
                 self._cache.drop(uuids)
+                self._outdated.update(self._waiting)
             case _:
                 return
-        self._outdated.update(self._waiting.keys() & keys if isinstance(message, Changed) else self._waiting)
         self._changed()
 
 
@@ -255,17 +271,24 @@ class _Link:
         uri: str,
         suffix: str,
         access: Access,
+        lag: Lag,
+        *,
         take: Callable[[Message], None],
         is_current: Callable[[str], None],
     ) -> None:
+        self.lag = lag
         self.uri = uri
         self.is_ready = False
-        self._suffix = suffix
         self._access = access
-        self._take = take
         self._is_current = is_current
         self._connection: Connection | None = None
         self._is_over = asyncio.Event()
+        self._feed = ChangeFeed(suffix, take, self._ready)
+
+    @property
+    def state(self) -> str:
+        """How far the replica is."""
+        return self._feed.state
 
     async def run(self) -> None:
         """Keep both connections; runs until cancelled."""
@@ -300,8 +323,7 @@ class _Link:
     async def _run_once(self) -> None:
         self._is_over.clear()
         self._connection = await Connection.open(self.uri, self._access, self._is_over.set)
-        feed = ChangeFeed(self._suffix, self._take, self._ready)
-        following = asyncio.create_task(feed.follow(self.uri, self._access))
+        following = asyncio.create_task(self._feed.follow(self.uri, self._access))
         over = asyncio.create_task(self._is_over.wait())
         try:
             await asyncio.wait({following, over}, return_when=asyncio.FIRST_COMPLETED)

@@ -168,9 +168,11 @@ def _database(replica: Replica) -> Item:
             for index, name in enumerate((replicator, reader, writer))
         ],
         olcAccess=(
-            f"{{0}}to attrs=userPassword by anonymous auth {known} by * none",
+            # Who may write people's passwords may not write those of the servers.
+            f'{{0}}to dn.subtree="ou=system,{suffix}" attrs=userPassword by anonymous auth {known} by * none',
             f'{{1}}to dn.subtree="ou=system,{suffix}" {known} by * none',
-            f'{{2}}to * by dn.exact="{writer}" write by dn.exact="{reader}" read {known} by * none',
+            f'{{2}}to attrs=userPassword by dn.exact="{writer}" =w by anonymous auth {known} by * none',
+            f'{{3}}to * by dn.exact="{writer}" write by dn.exact="{reader}" read {known} by * none',
         ),
         olcSyncrepl=_consumer(replica) if replica.provider else "",
     )

@@ -40,14 +40,22 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     data_directory: Annotated[
         str,
         msgspec.Meta(
-            description="Where this server's replica keeps everything, `{name}` being the server's name; default: "
-            "`directory` in the run directory. It has to outlast a restart of the machine.",
+            description="Where this server's replica keeps everything, `{name}` being the server's name. It has to "
+            "outlast a restart of the machine.",
+            min_length=1,
             extra={"path": True},
         ),
-    ] = ""
+    ]
     lookup_timeout_s: Annotated[
         float, msgspec.Meta(description="How long a replica may take to answer before another one is asked.", gt=0)
     ] = 0.25
+    lag_limit_s: Annotated[
+        float,
+        msgspec.Meta(
+            description="For how long a replica may lack a change that another one has; beyond that it is not asked.",
+            gt=0,
+        ),
+    ] = 5.0
 
     def __post_init__(self) -> None:
         """Refuse a suffix that can't be made."""

@@ -122,7 +122,7 @@ def command(replica: Replica, installation: Installation) -> list[str]:
     return [
         "prlimit", f"--nofile={_CONNECTIONS}:{_CONNECTIONS}",  # slapd sets memory aside for as many as it may have
         "setpriv", "--pdeathsig", "KILL",
-        installation.slapd, "-d", "0", "-F", _configured(replica), "-h", uris,
+        installation.slapd, "-d", "none", "-F", _configured(replica), "-h", uris,
     ]  # fmt: skip
 
 

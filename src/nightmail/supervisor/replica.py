@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -22,6 +23,12 @@ from nightmail.world import Clock
 
 _STOP_S = 10.0
 _TRY_AGAIN_S = 10.0
+_LINE_BYTES = 64 * 1024
+_STAMP = re.compile(r"^[0-9a-f.]+ (?:0x[0-9a-f]+ )?")
+_USUAL = re.compile(
+    r"^@\(#\)|^Debian|slapd (?:starting|stopped|shutdown)|slapd destroy|slap_read_controls|deferring operation"
+    r"|DIGEST-MD5"
+)
 
 State = Literal["starting", "running", "restarting", "not set up", "stopped"]
 
@@ -65,10 +72,12 @@ class ReplicaChild:
             return False
         self.pid, self.state, self.fault = self._process.pid, "running", ""
         log.info("directory replica started", pid=self.pid)
+        hearing = asyncio.create_task(_hear(self._process))
         code = await exit_of(self._process, os.pidfd_open(self.pid))
         self.pid = 0
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        log.error("directory replica died", how=how, remedy="none: it is started again; others answer meanwhile")
+        log.error("directory replica died", how=how, said=await hearing,
+                  remedy="none: it is started again; others answer meanwhile")  # fmt: skip
         return True
 
     async def _rest(self, lived_s: float) -> None:
@@ -98,4 +107,25 @@ class ReplicaChild:
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - the command is our own
+    return subprocess.Popen(  # noqa: S603 - the command is our own
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, process_group=0
+    )
+
+
+async def _hear(process: subprocess.Popen[bytes]) -> str:
+    """The last thing that slapd said before it ended, which is why, where it said anything of its own accord."""
+    reader = asyncio.StreamReader(limit=_LINE_BYTES)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), process.stderr
+    )
+    last = ""
+    try:
+        while line := await reader.readline():
+            said = _STAMP.sub("", line.decode(errors="replace").strip())
+            if said and not _USUAL.search(said):
+                last = said
+    except ValueError:
+        last = "a line that is too long to be kept"
+    finally:
+        transport.close()
+    return last

@@ -1,0 +1,327 @@
+"""A pair that is configured by a directory of many people: it is filled, asked, changed, and loses its master."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import statistics
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import uvloop
+from rich.console import Console
+
+from bench.nightmail_server import COMMAND
+from bench.processes import CLOCK, BenchFailed, free_port, running, tail, wait_until
+from bench.report import Figures, Goal, rate
+from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
+from nightmail.config.loading import load
+from nightmail.config.settings import Config
+from nightmail.directory.certificates import write_authority
+from nightmail.directory.lookups import Lookups
+from nightmail.directory.tree import item_of
+from nightmail.directory.writing import Directory
+from nightmail.errors import DirectoryUnavailable
+
+_NAMES = ("mx1", "mx2")
+_PEOPLE = 100_000
+_LOOKED_UP = 20_000
+_AT_A_TIME = 500
+_CHANGES = 200
+_OUTAGE_S = 6.0
+_PATIENCE_S = 10.0
+_SUFFIX = "dc=example,dc=org"
+_DOMAIN = "people.example"
+_CONFIG = """\
+[server]
+hostname = "{{name}}.example.org"
+run_directory = "{home}/{{name}}"
+{servers}
+[heartbeat]
+secret_file = "{home}/key"
+[store]
+url = "file://{home}/store"
+lease_s = 1.0
+[smtp]
+error_limit = 1000000
+recipient_limit = 1000000
+[directory]
+suffix = "{suffix}"
+first_master = "mx1"
+secret_file = "{home}/key"
+data_directory = "{home}/{{name}}/directory"
+"""
+_SERVER = """\
+[servers.{name}]
+heartbeat = "127.0.0.1:{heartbeat}"
+smtp = "127.0.0.1:{smtp}"
+http = "127.0.0.1:{http}"
+directory = "127.0.0.1:{directory}"
+"""
+
+
+class _Pair:
+    """Two servers with a replica each, in a directory of their own."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.authority = str(place / "authority.pem")
+        (place / "store").mkdir()
+        key = place / "key"
+        key.write_text(os.urandom(16).hex())
+        key.chmod(0o600)
+        ports = [{kind: free_port() for kind in ("heartbeat", "smtp", "http", "directory")} for _ in _NAMES]
+        servers = "".join(_SERVER.format(name=name, **each) for name, each in zip(_NAMES, ports, strict=True))
+        self.file = place / "nightmail.toml"
+        self.file.write_text(_CONFIG.format(home=place, servers=servers, suffix=_SUFFIX))
+        self.ports = {name: each["smtp"] for name, each in zip(_NAMES, ports, strict=True)}
+
+    def config(self, name: str = "mx1") -> Config:
+        """The configuration of one of them."""
+        return load(str(self.file), name)
+
+    def run(self, *words: str, name: str = "mx1") -> None:
+        """Run a command of nightmail. Raises: BenchFailed."""
+        command = [COMMAND, *words, "--config", str(self.file), "--name", name]
+        done = subprocess.run(command, capture_output=True, check=False, text=True)
+        if done.returncode:
+            raise BenchFailed(f"{' '.join(words)}: {done.stderr or done.stdout}")
+
+    @contextmanager
+    def serving(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A server, ready for mail."""
+        log = self.place / f"{name}.log"
+        with running([COMMAND, "serve", "--config", str(self.file), "--name", name], log, stop_s=30) as process:
+            try:
+                wait_until(lambda: _answer(self.ports[name], f"x@{_DOMAIN}") > 0, f"{name} takes mail", 60, 0.1)
+            except BenchFailed as error:
+                raise BenchFailed(f"{error}\n{tail(log)}") from error
+            yield process
+
+
+class _Recipients:
+    """A session that asks whether recipients are taken."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._replies = self._socket.makefile("rb")
+        self._replies.readline()
+        for line in (b"HELO bench.test", b"MAIL FROM:<s@bench.test>"):
+            self._say(line)
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+
+    def ask(self, address: str) -> int:
+        """The code of the reply."""
+        return self._say(b"RCPT TO:<%s>" % address.encode())
+
+    def begin_anew(self) -> None:
+        """Forget the recipients."""
+        self._say(b"RSET")
+        self._say(b"MAIL FROM:<s@bench.test>")
+
+    def _say(self, line: bytes) -> int:
+        self._socket.sendall(line + b"\r\n")
+        return int(self._replies.readline()[:3] or b"0")
+
+
+def _answer(port: int, address: str) -> int:
+    try:
+        session = _Recipients(port)
+    except (OSError, ValueError):
+        return 0
+    try:
+        return session.ask(address)
+    except (OSError, ValueError):
+        return 0
+    finally:
+        session.close()
+
+
+def run(place: Path, _options: argparse.Namespace, console: Console) -> tuple[list[Figures], list[Goal]]:
+    """Measure all of it."""
+    pair = _Pair(place)
+    write_authority(pair.authority, (place / "key").read_bytes().strip())
+    pair.run("directory", "init")
+
+    def step(what: str) -> None:
+        console.print(what, style="dim", highlight=False)
+
+    with pair.serving("mx1") as first, pair.serving("mx2"):
+        step(f"{_PEOPLE:,} people are imported")
+        import_s = _fill(pair)
+        step(f"{_LOOKED_UP:,} of them are looked up")
+        per_s, apart = _looked_up(pair)
+        step(f"{_CHANGES} changes, one by one")
+        in_force = _changes_in_force(pair)
+        step("the server with the master is killed")
+        outage = _lose_the_master(pair, first)
+        step("its replica begins anew")
+        reseed_s = _timed(lambda: pair.run("directory", "reseed"))
+    return _told(import_s, (per_s, apart), in_force, outage, reseed_s)
+
+
+def _fill(pair: _Pair) -> float:
+    tables = pair.place / "tables"
+    tables.mkdir()
+    (tables / "domains").write_text(f"{_DOMAIN} local\n")
+    (tables / "routes").write_text(f"{_DOMAIN} discard\n")
+    (tables / "mailboxes").write_text("".join(f"{_person(number)}\n" for number in range(_PEOPLE)))
+    took_s = _timed(lambda: pair.run("directory", "import", str(tables)))
+    for port in pair.ports.values():
+        wait_until(lambda port=port: _answer(port, _person(0)) == 250, "the people are known", 60)  # type: ignore[misc]
+    return took_s
+
+
+def _looked_up(pair: _Pair) -> tuple[float, float]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_look_up(pair))
+
+
+async def _look_up(pair: _Pair) -> tuple[float, float]:
+    """Lookups per second, and how far apart the replicas' shares are, as a part of the smaller one."""
+    config = pair.config()
+    settings = directory_of(config)
+    lookups = Lookups(
+        settings.suffix, replica_uris(config), access_of(settings, "reader", pair.authority), CLOCK,
+        base="/", timeout_s=5.0, changed=lambda: None,
+    )  # fmt: skip
+    running_on = asyncio.create_task(lookups.run())
+    while not all(lookups.is_ready(uri) for uri in lookups.asked):  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    begin = CLOCK.elapsed()
+    for start in range(0, _LOOKED_UP, _AT_A_TIME):
+        found = asyncio.Event()
+        # As sessions ask: each for itself, many in the same turn of the loop.
+        left = _Countdown(_AT_A_TIME, found)
+        for number in range(start, start + _AT_A_TIME):
+            lookups.look_up([_person(number)], left.count)
+        await found.wait()
+    took_s = CLOCK.elapsed() - begin
+    known = sum(lookups.find(_person(number)).is_mailbox for number in range(_LOOKED_UP))
+    running_on.cancel()
+    if known != _LOOKED_UP:
+        raise BenchFailed(f"{_LOOKED_UP - known} people were not found")
+    first, second = lookups.asked.values()
+    return _LOOKED_UP / took_s, abs(first - second) / min(first, second)
+
+
+class _Countdown:
+    def __init__(self, count: int, over: asyncio.Event) -> None:
+        self._left = count
+        self._over = over
+
+    def count(self) -> None:
+        """One less."""
+        self._left -= 1
+        if not self._left:
+            self._over.set()
+
+
+def _changes_in_force(pair: _Pair) -> list[float]:
+    """Seconds from the acknowledgement of a change until the last server answers by it, for each of many."""
+    config = pair.config()
+    access = access_of(directory_of(config), "writer", pair.authority)
+    sessions = [_Recipients(port) for port in pair.ports.values()]
+    times = []
+    with Directory(uri_of(config, config.master), access) as master:
+        for number in range(_CHANGES):
+            address = f"new{number // 2}@{_DOMAIN}"
+            item = item_of("mailboxes", address, "", _SUFFIX)
+            is_there = not number % 2
+            for session in sessions:
+                session.begin_anew()
+                session.ask(address)  # what is known of it has to be undone
+            if is_there:
+                master.add([item])
+            else:
+                master.delete([item.dn])
+            begin = CLOCK.elapsed()
+            for session in sessions:
+                while session.ask(address) != (250 if is_there else 550):
+                    if CLOCK.elapsed() - begin > _PATIENCE_S:
+                        raise BenchFailed(f"{address}: the change is not in force after {_PATIENCE_S:.0f} s")
+            times.append(CLOCK.elapsed() - begin)
+    for session in sessions:
+        session.close()
+    return times
+
+
+class _Outage(NamedTuple):
+    asked: int
+    failed: int
+    slowest_s: float
+    write_s: float
+
+
+def _lose_the_master(pair: _Pair, first: subprocess.Popen[bytes]) -> _Outage:
+    """What a client of the other server sees while the one with the master is killed, and whoever writes then."""
+    session = _Recipients(pair.ports["mx2"])
+    asked = failed = 0
+    slowest_s, is_killed, write_s = 0.0, False, 0.0
+    begin = CLOCK.elapsed()
+    while CLOCK.elapsed() - begin < _OUTAGE_S:
+        if not is_killed and CLOCK.elapsed() - begin > _OUTAGE_S / 3:
+            first.send_signal(signal.SIGKILL)
+            is_killed = True
+        if not asked % 50:
+            session.begin_anew()
+        at = CLOCK.elapsed()
+        failed += session.ask(_person(_LOOKED_UP + asked)) != 250
+        slowest_s = max(slowest_s, CLOCK.elapsed() - at)
+        asked += 1
+        if asked >= _PEOPLE - _LOOKED_UP:
+            break
+    session.close()
+    config = pair.config("mx2")
+    access = access_of(directory_of(config), "writer", pair.authority)
+    at = CLOCK.elapsed()
+    try:
+        Directory(uri_of(config, config.master), access)
+    except DirectoryUnavailable:
+        write_s = CLOCK.elapsed() - at
+    else:
+        raise BenchFailed("the master was killed, and takes a write")
+    return _Outage(asked, failed, slowest_s, write_s)
+
+
+def _told(
+    import_s: float, lookups: tuple[float, float], in_force: list[float], outage: _Outage, reseed_s: float
+) -> tuple[list[Figures], list[Goal]]:
+    per_s, apart = lookups
+    median_s, p99_s = statistics.median(in_force), statistics.quantiles(in_force, n=100)[-1]
+    told = [
+        (f"{_PEOPLE:,} people imported, and seen on the shadow", "in under 60 s", f"{import_s:.1f} s", import_s < 60),
+        ("lookups a second, nothing known, by one process", "at least 5,000", rate(per_s), per_s >= 5000),
+        ("the two replicas' shares of them, apart", "at most 5 %", f"{apart:.1%}", apart <= 0.05),
+        ("a change is in force on both servers, median", "", _ms(median_s), True),
+        ("a change is in force on both servers, p99", "within 100 ms", _ms(p99_s), p99_s < 0.1),
+        ("master killed: recipients not taken", "0", f"{outage.failed} of {outage.asked:,}", not outage.failed),
+        ("master killed: the slowest answer", "under 1 s", _ms(outage.slowest_s), outage.slowest_s < 1),
+        ("master killed: a write fails after", "under 100 ms", _ms(outage.write_s), outage.write_s < 0.1),
+        (f"{_PEOPLE:,} people: a replica begins anew", "in under 60 s", f"{reseed_s:.1f} s", reseed_s < 60),
+    ]
+    figures = Figures("A pair configured by a directory", ["", "figure"], [[what, found] for what, _, found, _ in told])
+    return [figures], [Goal(f"{what}, {wish}", found, is_met) for what, wish, found, is_met in told if wish]
+
+
+def _person(number: int) -> str:
+    return f"user{number}@{_DOMAIN}"
+
+
+def _ms(time_s: float) -> str:
+    return f"{time_s * 1000:.1f} ms"
+
+
+def _timed(work: Callable[[], None]) -> float:
+    begin = CLOCK.elapsed()
+    work()
+    return CLOCK.elapsed() - begin

@@ -1,0 +1,72 @@
+"""The replica's process: started, started again when it ends, ended with its server; and what it said is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import pytest
+from structlog.testing import capture_logs
+from tests.eventloop import on_a_loop
+
+from nightmail.errors import ConfigInvalid
+from nightmail.supervisor.replica import ReplicaChild
+from nightmail.world import SystemClock
+
+SLEEPS = [sys.executable, "-c", "import time; time.sleep(60)"]
+FAILS = [sys.executable, "-c", "import sys; sys.exit('6567.1 0x7f bind failed: Permission denied')"]
+
+
+async def until_pid(child: ReplicaChild, but: int = 0) -> int:
+    async with asyncio.timeout(10):
+        while child.pid in (0, but):  # noqa: ASYNC110 - a process is no event of ours
+            await asyncio.sleep(0.01)
+    return child.pid
+
+
+@on_a_loop
+async def test_it_is_started_again_when_it_dies_and_ends_with_its_server() -> None:
+    child = ReplicaChild(lambda: SLEEPS, SystemClock())
+    running = asyncio.create_task(child.run())
+    first = await until_pid(child)
+    os.kill(first, signal.SIGKILL)
+    second = await until_pid(child, first)
+    running.cancel()
+    await asyncio.wait([running])
+    assert child.state == "stopped"
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
+
+
+@on_a_loop
+async def test_why_it_ended_is_told_in_its_own_words() -> None:
+    child = ReplicaChild(lambda: FAILS, SystemClock())
+    with capture_logs() as logs:
+        running = asyncio.create_task(child.run())
+        async with asyncio.timeout(10):
+            while not any(line["event"] == "directory replica died" for line in logs):  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait([running])
+    died = next(line for line in logs if line["event"] == "directory replica died")
+    assert (died["how"], died["said"]) == ("exit code 1", "bind failed: Permission denied")
+
+
+@on_a_loop
+async def test_one_that_is_not_set_up_is_said_once_and_tried_again() -> None:
+    def refuse() -> Sequence[str]:
+        raise ConfigInvalid("here", "there are no entries", "make some")
+
+    child = ReplicaChild(refuse, SystemClock())
+    with capture_logs() as logs:
+        running = asyncio.create_task(child.run())
+        async with asyncio.timeout(10):
+            while child.state != "not set up":  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait([running])
+    assert child.fault == "here: there are no entries; make some"
+    assert [line["event"] for line in logs] == ["directory replica can't be started"]
