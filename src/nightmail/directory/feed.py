@@ -1,8 +1,8 @@
 """Follows a subtree of the directory at one replica after another: what is there, and every change as it happens.
 
-A replica that is older than what we have seen refuses the cookie with which we ask, so that nothing goes back in time.
-One that was never filled has no state (contextCSN) at all, and is not followed. It is asked something now and then, so
-that a silence means that it hangs, and is left.
+Nothing goes back in time by itself. A replica that is asked for what came since a moment that it has not yet come to
+sends nothing if it is a shadow, and refuses if it is the master. One that was never filled has no state (contextCSN), and
+is not followed. Each is asked something now and then, so that a silence means that it hangs, and is left.
 """
 
 from __future__ import annotations
@@ -67,12 +67,17 @@ class _Listener(Protocol):
         """The replica can't tell what changed since the cookie."""
         ...
 
+    def note_ahead(self) -> None:
+        """The replica has not yet come as far as the cookie."""
+        ...
+
 
 class Feed:
     """The entries below `base` that `filter_text` matches.
 
     `changed` is called whenever a replica has brought them up to date, and then whenever they are others. `items` and
-    `cookie` are what was known of them at an earlier time.
+    `cookie` are what was known of them at an earlier time. `is_ahead` says that the last replica was refused as older
+    than that.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class Feed:
         self.content = Content(items)
         self.cookie = cookie
         self.source = ""
+        self.is_ahead = False
         self._base = base
         self._filter = filter_text
         self._changed = changed
@@ -100,7 +106,7 @@ class Feed:
         Raises:
             DirectoryUnavailable: always, in the end.
         """
-        self._is_known = False
+        self._is_known = self.is_ahead = False
         self._uri = uri
         try:
             await _follow(uri, access, self._base, self)
@@ -133,6 +139,10 @@ class Feed:
     def start_over(self) -> None:
         """Ask for everything the next time."""
         self.cookie = ""
+
+    def note_ahead(self) -> None:
+        """What is known here is newer than what the replica has."""
+        self.is_ahead = True
 
 
 class ChangeFeed:
@@ -173,6 +183,9 @@ class ChangeFeed:
 
     def start_over(self) -> None:
         """Nothing is kept."""
+
+    def note_ahead(self) -> None:
+        """It is asked from where it says that it is."""
 
 
 def _request(session: Any, base: str, filter_text: str, cookie: str) -> int:
@@ -312,6 +325,8 @@ class _Following:
         details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
         if details.get("result") == _REFRESH_REQUIRED:
             self._listener.start_over()
+        if isinstance(error, ldap.UNWILLING_TO_PERFORM):  # "consumer state is newer than provider"
+            self._listener.note_ahead()
         self._end(f"{self._uri}: {words(error)}")
 
     def _stop_reading(self) -> None:

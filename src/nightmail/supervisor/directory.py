@@ -9,7 +9,7 @@ import msgspec
 
 from nightmail.admin.answers import DirectoryPicture
 from nightmail.admin.own_replica import replica_of
-from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of
+from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.slapd import command, find_installation, has_entries, prepare
@@ -51,6 +51,7 @@ class ServerDirectory:
         self._reloads = DirectoryReloads(
             self._settings.suffix,
             replica_uris(self._config),
+            uri_of(self._config, self._config.master),
             access_of(self._settings, "reader", authority),
             announce,
             compiled=self._compiled,

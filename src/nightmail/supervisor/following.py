@@ -31,13 +31,15 @@ log = structlog.get_logger()
 class DirectoryReloads:
     """Puts what the directory says into force whenever it changes, and has it `announced` to the switches.
 
-    `replicas` are the URIs in the order in which they are tried. Relative paths in routes start from `base`.
+    `replicas` are the URIs in the order in which they are tried, `master` is one of them. Relative paths in routes
+    start from `base`.
     """
 
     def __init__(
         self,
         suffix: str,
         replicas: Sequence[str],
+        master: str,
         access: Access,
         announce: Callable[[], Awaitable[None]],
         *,
@@ -47,6 +49,7 @@ class DirectoryReloads:
     ) -> None:
         self._suffix = suffix
         self._replicas = replicas
+        self._master = master
         self._access = access
         self._announce = announce
         self._bring_into_force = partial(_compile, output=compiled, base=base)
@@ -126,8 +129,19 @@ class DirectoryReloads:
                 try:
                     await self._feed.follow(uri, self._access)
                 except DirectoryUnavailable as error:
-                    self._note_loss(str(error))
+                    if self._feed.is_ahead and uri == self._master:
+                        self._go_back(uri)
+                    else:
+                        self._note_loss(str(error))
                 await asyncio.sleep(_ANEW_S / len(self._replicas))
+
+    def _go_back(self, uri: str) -> None:
+        """The master itself is older than what was seen of it: it was restored, and what it has now counts.
+
+        A shadow that is older only waits for the master's changes, as we do.
+        """
+        log.warning("directory went back", replica=uri, remedy="none where it was restored: what it has is in force")
+        self._feed.start_over()
 
     def _note_loss(self, reason: str) -> None:
         now = asyncio.get_running_loop().time()

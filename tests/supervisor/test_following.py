@@ -1,0 +1,149 @@
+"""Routing from real replicas: in force as soon as it changes, kept while they are away, back only with the master."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+from tests.directory.slapd_server import SUFFIX, Slapd
+from tests.e2e.waiting import until
+
+from nightmail.directory.last_copy import read_copy, write_copy
+from nightmail.directory.tree import item_of
+from nightmail.errors import ConfigInvalid
+from nightmail.routing.generations import open_newest
+from nightmail.supervisor.following import DirectoryReloads
+
+ORG = item_of("domains", "example.org", "relay", SUFFIX)
+NET = item_of("domains", "example.net", "relay", SUFFIX)
+BAD = item_of("domains", "example.com", "local", SUFFIX)  # without a route
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[Slapd]:
+    with Slapd(tmp_path / "master") as running:
+        with running.as_account("writer") as directory:
+            directory.add([ORG])
+        yield running
+
+
+class Following:
+    """What a supervisor keeps, and how often it told its switches."""
+
+    def __init__(self, directory: Path, *servers: Slapd) -> None:
+        self.announced = 0
+        self._compiled = str(directory / "compiled")
+        self.copy = str(directory / "directory.last")
+        self.reloads = DirectoryReloads(
+            SUFFIX, [server.uri for server in servers], servers[0].uri, servers[0].access("reader"), self._announce,
+            compiled=self._compiled, copy_path=self.copy, base="/",
+        )  # fmt: skip
+
+    async def _announce(self) -> None:
+        self.announced += 1
+
+    def takes(self, domain: str) -> bool:
+        """Whether mail for a domain is taken, by what is in force."""
+        with contextlib.closing(open_newest(self._compiled)) as snapshot:
+            return not hasattr(snapshot.accept(f"a@{domain}", may_relay=False), "code")
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 - what replicas do is no event of ours
+                await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def following(directory: Path, *servers: Slapd) -> AsyncIterator[Following]:
+    follows = Following(directory, *servers)
+    async with asyncio.timeout(10):
+        await follows.reloads.compile_first()
+    watching = asyncio.create_task(follows.reloads.watch())
+    try:
+        yield follows
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+def test_a_change_is_in_force_and_announced(tmp_path: Path, master: Slapd) -> None:
+    async def scene() -> None:
+        async with following(tmp_path, master) as follows:
+            assert follows.takes("example.org")
+            assert not follows.takes("example.net")
+            with master.as_account("writer") as directory:
+                directory.add([NET])
+            await follows.until(lambda: follows.announced > 0 and follows.takes("example.net"))
+            assert follows.reloads.source == master.uri
+
+    asyncio.run(scene())
+
+
+def test_a_bad_entry_is_named_and_keeps_nobody_waiting(tmp_path: Path, master: Slapd) -> None:
+    async def scene() -> None:
+        async with following(tmp_path, master) as follows:
+            with master.as_account("writer") as directory:
+                directory.add([BAD, NET])
+            await follows.until(lambda: follows.takes("example.net"))
+            await follows.until(lambda: bool(follows.reloads.fault))
+            assert follows.reloads.fault.startswith(f"{BAD.dn}: example.com is local and has no route")
+            with pytest.raises(ConfigInvalid, match=r"example\.com is local"):
+                await follows.reloads.reload()
+
+    asyncio.run(scene())
+
+
+def test_with_no_replica_a_server_starts_with_what_it_had(tmp_path: Path, master: Slapd) -> None:
+    async def scene() -> None:
+        async with following(tmp_path, master):
+            pass
+        master.kill()
+        async with following(tmp_path, master) as follows:
+            assert follows.takes("example.org")
+            assert not follows.reloads.source
+            master.start()
+            await follows.until(lambda: follows.reloads.source == master.uri)
+
+    asyncio.run(scene())
+
+
+def ahead_of(copy_path: str) -> None:
+    """Let what was last known be newer than anything that a replica has."""
+    copy = read_copy(copy_path, SUFFIX)
+    assert copy is not None
+    write_copy(copy_path, msgspec.structs.replace(copy, cookie=re.sub(r"(?<=[=;])20\d\d", "2099", copy.cookie)))
+
+
+def test_what_was_seen_of_a_master_is_given_up_once_it_was_restored(tmp_path: Path, master: Slapd) -> None:
+    async def scene() -> None:
+        async with following(tmp_path, master) as follows:
+            ahead_of(follows.copy)
+        with capture_logs() as logs:
+            async with following(tmp_path, master) as follows:
+                await follows.until(lambda: follows.reloads.source == master.uri)
+        assert [line["event"] for line in logs if "went back" in line["event"]] == ["directory went back"]
+
+    asyncio.run(scene())
+
+
+def test_a_shadow_that_is_older_than_what_was_seen_is_waited_for(tmp_path: Path, master: Slapd) -> None:
+    async def scene() -> None:
+        with Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+            until(lambda: shadow.has(ORG.dn), "the shadow has it")
+            shadow.stop_following()
+            with master.as_account("writer") as directory:
+                directory.add([NET])
+            async with following(tmp_path, master, shadow) as follows:
+                await follows.until(lambda: follows.takes("example.net"))
+            master.kill()
+            async with following(tmp_path, master, shadow) as follows:
+                await follows.until(lambda: follows.reloads.source == shadow.uri)
+                assert follows.takes("example.net")
+
+    asyncio.run(scene())
