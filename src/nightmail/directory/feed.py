@@ -1,8 +1,8 @@
 """Follows a subtree of the directory at one replica after another: what is there, and every change as it happens.
 
 Nothing goes back in time by itself. A replica that is asked for what came since a moment that it has not yet come to
-sends nothing if it is a shadow, and refuses if it is the master. One that was never filled has no state (contextCSN), and
-is not followed. Each is asked something now and then, so that a silence means that it hangs, and is left.
+sends nothing if it is a shadow, and refuses if it is the master. One that was never filled has no state (contextCSN)
+and is not followed. Each is asked something now and then, so that a silence means that it hangs, and is left.
 """
 
 from __future__ import annotations
