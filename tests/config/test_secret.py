@@ -28,7 +28,12 @@ def test_a_group_may_read_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("secret", "mode", "wrong"),
-    [(b"0123456789abcdef", 0o644, "every user"), (b"0123456789abcde\n", 0o600, "15 octets"), (b"", 0o600, "0 octets")],
+    [
+        (b"0123456789abcdef", 0o644, "every user"),
+        (b"0123456789abcdef", 0o620, "its group"),
+        (b"0123456789abcde\n", 0o600, "15 octets"),
+        (b"", 0o600, "0 octets"),
+    ],
 )
 def test_what_is_no_secret_is_refused_with_the_remedy(tmp_path: Path, secret: bytes, mode: int, wrong: str) -> None:
     path = written(tmp_path / "key", secret, mode)

@@ -15,6 +15,7 @@ from tests.e2e.waiting import until
 
 from nightmail.directory.accounts import Accounts, account, accounts_of, first_entries
 from nightmail.directory.certificates import write_certificates
+from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
 from nightmail.directory.sessions import Access, open_session
 from nightmail.directory.slapd import command, find_installation, load, own_schema, prepare
@@ -50,7 +51,8 @@ class Slapd:
         self.process: subprocess.Popen[bytes] | None = None
         prepare(self.replica, self._installation)
         if not provider:
-            load(self.replica, self._installation, first_entries(SUFFIX, self.replica.accounts))
+            first = ldif_of(first_entries(SUFFIX, self.replica.accounts))
+            load(self.replica, self._installation, [first], "before", is_new=True)
 
     def access(self, name: str) -> Access:
         """How one gets in as one of the accounts."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nightmail.directory.exchange import normal_lines, plan_changes, text_of
+from nightmail.directory.exchange import Changes, normal_lines, plan_changes, text_of
 from nightmail.directory.selection import DirectoryTables
 from nightmail.directory.tree import Item, item_of
 from nightmail.errors import ConfigInvalid
@@ -14,6 +14,8 @@ from nightmail.routing.source import NAMES
 from nightmail.routing.tables import TextTables
 
 SUFFIX = "dc=example,dc=org"
+
+NO_CHANGES = Changes([], [], [], [], 0)
 
 TABLES = {
     "domains": "example.org local\nExample.NET   relay\nexample.com  alias   example.org\n.sub.example.org relay\n",
@@ -58,7 +60,7 @@ def test_the_normal_text_is_sorted_folded_and_in_columns(tmp_path: Path) -> None
 
 def test_a_directory_that_says_it_already_needs_no_change(tmp_path: Path) -> None:
     lines = lines_in(tmp_path, TABLES)
-    assert plan_changes(lines, entries_of(lines), SUFFIX, delete=True) == ([], [], [], 0)
+    assert plan_changes(lines, entries_of(lines), SUFFIX, delete=True) == NO_CHANGES
 
 
 def test_an_entry_with_another_value_is_written_anew_under_its_own_name() -> None:
@@ -84,7 +86,7 @@ def person(*addresses: str) -> Item:
 
 def test_a_person_with_several_addresses_says_several_lines() -> None:
     wanted = {("mailboxes", "alice@example.org"): "", ("mailboxes", "a@example.org"): ""}
-    assert plan_changes(wanted, [person("alice@example.org", "a@example.org")], SUFFIX, delete=True) == ([], [], [], 0)
+    assert plan_changes(wanted, [person("alice@example.org", "a@example.org")], SUFFIX, delete=True) == NO_CHANGES
 
 
 def test_of_an_entry_that_says_more_nothing_is_taken_away() -> None:
@@ -92,3 +94,19 @@ def test_of_an_entry_that_says_more_nothing_is_taken_away() -> None:
     with pytest.raises(ConfigInvalid, match=r"says a@example\.org in mailboxes, and more"):
         plan_changes(wanted, [person("alice@example.org", "a@example.org")], SUFFIX, delete=True)
     assert plan_changes(wanted, [person("alice@example.org", "a@example.org")], SUFFIX, delete=False).foreign == 1
+
+
+def test_what_an_entry_says_no_more_is_taken_away() -> None:
+    verified = item_of("domains", "x.org", "relay verify", SUFFIX)
+    [replaced] = plan_changes({("domains", "x.org"): "relay"}, [verified], SUFFIX, delete=False).replaced
+    assert replaced.attributes["nmverify"] == ()
+    alias = item_of("domains", "x.org", "alias y.org", SUFFIX)
+    [replaced] = plan_changes({("domains", "x.org"): "local"}, [alias], SUFFIX, delete=False).replaced
+    assert (replaced.attributes["nmkind"], replaced.attributes["nmaliasof"]) == (("local",), ())
+
+
+def test_an_entry_that_has_to_be_of_another_kind_is_made_anew() -> None:
+    ascii_only = item_of("aliases", "a@x.org", "b@x.org", SUFFIX)
+    changes = plan_changes({("aliases", "a@x.org"): "ü@x.org"}, [ascii_only], SUFFIX, delete=False)
+    assert changes.renewed == [(ascii_only.dn, item_of("aliases", "a@x.org", "ü@x.org", SUFFIX))]
+    assert not changes.replaced

@@ -208,6 +208,9 @@ def test_a_master_that_lost_its_disk_has_again_what_the_shadow_had(servers: Pair
     servers.first.wait_for_log("the master of the directory has no entries", "nightmail directory reseed")
     until_answered(servers.first, "alice@example.org", 250)  # with the shadow
     servers.first.stop()
+    anew = servers.first.nightmail("directory", "init")
+    assert anew.returncode == os.EX_CONFIG
+    assert "this replica has the directory" in anew.stderr
     done = servers.first.nightmail("directory", "reseed")
     assert done.returncode == 0, done
     servers.first.start()
@@ -224,9 +227,14 @@ def test_what_a_backup_has_can_be_restored(servers: Pair, tmp_path: Path) -> Non
     servers.run("backup", str(file))
     assert file.stat().st_mode & 0o077 == 0
     assert servers.first.nightmail("directory", "backup", str(file)).returncode == os.EX_CONFIG
+    cut = tmp_path / "cut.ldif"
+    cut.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     assert servers.first.nightmail("directory", "add", stdin=CAROL.encode()).returncode == 0
     servers.first.stop()
     servers.second.stop()
+    refused = servers.first.nightmail("directory", "restore", str(cut))
+    assert refused.returncode == os.EX_CONFIG
+    assert "no whole backup" in refused.stderr
     assert "What it had is in" in servers.run("restore", str(file))
     servers.first.start()
     done = servers.second.nightmail("directory", "reseed")
@@ -236,3 +244,18 @@ def test_what_a_backup_has_can_be_restored(servers: Pair, tmp_path: Path) -> Non
     until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "both have the same")
     until_answered(servers.second, "carol@example.org", 550)
     until_answered(servers.second, "alice@example.org", 250)
+
+
+def test_that_every_domain_is_gone_is_not_believed(servers: Pair) -> None:
+    until_answered(servers.second, "alice@example.org", 250)
+    done = servers.first.nightmail("directory", "delete", *names_of_domains(servers.first))
+    assert (done.returncode, done.stderr) == (0, ""), done
+    servers.second.wait_for_log("directory refused", "no domain any more")
+    assert answer(servers.second, "alice@example.org") == 250
+    assert servers.second.nightmail("reload").returncode == 0
+    until_answered(servers.second, "alice@example.org", 250)  # whoever may relay may send anywhere
+    assert servers.second.facts("status")["directory"]["entries"] == 2
+
+
+def names_of_domains(server: Switch) -> list[str]:
+    return [item["dn"] for item in server.facts("directory", "search", "(nmDomain=*)")]

@@ -29,7 +29,7 @@ def replica_of(config: Config, installation: Installation) -> Replica:
     secret, directory = secret_of(settings), settings.data_directory
     os.makedirs(directory, mode=0o700, exist_ok=True)
     return Replica(
-        number=[*config.replicas].index(name) + 1,
+        number=sorted(config.replicas).index(name) + 1,
         directory=directory,
         suffix=settings.suffix,
         uri=uri_of(config, name),

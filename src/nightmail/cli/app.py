@@ -121,7 +121,7 @@ def demo(
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)
 def directory(context: typer.Context) -> None:
-    """Set up the directory, and see and change what is in it: init, import, export, search."""
+    """Set up the directory, and see and change what is in it; nightmail directory --help says how."""
     try:
         from nightmail.cli.directory import app as commands  # noqa: PLC0415 - LDAP is an extra, and slow to load
     except ModuleNotFoundError as error:

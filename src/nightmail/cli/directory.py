@@ -65,9 +65,10 @@ def import_tables(
     wanted = normal_lines(TextTables(tables))
     with _writing(loaded) as directory:
         changes = plan_changes(wanted, map(folded, directory.search(settings.suffix)), settings.suffix, delete=delete)
+        renewed = directory.delete(name for name, _ in changes.renewed)
         done = {
-            "added": directory.add(changes.added),
-            "changed": directory.replace(changes.replaced),
+            "added": directory.add([*(item for _, item in changes.renewed), *changes.added]) - renewed,
+            "changed": directory.replace(changes.replaced) + renewed,
             "deleted": directory.delete(changes.deleted),
             "left": changes.foreign,
         }

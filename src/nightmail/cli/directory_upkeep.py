@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from typing import Annotated
 
 import typer
@@ -25,27 +25,40 @@ from nightmail.directory.accounts import first_entries
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
-from nightmail.directory.slapd import find_installation, has_entries, load_ldif, prepare, set_aside
+from nightmail.directory.slapd import find_installation, has_entries, load
 from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import SystemClock
 
+_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+_END = "# {count} entries, and that is all\n"
+_ENDED = re.compile(r"# [0-9]+ entries, and that is all\n")
 _MADE_UP = {"entrydn", "subschemasubentry", "hassubordinates", "numsubordinates"}
 
 File = Annotated[str, typer.Argument(metavar="FILE", show_default=False, help="An LDIF file.")]
 
 
-def init(config: ConfigFile = None, name: ServerName = None) -> None:
+def init(
+    force: Annotated[bool, typer.Option("--force", help="Even if another replica has a directory.")] = False,
+    config: ConfigFile = None,
+    name: ServerName = None,
+) -> None:
     """Begin a new directory on the server that is its first master."""
     loaded = load_config(config, name)
+    _prepare_to_write(loaded)
     settings, replica = directory_of(loaded), _own_replica(loaded)
     if replica.provider:
         wrong = f"the first master of the directory is {loaded.master}, not {loaded.server.name}"
         raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}; the other replicas fill by themselves")
     if has_entries(replica):
         raise ConfigInvalid(replica.directory, "there is a directory already", "nothing needs to be done")
-    _fill(loaded, replica, [ldif_of(first_entries(settings.suffix, replica.accounts))])
+    other = "" if force else _filled_replica(loaded)
+    if other:
+        right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
+        raise ConfigInvalid(other, "this replica has the directory", right)
+    first = ldif_of(first_entries(settings.suffix, replica.accounts))
+    load(replica, find_installation(), [first], _moment(), is_new=True)
     sys.stdout.write(f"The directory {settings.suffix} is set up in {replica.directory}. Start the server, then fill "
                      "it: nightmail directory import TABLES\n")  # fmt: skip
 
@@ -53,79 +66,110 @@ def init(config: ConfigFile = None, name: ServerName = None) -> None:
 def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
     """Have this server's replica begin anew with what the others have; what it had is kept aside."""
     loaded = load_config(config, name)
-    _refuse_while_it_runs(loaded)
-    replica, master = _own_replica(loaded), uri_of(loaded, loaded.master)
-    others = sorted((uri for uri in replica_uris(loaded) if uri != replica.uri), key=lambda uri: uri != master)
-    pieces = _everything(loaded, others)
-    first = next(pieces)  # nothing is set aside before there is something else
-    _say_aside(set_aside(replica, _moment()))
-    _fill(loaded, replica, chain((first,), pieces))
+    _prepare_to_write(loaded)
+    replica = _own_replica(loaded)
+    _say_aside(load(replica, find_installation(), _everything(loaded, _others(loaded)), _moment()))
     sys.stdout.write("This replica has what the other one had. Start the server.\n")
 
 
 def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> None:
     """Write everything that the directory has into a file, passwords included."""
     loaded = load_config(config, name)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        wrong = f"it can't be made: {os.strerror(error.errno or 0)}"
-        raise ConfigInvalid(file, wrong, "name a file that is not there yet") from error
+    if os.path.exists(file):
+        raise ConfigInvalid(file, "there is something of that name", "name a file that is not there yet")
+    unfinished = f"{file}.unfinished"
     count = 0
-    with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as to:
-        for piece in _everything(loaded, replica_uris(loaded)):
-            to.write(piece)
-            count += 1
-        to.flush()
-        os.fsync(descriptor)
+    try:
+        with open(os.open(unfinished, _ANEW, 0o600), "w", encoding="utf-8", errors="surrogateescape") as to:
+            for piece in _everything(loaded, replica_uris(loaded)):
+                to.write(piece)
+                count += 1
+            to.write(_END.format(count=count))
+            to.flush()
+            os.fsync(to.fileno())
+        os.rename(unfinished, file)
+    except OSError as error:
+        wrong = f"it can't be written: {os.strerror(error.errno or 0)}"
+        raise ConfigInvalid(file, wrong, "name another place") from error
     sys.stdout.write(f"{count:,} entries written to {file}\n")
 
 
 def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> None:
     """Have the master begin anew with what a backup has; what it had is kept aside."""
     loaded = load_config(config, name)
-    _refuse_while_it_runs(loaded)
-    replica = _own_replica(loaded)
-    if replica.provider:
-        wrong = f"the master of the directory is {loaded.master}, not {loaded.server.name}"
-        raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}, then `reseed` on the others")
     try:
         source = open(file, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115 - it is closed below
     except OSError as error:
         raise ConfigInvalid(file, f"it can't be read: {os.strerror(error.errno or 0)}", "name a backup") from error
     with source:
-        _say_aside(set_aside(replica, _moment()))
-        _fill(loaded, replica, source)
-    sys.stdout.write(
-        "The master has what the backup has. Start the server; then stop, `reseed` and start those of other replicas.\n"
-    )
+        _prepare_to_write(loaded)
+        replica = _own_replica(loaded)
+        if replica.provider:
+            wrong = f"the master of the directory is {loaded.master}, not {loaded.server.name}"
+            raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}, then `reseed` on the others")
+        _say_aside(load(replica, find_installation(), _whole(source, file), _moment()))
+    sys.stdout.write("The master has what the backup has. Start the server; then stop, `reseed` and start those of "
+                     "other replicas.\n")  # fmt: skip
 
 
 def _own_replica(config: Config) -> Replica:
     return replica_of(config, find_installation())
 
 
-def _fill(config: Config, replica: Replica, pieces: Iterable[str]) -> None:
-    installation = find_installation()
-    prepare(replica, installation)
-    load_ldif(replica, installation, pieces)
-    _give_away(replica.directory, config.server.user)
+def _prepare_to_write(config: Config) -> None:
+    """See that the server does not run, and be the user that it runs as: nothing of a replica is root's.
 
-
-def _refuse_while_it_runs(config: Config) -> None:
+    Raises:
+        ConfigInvalid: it runs, or there is no such user.
+    """
     try:
         Client(config.server.run_directory).status()
     except CommandFailed as failure:
-        if failure.exit_code == os.EX_UNAVAILABLE:
-            return
-    raise ConfigInvalid(config.server.run_directory, "the server runs", "stop it first; its partner goes on")
+        if failure.exit_code != os.EX_UNAVAILABLE:
+            raise
+    else:
+        raise ConfigInvalid(config.server.run_directory, "the server runs", "stop it first; its partner goes on")
+    user = config.server.user
+    if not user or os.geteuid() != 0:
+        return
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigInvalid("[server] user", f"there is no user {user!r}", "create it or name another") from None
+    data = directory_of(config).data_directory
+    if not os.path.isdir(data):
+        os.makedirs(data, mode=0o700)
+        os.chown(data, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+    os.initgroups(user, entry.pw_gid)
+    os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
+    os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+
+
+def _others(config: Config) -> list[str]:
+    """The other replicas, the master first."""
+    master, own = uri_of(config, config.master), uri_of(config, config.server.name)
+    return sorted((uri for uri in replica_uris(config) if uri != own), key=lambda uri: uri != master)
+
+
+def _filled_replica(config: Config) -> str:
+    """Another replica that has entries, if one answers."""
+    settings = directory_of(config)
+    with authority(config) as trusted:
+        for uri in _others(config):
+            try:
+                with Directory(uri, access_of(settings, "reader", trusted)) as directory:
+                    if any(directory.search(settings.suffix)):
+                        return uri
+            except (DirectoryUnavailable, ConfigInvalid):
+                continue
+    return ""
 
 
 def _everything(config: Config, uris: list[str]) -> Iterator[str]:
     """All entries of the first replica that answers, each as text, with what a replica needs to go on from there.
 
     Raises:
-        DirectoryUnavailable: none answers.
+        DirectoryUnavailable: none answers, or has all of them.
     """
     settings = directory_of(config)
     with authority(config) as trusted:
@@ -138,10 +182,23 @@ def _everything(config: Config, uris: list[str]) -> Iterator[str]:
                 reason = str(error)
                 continue
             with directory:
+                if not any(item.attributes for item in directory.search(settings.suffix, attributes=["contextCSN"])):
+                    reason = f"{uri}: it has no content yet"
+                    continue
                 for item in directory.search(settings.suffix, attributes=["*", "+"]):
                     yield ldif_of([_without_made_up(item)])
             return
     raise DirectoryUnavailable(reason)
+
+
+def _whole(lines: Iterable[str], file: str) -> Iterator[str]:
+    """The lines of a backup, to its end. Raises: ConfigInvalid: it has none, as one that was not finished."""
+    last = ""
+    for line in lines:
+        last = line
+        yield line
+    if not _ENDED.fullmatch(last):
+        raise ConfigInvalid(file, "this is no whole backup", "`nightmail directory backup` makes one")
 
 
 def _without_made_up(item: Item) -> Item:
@@ -167,13 +224,3 @@ def authority(config: Config) -> Iterator[str]:
         path = os.path.join(scratch, "authority.pem")
         write_authority(path, secret_of(directory_of(config)))
         yield path
-
-
-def _give_away(directory: str, user: str) -> None:
-    """Let the user that the server runs as have what root has made."""
-    if not user or os.geteuid() != 0:
-        return
-    entry = pwd.getpwnam(user)
-    for path, _, names in os.walk(directory):
-        for each in (path, *(os.path.join(path, name) for name in names)):
-            os.chown(each, entry.pw_uid, entry.pw_gid, follow_symlinks=False)

@@ -21,10 +21,15 @@ def read_secret(path: str, setting: str) -> bytes:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             secret = file.read().strip()
+    except PermissionError as error:
+        right = f"give it to the user that the server runs as: chown USER {path}"
+        raise ConfigInvalid(place, os.strerror(error.errno or 0), right) from error
     except OSError as error:
         raise ConfigInvalid(place, os.strerror(error.errno or 0), make) from error
     if mode & (stat.S_IROTH | stat.S_IWOTH):
         raise ConfigInvalid(place, "every user of this machine can read or write it", f"chmod 600 {path}")
+    if mode & stat.S_IWGRP:
+        raise ConfigInvalid(place, "its group can write it", f"chmod 600 {path}")
     if len(secret) < SECRET_MIN_BYTES:
         wrong = f"it has {len(secret)} octets, too few to be a secret; {SECRET_MIN_BYTES} are the least"
         raise ConfigInvalid(place, wrong, make)

@@ -1,15 +1,17 @@
 """One connection to a replica, driven by the event loop: many searches under way at a time, each with a limit.
 
 libldap speaks the protocol and never waits here: its socket is watched, and what has come is taken from it when the
-socket says so. Only opening a connection waits, in a thread.
+socket says so. Only opening a connection waits, in a thread. So many searches are under way at once; further ones wait
+for their turn, and their time begins with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import ldap
 
@@ -18,8 +20,21 @@ from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
 
 _NOW = 0
+_UNDER_WAY = 16
 
 Answered = Callable[[list[Item] | DirectoryUnavailable], None]
+
+
+class _Search(NamedTuple):
+    """One that was asked for; `found` fills as entries come."""
+
+    base: str
+    filter_text: str
+    attributes: Sequence[str]
+    is_base: bool
+    timeout_s: float
+    answered: Answered
+    found: list[Item]
 
 
 class Connection:
@@ -31,7 +46,8 @@ class Connection:
         self._session = session
         self._closed = closed
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, tuple[Answered, asyncio.TimerHandle]] = {}
+        self._queue: deque[_Search] = deque()
+        self._waiting: dict[int, tuple[_Search, asyncio.TimerHandle]] = {}
         self._descriptor: int = session.fileno()
         self._loop.add_reader(self._descriptor, self._take)
 
@@ -56,23 +72,14 @@ class Connection:
     ) -> None:
         """Have `answered` called with the entries below `base` that match, or with why there are none to be had.
 
-        `is_base` asks for the entry `base` alone.
-
+        `is_base` asks for the entry `base` alone, and for nothing where there is none.
         A replica that does not answer in time is not waited for any more: the connection is closed.
         """
         if self.is_closed:
             self._loop.call_soon(answered, DirectoryUnavailable(f"{self.uri}: the connection is closed"))
             return
-        try:
-            scope = ldap.SCOPE_BASE if is_base else ldap.SCOPE_SUBTREE
-            number = self._session.search_ext(base, scope, filter_text, list(attributes))
-        except ldap.LDAPError as error:
-            fault = DirectoryUnavailable(f"{self.uri}: {words(error)}")
-            self._loop.call_soon(answered, fault)
-            self._loop.call_soon(self.close, str(fault))
-            return
-        timer = self._loop.call_later(timeout_s, self._late, timeout_s)
-        self._waiting[number] = answered, timer
+        self._queue.append(_Search(base, filter_text, attributes, is_base, timeout_s, answered, []))
+        self._send()
 
     def close(self, why: str = "the connection is closed") -> None:
         """End it; whoever waits is told why."""
@@ -83,38 +90,61 @@ class Connection:
         with contextlib.suppress(ldap.LDAPError):
             self._session.unbind()
         waiting, self._waiting = self._waiting, {}
-        for answered, timer in waiting.values():
+        for _, timer in waiting.values():
             timer.cancel()
-            answered(DirectoryUnavailable(why))
+        for search in [*(search for search, _ in waiting.values()), *self._queue]:
+            self._loop.call_soon(search.answered, DirectoryUnavailable(why))
+        self._queue.clear()
         self._closed()
 
-    def _late(self, timeout_s: float) -> None:
-        self.close(f"{self.uri}: no answer within {timeout_s:g} s")
+    def _send(self) -> None:
+        """Send what has its turn."""
+        while self._queue and len(self._waiting) < _UNDER_WAY and not self.is_closed:
+            search = self._queue[0]
+            scope = ldap.SCOPE_BASE if search.is_base else ldap.SCOPE_SUBTREE
+            try:
+                number = self._session.search_ext(search.base, scope, search.filter_text, list(search.attributes))
+            except ldap.LDAPError as error:
+                self.close(f"{self.uri}: {words(error)}")
+                return
+            self._queue.popleft()
+            timer = self._loop.call_later(search.timeout_s, self._late, number)
+            self._waiting[number] = search, timer
+
+    def _late(self, number: int) -> None:
+        self._take()  # it may have come while we were busy with something else
+        if number in self._waiting:
+            self.close(f"{self.uri}: no answer within {self._waiting[number][0].timeout_s:g} s")
 
     def _take(self) -> None:
         """Take everything that has come; one reading of the socket may have brought several answers."""
         while not self.is_closed:
             try:
-                kind, found, number, _ = self._session.result3(ldap.RES_ANY, 1, _NOW)
-            except ldap.NO_SUCH_OBJECT as error:
-                self._answer(_number_of(error), [])
-                continue
+                kind, data, number, _ = self._session.result3(ldap.RES_ANY, 0, _NOW)
             except ldap.LDAPError as error:
                 number = _number_of(error)
                 if number not in self._waiting:
                     self.close(f"{self.uri}: {words(error)}")
                     return
-                self._answer(number, DirectoryUnavailable(f"{self.uri}: {words(error)}"))
+                is_none = isinstance(error, ldap.NO_SUCH_OBJECT) and self._waiting[number][0].is_base
+                self._answer(number, [] if is_none else DirectoryUnavailable(f"{self.uri}: {words(error)}"))
                 continue
             if kind is None:
                 return
-            self._answer(number, [item_of_answer(name, values) for name, values in found if name is not None])
+            if number not in self._waiting:
+                continue
+            search = self._waiting[number][0]
+            if kind == ldap.RES_SEARCH_RESULT:
+                self._answer(number, search.found)
+            elif kind == ldap.RES_SEARCH_ENTRY:
+                search.found.extend(item_of_answer(name, values) for name, values in data)
 
     def _answer(self, number: int, answer: list[Item] | DirectoryUnavailable) -> None:
-        answered, timer = self._waiting.pop(number, (None, None))
-        if answered is not None and timer is not None:
-            timer.cancel()
-            answered(answer)
+        search, timer = self._waiting.pop(number)
+        timer.cancel()
+        # Not from here: what whoever asked makes of it is no business of this connection.
+        self._loop.call_soon(search.answered, answer)
+        self._send()
 
 
 def _number_of(error: ldap.LDAPError) -> int:

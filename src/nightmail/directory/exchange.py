@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from nightmail.directory.tree import Item, folded_name, item_of, lines_of, with_members
+from nightmail.directory.tree import ATTRIBUTES, Item, folded_name, item_of, lines_of, with_members
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.entries import (
     parse_alias_key,
@@ -26,6 +26,7 @@ from nightmail.routing.networks import parse_network
 from nightmail.routing.route import parse_route
 from nightmail.routing.source import NAMES, Entry, Source
 
+_OURS = {name.lower() for name in ATTRIBUTES} - {"objectclass", "cn", "mail"}
 _ORDER = ("routes", "domains", "mailboxes", "aliases", "clients")
 """What others need comes first, and goes last, so that nothing is refused on the way."""
 
@@ -36,11 +37,13 @@ Lines = Mapping[tuple[str, str], str]
 class Changes(NamedTuple):
     """What makes a directory say what tables do: entries to add, to write in place of others, and names to delete.
 
-    `foreign` counts the lines that only the directory has, where they were to be left alone.
+    An entry can't become one of another kind: those in `renewed` are deleted by their old names, and added. `foreign`
+    counts the lines that only the directory has, where they were to be left alone.
     """
 
     added: list[Item]
     replaced: list[Item]
+    renewed: list[tuple[str, Item]]
     deleted: list[str]
     foreign: int
 
@@ -129,13 +132,20 @@ def plan_changes(wanted: Lines, items: Iterable[Item], suffix: str, *, delete: b
         ConfigInvalid: an entry contradicts what is wanted and can't be changed line by line; names it.
     """
     there: dict[tuple[str, str], str] = {}
-    replaced, deleted, foreign = list[Item](), list[tuple[int, str]](), 0
+    replaced, renewed = list[Item](), list[tuple[str, Item]]()
+    deleted, foreign = list[tuple[int, str]](), 0
     for item, said in _said(items):
         there.update(said)
         others = [line for line in said if line not in wanted]
         differing = [line for line in said if line in wanted and wanted[line] != said[line]]
         if differing:
-            replaced.append(_replacement(item, said, differing[0], wanted, suffix))
+            _check_alone(item, said, differing[0], wanted)
+            new = item_of(*differing[0], wanted[differing[0]], suffix)
+            replacement = _replacement(item, new)
+            if replacement is not None:
+                replaced.append(replacement)
+            else:
+                renewed.append((item.dn, new))
         elif others and delete and len(others) == len(said):
             deleted.append((-_rank(others[0]), item.dn))
         elif others and delete:
@@ -145,7 +155,7 @@ def plan_changes(wanted: Lines, items: Iterable[Item], suffix: str, *, delete: b
             foreign += len(others)
     missing = sorted((line for line in wanted if line not in there), key=_rank)
     added = [item_of(table, key, wanted[table, key], suffix) for table, key in missing]
-    return Changes(added, replaced, [name for _, name in sorted(deleted)], foreign)
+    return Changes(added, replaced, renewed, [name for _, name in sorted(deleted)], foreign)
 
 
 def _rank(line: tuple[str, str]) -> int:
@@ -166,9 +176,20 @@ def _said(items: Iterable[Item]) -> Iterator[tuple[Item, dict[tuple[str, str], s
             yield item, said
 
 
-def _replacement(item: Item, said: Lines, line: tuple[str, str], wanted: Lines, suffix: str) -> Item:
+def _check_alone(item: Item, said: Lines, line: tuple[str, str], wanted: Lines) -> None:
     table, key = line
     if len(said) > 1:
         wrong = f"it says {said[line] or 'nothing'} of {key} in {table}, and more, where {wanted[line]!r} is wanted"
         raise ConfigInvalid(item.dn, wrong, "change it by hand")
-    return item_of(table, key, wanted[line], suffix)._replace(dn=item.dn)
+
+
+def _replacement(item: Item, new: Item) -> Item | None:
+    """The entry as it is to be, what it is to lose included; None where that takes an entry of another kind."""
+    if _classes(item) != _classes(new):
+        return None
+    lost = {name: () for name in item.attributes if name in _OURS and name not in new.attributes}
+    return Item(item.dn, {**new.attributes, **lost})
+
+
+def _classes(item: Item) -> set[str]:
+    return {name.lower() for name in item.values("objectClass")} - {"top"}

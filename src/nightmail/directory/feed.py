@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import ldap
 from ldap.controls import ResponseControl
 from ldap.syncrepl import SyncInfoMessage, SyncRequestControl, SyncStateControl
-from pyasn1.error import PyAsn1Error
 
 from nightmail.directory.content import Changed, Content, Gone, Message, Presence, Present, Refreshed
 from nightmail.directory.sessions import Access, item_of_answer, open_session, words
 from nightmail.directory.sync_state import DELETE, PRESENT, SyncState, read_sync_state
-from nightmail.directory.tree import ATTRIBUTES, MAIL_FILTER, Item
+from nightmail.directory.tree import ATTRIBUTES, CHANGES_FILTER, Item
 from nightmail.errors import DirectoryUnavailable
 
 _NOW = 1e-6  # python-ldap fails over a 0 with controls where nothing has come; this raises TIMEOUT then
@@ -29,6 +29,7 @@ _ASK_EVERY_S = 0.5
 _SILENCE_S = 2.0
 _REFRESH_REQUIRED = 4096  # e-syncRefreshRequired (RFC 4533 §2.8)
 _AT_ONCE = 200
+_CSN = re.compile(r"(?<=[=;])[0-9]{14}\.[^;,]+")
 
 
 class _StateControl(ResponseControl):  # type: ignore[misc]  # the library has no types
@@ -46,6 +47,9 @@ _CONTROLS = {_StateControl.controlType: _StateControl}
 
 class _Listener(Protocol):
     """Whoever follows: what it asks for, and what it makes of what comes."""
+
+    wants_anew: bool
+    """Whether to end, and begin anew."""
 
     def begin(self, session: Any, state: list[str]) -> int:
         """Ask for the changes; `state` is how far the replica is. The number of the request."""
@@ -93,6 +97,8 @@ class Feed:
         self.cookie = cookie
         self.source = ""
         self.is_ahead = False
+        self.wants_anew = False
+        self._in_doubt = ""
         self._base = base
         self._filter = filter_text
         self._changed = changed
@@ -117,10 +123,19 @@ class Feed:
     def begin(self, session: Any, state: list[str]) -> int:
         """Ask for everything since the cookie."""
         self.content.begin()
+        self.wants_anew = False
+        seen = max(_CSN.findall(self.cookie), default="")
+        if seen > max(state):
+            self._in_doubt = max(seen, self._in_doubt)
         return _request(session, self._base, self._filter, self.cookie)
 
     def told(self, state: list[str]) -> None:
-        """What it has came with the feed."""
+        """See whether the replica is past a change that it did not have when it was asked.
+
+        That may have been lost with another replica, and never come to this one: then all is asked for anew.
+        """
+        if self._in_doubt and max(state) > self._in_doubt:
+            self.cookie, self._in_doubt, self.wants_anew = "", "", True
 
     def take(self, message: Message) -> None:
         """Take what came into the content."""
@@ -154,6 +169,7 @@ class ChangeFeed:
     def __init__(self, base: str, take: Callable[[Message], None], ready: Callable[[], None]) -> None:
         self.take = take
         self.state = ""
+        self.wants_anew = False
         self._base = base
         self._ready = ready
         self._is_ready = False
@@ -169,7 +185,7 @@ class ChangeFeed:
 
     def begin(self, session: Any, state: list[str]) -> int:
         """Ask for everything since now."""
-        return _request(session, self._base, MAIL_FILTER, f"rid=000,csn={';'.join(state)}")
+        return _request(session, self._base, CHANGES_FILTER, f"rid=000,csn={';'.join(state)}")
 
     def told(self, state: list[str]) -> None:
         """Note how far the replica is."""
@@ -230,6 +246,10 @@ class _Following:
             if self._ended.done():
                 break
             if loop.time() - self._heard_at > _SILENCE_S:
+                self._read()  # it may have come while we were busy with something else
+            if self._ended.done():
+                break
+            if loop.time() - self._heard_at > _SILENCE_S:
                 raise DirectoryUnavailable(f"{self._uri}: nothing came for {_SILENCE_S:g} s")
             if self._question < 0:
                 self._question = self._ask_state()
@@ -243,12 +263,14 @@ class _Following:
             self._ended.exception()
 
     def _ask_state(self) -> int:
-        """Ask how far the replica is; the number of the request."""
-        return int(self._session.search_ext(self._base, ldap.SCOPE_BASE, "(objectClass=*)", [_STATE]))
+        """Ask how far the replica is; the number of the request. Raises: DirectoryUnavailable."""
+        try:
+            return int(self._session.search_ext(self._base, ldap.SCOPE_BASE, "(objectClass=*)", [_STATE]))
+        except ldap.LDAPError as error:
+            raise DirectoryUnavailable(f"{self._uri}: {words(error)}") from error
 
     def _read(self) -> None:
         """Take everything that has come: one reading of the socket may have brought many messages."""
-        self._heard_at = asyncio.get_running_loop().time()
         has_come, is_all = False, False
         try:
             for _ in range(_AT_ONCE):
@@ -257,6 +279,7 @@ class _Following:
                 kind, data, number, *_ = self._session.result4(
                     ldap.RES_ANY, all=0, timeout=_NOW, add_ctrls=1, add_intermediates=1, resp_ctrl_classes=_CONTROLS
                 )
+                self._heard_at = asyncio.get_running_loop().time()
                 if number == self._question:
                     self._answered(kind, data)
                 elif number == self._request:
@@ -267,8 +290,8 @@ class _Following:
         except ldap.LDAPError as error:
             self._fail(error)
             return
-        except (PyAsn1Error, ValueError) as error:
-            self._end(f"{self._uri}: what it sends can't be read: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever a replica sends ends its feed, and nothing else
+            self._end(f"{self._uri}: what it sends can't be read: {type(error).__name__}: {error}")
             return
         if not is_all:
             # Others first; libldap may have the rest already, so that the socket does not tell of it.
@@ -287,7 +310,9 @@ class _Following:
         if not states:
             return
         self._listener.told(states)
-        if self._request < 0:
+        if self._listener.wants_anew and self._request >= 0:
+            self._end(f"{self._uri}: it is asked for everything")
+        elif self._request < 0:
             self._request = self._listener.begin(self._session, states)
 
     def _take(self, kind: int, data: list[Any]) -> None:

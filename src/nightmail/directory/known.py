@@ -80,7 +80,9 @@ def answers_of(
     for item in sorted(items, key=lambda item: item.dn):
         ids = [item.value(_ID)]
         if addresses_of_list(item):
-            ids += [by_name[name].value(_ID) for name in map(folded_name, item.values("member")) if name in by_name]
+            # By their names also those that are not there: they may come.
+            names = [folded_name(name) for name in item.values("member")]
+            ids += [*names, *(by_name[name].value(_ID) for name in names if name in by_name)]
             item = with_members(item, by_name)  # noqa: PLW2901 - the same entry, completed
         for key in set(keys_of(item)) & answers.keys():
             answers[key] = _with(answers[key], key, item, base, ids)

@@ -18,8 +18,8 @@ class Lag:
 
     def note(self, own: str, newest: str, now: float) -> None:
         """The replica has come to `own`, the one that is ahead of all to `newest`."""
-        if self._lacks and own < self._lacks:
-            return
+        if self._lacks and own < self._lacks <= newest:
+            return  # who alone had it is gone otherwise, and nobody can be asked for it
         self._lacks, self._since = (newest, now) if own < newest else ("", now)
 
     def is_over_limit(self, now: float) -> bool:

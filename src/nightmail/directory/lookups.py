@@ -20,7 +20,7 @@ from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of, members_named
 from nightmail.directory.lag import Lag
 from nightmail.directory.sessions import Access
-from nightmail.directory.tree import ATTRIBUTES, Item
+from nightmail.directory.tree import ATTRIBUTES, Item, folded_name
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
 from nightmail.routing.expansion import MAX_RECIPIENTS
 from nightmail.world import Clock
@@ -34,6 +34,7 @@ _FAILURES_KEPT = 10_000
 _ATTRIBUTES = (*ATTRIBUTES, "entryUUID")
 _CACHE_BYTES = 64 << 20
 _LAG_LIMIT_S = 5.0
+_LAG_LOOK_S = 0.5
 
 Found = Callable[[], None]
 
@@ -71,10 +72,20 @@ class Lookups:
         self._outdated: set[str] = set()
         self._gathered: list[str] = []
         self._links = [
-            _Link(uri, suffix, access, Lag(lag_limit_s), take=self._take, is_current=self._is_current)
+            _Link(
+                uri,
+                suffix,
+                access,
+                Lag(lag_limit_s),
+                take=self._take,
+                is_current=self._is_current,
+                is_lost=self._in_sync,
+            )
             for uri in replicas
         ]
         self._starting_until = 0.0
+        self._were_in_sync: set[str] = set()
+        self._members_read_for: set[str] = set()
 
     def find(self, key: str) -> Known:
         """What is known of a key.
@@ -113,7 +124,12 @@ class Lookups:
         loop = asyncio.get_running_loop()
         self._starting_until = loop.time() + _STARTING_S
         loop.call_later(_STARTING_S, self._send)
-        await asyncio.gather(*(link.run() for link in self._links))
+        await asyncio.gather(self._watch_lag(), *(link.run() for link in self._links))
+
+    async def _watch_lag(self) -> None:
+        while True:
+            await asyncio.sleep(_LAG_LOOK_S)
+            self._in_sync()
 
     def _send(self) -> None:
         if not any(link.is_ready for link in self._links) and self._is_starting():
@@ -142,7 +158,18 @@ class Lookups:
         newest = max((link.state for link in ready), default="")
         for link in ready:
             link.lag.note(link.state, newest, now)
-        return [link for link in ready if not link.lag.is_over_limit(now)]
+        in_sync = [link for link in ready if not link.lag.is_over_limit(now)]
+        uris = {link.uri for link in in_sync}
+        if uris and self._were_in_sync - uris:
+            # What it said may be true of no other one, and nobody would tell. With none left it is better than nothing.
+            self._forget()
+        self._were_in_sync = uris or self._were_in_sync
+        return in_sync
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self._outdated.update(self._waiting)
+        self._changed()
 
     def _answered(self, keys: list[str], tried: list[_Link], answer: list[Item] | DirectoryUnavailable) -> None:
         if isinstance(answer, DirectoryUnavailable):
@@ -150,6 +177,7 @@ class Lookups:
             return
         names = members_named(answer)
         if names:
+            self._members_read_for.update(keys)
             _Members(tried[-1], names, self._timeout_s, partial(self._complete, keys, tried, answer)).ask()
         else:
             self._complete(keys, tried, answer, [])
@@ -158,10 +186,19 @@ class Lookups:
         self, keys: list[str], tried: list[_Link], found: list[Item], members: list[Item] | DirectoryUnavailable
     ) -> None:
         """Everything has come that the answers are made of."""
+        self._members_read_for.difference_update(keys)
         if isinstance(members, DirectoryUnavailable):
             self._ask(keys, tried, str(members))
             return
-        for key, known in answers_of(keys, found, self._base, members).items():
+        try:
+            answers = answers_of(keys, found, self._base, members)
+        except Exception as error:  # what nobody foresaw must not keep sessions waiting for ever
+            log.exception(
+                "answer of the directory not understood", keys=keys, remedy="mail for them waits; report this"
+            )
+            self._fail(keys, f"not understood: {error}")
+            return
+        for key, known in answers.items():
             if known.fault:
                 log.error("entry can't be used", key=key, reason=known.fault, remedy="mend it: mail for it waits")
             self._cache.put(key, known)
@@ -183,14 +220,15 @@ class Lookups:
     def _tell(self, keys: list[str]) -> None:
         for key in keys:
             for found in self._waiting.pop(key, ()):
-                found()
+                try:
+                    found()
+                except Exception:  # one who waited fails for himself, and for nobody else
+                    log.exception("lookup not taken", key=key, remedy="report this")
 
     def _is_current(self, uri: str) -> None:
         """A replica is followed, from now on: nobody knows what changed there before."""
         log.info("directory replica asked", replica=uri)
-        self._cache.clear()
-        self._outdated.update(self._waiting)
-        self._changed()
+        self._forget()
         self._send()
 
     def _take(self, message: Message) -> None:
@@ -199,8 +237,8 @@ class Lookups:
             case Changed(uuid, item):
                 if self._waiting or len(self._cache):  # who fills a directory need not be listened to so closely
                     keys = keys_of(item)
-                    self._cache.drop((uuid,), keys)
-                    self._outdated.update(self._waiting.keys() & keys)
+                    self._cache.drop((uuid, folded_name(item.dn)), keys)
+                    self._outdated.update(self._waiting.keys() & keys, self._members_read_for)
             case Gone(uuids):
                 self._cache.drop(uuids)
                 self._outdated.update(self._waiting)
@@ -275,12 +313,15 @@ class _Link:
         *,
         take: Callable[[Message], None],
         is_current: Callable[[str], None],
+        is_lost: Callable[[], object],
     ) -> None:
         self.lag = lag
         self.uri = uri
         self.is_ready = False
         self._access = access
         self._is_current = is_current
+        self._is_lost = is_lost
+        self._has_failed = False
         self._connection: Connection | None = None
         self._is_over = asyncio.Event()
         self._feed = ChangeFeed(suffix, take, self._ready)
@@ -296,13 +337,19 @@ class _Link:
             try:
                 await self._run_once()
             except DirectoryUnavailable as error:
-                if self.is_ready:
+                if self.is_ready or not self._has_failed:
                     log.warning("directory replica not asked", reason=str(error), remedy="none: another one is asked")
+                self._has_failed = True
+            except Exception as error:  # whatever it is, the replica is tried again
+                log.exception("directory replica not asked", reason=str(error), remedy="report this")
             finally:
+                was_ready = self.is_ready
                 self.is_ready = False
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None
+                if was_ready:
+                    self._is_lost()
             await asyncio.sleep(_ANEW_S)
 
     def search(
@@ -334,5 +381,5 @@ class _Link:
         raise ended if isinstance(ended, DirectoryUnavailable) else DirectoryUnavailable(f"{self.uri}: no answer")
 
     def _ready(self) -> None:
-        self.is_ready = True
+        self.is_ready, self._has_failed = True, False
         self._is_current(self.uri)

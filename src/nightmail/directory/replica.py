@@ -203,7 +203,7 @@ def _consumer(replica: Replica) -> str:
         "timeout": "1",
         "network-timeout": "2",
         "starttls": "critical",
-        "tls_cacert": replica.tls.authority,
+        "tls_cacert": f'"{replica.tls.authority}"',
         "tls_reqcert": "demand",
     }
     return "{0}" + " ".join(f"{name}={value}" for name, value in words.items())

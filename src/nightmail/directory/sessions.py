@@ -36,6 +36,8 @@ def open_session(uri: str, access: Access) -> Any:
         return _bind(uri, access)
     except ldap.LDAPError as error:
         raise DirectoryUnavailable(f"{uri}: {words(error)}") from error
+    except (OSError, ValueError) as error:  # an option that can't be set, such as an authority that can't be read
+        raise DirectoryUnavailable(f"{uri}: {error}") from error
 
 
 def _bind(uri: str, access: Access) -> Any:

@@ -12,9 +12,10 @@ from importlib.resources import files
 from typing import NamedTuple
 from urllib.parse import quote
 
+import msgspec
+
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica, configuration
-from nightmail.directory.tree import Item
 from nightmail.errors import ConfigInvalid
 
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
@@ -83,36 +84,31 @@ def has_entries(replica: Replica) -> bool:
     return os.path.exists(os.path.join(replica.database, "data.mdb"))
 
 
-def load(replica: Replica, installation: Installation, items: Iterable[Item]) -> None:
-    """Put entries into a replica that has been prepared, has none and does not run: all of them, or none.
+def load(
+    replica: Replica, installation: Installation, pieces: Iterable[str], moment: str, *, is_new: bool = False
+) -> str:
+    """Let a replica that does not run have these entries, as LDIF, in place of what it has: all of them, or none.
+
+    What it had is set aside under a name with `moment` in it; where that is, empty if it had nothing. Entries of a
+    replica bring the numbers of their changes; those of one that `is_new` are given some.
 
     Raises:
         ConfigInvalid: slapd refuses one; the message has its words.
         OSError: they can't be written.
     """
-    load_ldif(replica, installation, (ldif_of([item]) for item in items))
-
-
-def load_ldif(replica: Replica, installation: Installation, pieces: Iterable[str]) -> None:
-    """Put entries as text into such a replica; see `load`."""
+    staging = msgspec.structs.replace(replica, directory=f"{replica.directory}/loading")
+    shutil.rmtree(staging.directory, ignore_errors=True)
     try:
-        _slapadd(replica, installation, "1", pieces, "-w", "-q")
-    except BaseException:
-        # What is there in part would be served as if it were all.
-        shutil.rmtree(replica.database, ignore_errors=True)
-        raise
-
-
-def set_aside(replica: Replica, moment: str) -> str:
-    """Move the entries of a replica that does not run out of the way; where they are now, empty if there were none.
-
-    Raises:
-        OSError: they can't be moved.
-    """
-    if not has_entries(replica):
-        return ""
-    archive = f"{replica.database}.{moment}"
-    os.rename(replica.database, archive)
+        prepare(staging, installation)
+        _slapadd(staging, installation, "1", pieces, "-q", *(["-w"] if is_new else []))
+        if not has_entries(staging):
+            raise ConfigInvalid("[directory]", "there is nothing to be loaded")
+        archive = f"{replica.database}.{moment}" if os.path.exists(replica.database) else ""
+        if archive:
+            os.rename(replica.database, archive)
+        os.rename(staging.database, replica.database)
+    finally:
+        shutil.rmtree(staging.directory, ignore_errors=True)
     return archive
 
 

@@ -168,6 +168,9 @@ _READERS: dict[str, Callable[[Item], Iterator[_Words]]] = {
 MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
 """Entries that say something about mail."""
 
+CHANGES_FILTER = any_of(MAIL_FILTER, "(mail=*)")
+"""These, and whoever else may be the member of a list."""
+
 _WHOLE = any_of(*(equals("objectClass", name) for name in ("nmMailDomain", "nmMailRoute", "nmMailClient")))
 WHOLE_FILTER = any_of(_WHOLE, "(&(mailHost=*)(mailRoutingAddress=*))")
 """Entries that are held whole: all but addresses, and of these the ones that say where another address goes."""

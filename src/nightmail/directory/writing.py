@@ -13,7 +13,7 @@ import ldap
 from ldap.controls.readentry import PostReadControl
 
 from nightmail.directory.sessions import Access, open_session, text_of_values, words
-from nightmail.directory.tree import Attributes, Item
+from nightmail.directory.tree import Item
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
 _WINDOW = 256
@@ -72,7 +72,7 @@ class Directory:
         )
 
     def replace(self, items: Iterable[Item]) -> int:
-        """Give entries these attributes in place of those of the same names; how many."""
+        """Give entries these attributes in place of those of the same names, none where it has no values; how many."""
         return self._send(items, lambda item: item.dn, self._replace)
 
     def delete(self, names: Iterable[str]) -> int:
@@ -84,7 +84,7 @@ class Directory:
         self._send([name], str, lambda _: self._session.modify_ext(name, list(changes), serverctrls=_TELL))
 
     def _replace(self, item: Item) -> int:
-        changes = [(ldap.MOD_REPLACE, name, values) for name, values in _octets(item)]
+        changes = [(ldap.MOD_REPLACE, name, _encoded(values) or None) for name, values in item.attributes.items()]
         return int(self._session.modify_ext(item.dn, changes, serverctrls=_TELL))
 
     def _send(self, what: Iterable[Any], name_of: Callable[[Any], str], send: Callable[[Any], int]) -> int:
@@ -166,9 +166,8 @@ _REMEDIES: Mapping[type[Exception], str] = {
 
 
 def _octets(item: Item) -> list[tuple[str, list[bytes]]]:
-    return [(name, [value.encode("utf-8", "surrogateescape") for value in values]) for name, values in _given(item)]
+    return [(name, _encoded(values)) for name, values in item.attributes.items() if values]
 
 
-def _given(item: Item) -> Iterable[tuple[str, tuple[str, ...]]]:
-    attributes: Attributes = item.attributes
-    return ((name, values) for name, values in attributes.items() if values)
+def _encoded(values: Iterable[str]) -> list[bytes]:
+    return [value.encode("utf-8", "surrogateescape") for value in values]

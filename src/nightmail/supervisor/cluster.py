@@ -190,5 +190,7 @@ def _heartbeat_of(config: Config, server: str) -> HostPort:
 
 def _digest(config: Config) -> str:
     """Tells whether two servers have the same idea of their cluster."""
-    said = msgspec.json.encode([config.servers, config.store.lease_s, config.store.idle_tick_s], order="sorted")
-    return blake2b(said, digest_size=8).hexdigest()
+    what: list[object] = [config.servers, config.store.lease_s, config.store.idle_tick_s]
+    if config.directory is not None:  # two masters would both take writes
+        what += [config.master, config.directory.suffix]
+    return blake2b(msgspec.json.encode(what, order="sorted"), digest_size=8).hexdigest()

@@ -35,17 +35,15 @@ class ServerDirectory:
         self._settings = directory_of(config)
         self._compiled = compiled
         self._secret = secret_of(self._settings)
-        self.owned: tuple[str, ...] = ()
+        self.owned = (self._settings.data_directory,)
         self._replica: ReplicaChild | None = None
         self._reloads: DirectoryReloads | None = None
         if config.server.name in config.replicas:
             find_installation()
             self._replica = ReplicaChild(self._prepare, clock)
-            self.owned = (self._settings.data_directory,)
 
     def keep_routing(self, announce: Announce) -> Reloads:
         """Have routing be as the directory has it."""
-        run_directory = self._config.server.run_directory
         authority = authority_of(self._config)
         write_authority(authority, self._secret)
         self._reloads = DirectoryReloads(
@@ -55,7 +53,7 @@ class ServerDirectory:
             access_of(self._settings, "reader", authority),
             announce,
             compiled=self._compiled,
-            copy_path=os.path.join(run_directory, _COPY),
+            copy_path=os.path.join(self._settings.data_directory, _COPY),
             base=self._config.base,
         )
         return self._reloads

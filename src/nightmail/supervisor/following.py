@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -64,7 +64,8 @@ class DirectoryReloads:
         self._lost_at = asyncio.get_running_loop().time()
         self._say_at = self._lost_at + _PATIENCE_S
         self._feed = Feed(suffix, WHOLE_FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
-        self._has_copy = bool(copy.cookie)
+        self._has_copy = bool(copy.in_force or copy.cookie)
+        self._has_begun = self._has_copy
         self._following: asyncio.Task[None] | None = None
 
     @property
@@ -96,15 +97,16 @@ class DirectoryReloads:
         if not self._has_copy:
             await self._changed.wait()
             self._changed.clear()
+            self._has_begun = True
         await self._apply()
 
     async def reload(self) -> None:
-        """Try again to put everything into force.
+        """Try again to put everything into force, also that there is no domain any more.
 
         Raises:
             ConfigInvalid: of the first entry that is refused.
         """
-        await self._apply()
+        await self._apply(is_wanted=True)
         await self._announce()
         for fault in self.faults.values():
             raise fault
@@ -131,8 +133,12 @@ class DirectoryReloads:
                 except DirectoryUnavailable as error:
                     if self._feed.is_ahead and uri == self._master:
                         self._go_back(uri)
-                    else:
-                        self._note_loss(str(error))
+                        break  # no other one that was not restored may come before it
+                    self._note_loss(str(error))
+                except Exception as error:  # whatever it is, mail goes on by what is in force, and following too
+                    log.exception(
+                        "directory not followed", reason=str(error), remedy="none: it is tried again; report this"
+                    )
                 await asyncio.sleep(_ANEW_S / len(self._replicas))
 
     def _go_back(self, uri: str) -> None:
@@ -142,6 +148,7 @@ class DirectoryReloads:
         """
         log.warning("directory went back", replica=uri, remedy="none where it was restored: what it has is in force")
         self._feed.start_over()
+        self._replicas = [uri, *(other for other in self._replicas if other != uri)]
 
     def _note_loss(self, reason: str) -> None:
         now = asyncio.get_running_loop().time()
@@ -149,8 +156,9 @@ class DirectoryReloads:
             log.warning("directory replica lost", reason=reason, remedy="none: another one is followed")
             self._followed, self._lost_at, self._say_at = "", now, now + _PATIENCE_S
         elif now > self._say_at:
+            meanwhile = "what was last in force stays so" if self._has_begun else "no mail is taken"
             log.error("directory out of reach", reason=reason, for_s=now - self._lost_at,
-                      remedy="see why no replica runs; meanwhile what was last in force stays so")  # fmt: skip
+                      remedy=f"see why no replica runs; meanwhile {meanwhile}")  # fmt: skip
             self._say_at = now + _SAY_AGAIN_S
 
     def _was_heard(self) -> None:
@@ -160,10 +168,12 @@ class DirectoryReloads:
             log.info("directory followed", replica=self._followed)
         self._changed.set()
 
-    async def _apply(self) -> None:
+    async def _apply(self, *, is_wanted: bool = False) -> None:
         async with self._one_at_a_time:
             content, cookie = dict(self._feed.content.items), self._feed.cookie
             try:
+                if not is_wanted:
+                    self._check_domains(content.values())
                 selected = await asyncio.to_thread(self._select, content, cookie)
             except ConfigInvalid as fault:
                 self._wrong = str(fault)
@@ -174,6 +184,13 @@ class DirectoryReloads:
             self._say_what_is_refused(selected.faults)
             self._in_force, self.faults = selected.items, selected.faults
             log.info("directory in force", entries=len(selected.items), refused=len(selected.faults))
+
+    def _check_domains(self, offered: Iterable[Item]) -> None:
+        """That no domain is ours any more is hardly ever meant, and would have all mail refused."""
+        had = any(item.is_a("nmMailDomain") for item in self._in_force.values())
+        if had and not any(item.is_a("nmMailDomain") for item in offered):
+            right = "restore what was deleted; where it is meant, `nightmail reload` puts it into force"
+            raise ConfigInvalid(self._suffix, "the directory has no domain any more", right)
 
     def _select(self, content: dict[str, Item], cookie: str) -> Selected[str]:
         offered = {item.dn: item for item in content.values()}

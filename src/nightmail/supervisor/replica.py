@@ -54,12 +54,21 @@ class ReplicaChild:
         try:
             while True:
                 started = self._clock.elapsed()
-                if await self._run_once():
+                if await self._ran():
                     await self._rest(self._clock.elapsed() - started)
                 else:
                     await asyncio.sleep(_TRY_AGAIN_S)
         finally:
             self._stop()
+
+    async def _ran(self) -> bool:
+        """Run it until it ends; False: it could not be started, or watched."""
+        try:
+            return await self._run_once()
+        except OSError as error:
+            self._note_fault(str(error))
+            await asyncio.to_thread(self._end)
+            return False
 
     async def _run_once(self) -> bool:
         """Run it until it ends; False: it could not be started."""
@@ -92,8 +101,12 @@ class ReplicaChild:
 
     def _stop(self) -> None:
         """Blocks for as long as slapd takes to close its files: nothing else is left to be done then."""
-        process, self._process = self._process, None
         self.state = "stopped"
+        self._end()
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        self.pid = 0
         if process is None or process.poll() is not None:
             return
         process.terminate()

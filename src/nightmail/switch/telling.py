@@ -50,13 +50,13 @@ class Teller:
     async def tell(self, round_: Round) -> None:
         """Settle what was gathered for the message, each time with one report, until nothing more is."""
         original = await self._original(round_)
-        await self._reporter.know(round_.envelope.sender)
         while gathered := self._gathered[round_.id]:
             self._gathered[round_.id] = []
             if round_.id not in self._journal.state.messages:  # all of it was told before
                 for _, done in gathered:
                     done()
                 continue
+            await self._reporter.know(round_.envelope.sender)
             verdict = merge([verdict for verdict, _ in gathered])
             fates = self._reporter.due(round_.id, round_.envelope, verdict.fates)
             report = self._reporter.report(round_.queue, original, fates) if fates else None
