@@ -96,12 +96,15 @@ class Cluster:
             self.balancer = HAProxy(self._directory)
             settings["balancer"] = self.balancer.settings
             settings["[[listener]]"] = {"proxy_from": [f"{self.sink.host}/32"]}
+        self.settings(settings)
         for server in self.servers.values():
             server.configure(settings)
+        self.before_start()
         for server in self.servers.values():
             server.spawn()
         for server in self.servers.values():
             until(server.is_ready, f"{server.name} is ready", 20)
+        self.before_load()
         if self.balancer is not None:
             self.balancer.start(self.servers["mx1"])
             self.loads = {"balancer": Load(self.balancer.port, self.seed, name="b", **self._load).__enter__()}
@@ -110,6 +113,15 @@ class Cluster:
                 name: Load(server.port, self.seed + index, name=name, host=server.host, **self._load).__enter__()
                 for index, (name, server) in enumerate(self.servers.items())
             }
+
+    def settings(self, settings: dict[str, Any]) -> None:
+        """Add to the settings of all servers."""
+
+    def before_start(self) -> None:
+        """Do what servers need that are about to start for the first time."""
+
+    def before_load(self) -> None:
+        """Do what has to be done before mail comes."""
 
     def _server(self, name: str) -> Switch:
         network = self._network

@@ -1,0 +1,136 @@
+"""A pair in directory mode, the server with the master killed under load: no mail is lost, and no write (R6, R21)."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import Campaign
+from tests.e2e.switch import Switch, free_port
+from tests.e2e.waiting import until
+from tests.faults.cluster import Cluster
+from tests.faults.ledger import Ledger
+
+from nightmail.admin.replicas import access_of, directory_of, uri_of
+from nightmail.config.loading import load
+from nightmail.directory.certificates import write_authority
+from nightmail.directory.tree import item_of
+from nightmail.directory.writing import Directory
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+
+SUFFIX = "dc=example,dc=org"
+
+
+class DirectoryCluster(Cluster):
+    """The cluster of any other test, configured by a directory: its master on mx1, its shadow on mx2."""
+
+    def settings(self, settings: dict[str, Any]) -> None:
+        settings["directory"] = {
+            "suffix": SUFFIX,
+            "first_master": "mx1",
+            "secret_file": settings["heartbeat"]["secret_file"],
+            "data_directory": "data",
+        }
+        for name in self.names:
+            settings[f"servers.{name}"]["directory"] = f"127.0.0.1:{free_port()}"
+
+    def before_start(self) -> None:
+        self.run("init")
+
+    def before_load(self) -> None:
+        self.run("import", str(self.servers["mx1"].directory / "tables"))
+        for server in self.servers.values():
+            until(partial(knows_its_domains, server), "it is in force", 20)
+
+    def run(self, *words: str) -> None:
+        done = self.servers["mx1"].nightmail("directory", *words)
+        assert done.returncode == 0, done.stderr
+
+    def directory(self, server: str, name: str) -> Directory:
+        """A server's replica, as one of the accounts."""
+        config = load(str(self.servers["mx1"].config_file))
+        settings = directory_of(config)
+        authority = self.servers["mx1"].directory / "authority.pem"
+        write_authority(str(authority), Path(settings.secret_file).read_bytes().strip())
+        return Directory(uri_of(config, server), access_of(settings, name, str(authority)))
+
+
+def knows_its_domains(server: Switch) -> bool:
+    """Whether what was imported is in force."""
+    return bool(server.facts("status")["directory"]["entries"] >= 4)
+
+
+class Writer:
+    """Adds one entry after the other for as long as it is let, and keeps those that were acknowledged."""
+
+    def __init__(self, cluster: DirectoryCluster) -> None:
+        self.acknowledged: list[str] = []
+        self.failed = 0
+        self.slowest_failure_s = 0.0
+        self._cluster = cluster
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def has_written(self, count: int) -> bool:
+        """Whether so many were acknowledged."""
+        return len(self.acknowledged) >= count
+
+    def has_failed(self, count: int) -> bool:
+        """Whether so many failed."""
+        return self.failed >= count
+
+    def _write(self) -> None:
+        number = 0
+        while not self._is_over.is_set():
+            began = time.monotonic()
+            try:
+                with self._cluster.directory("mx1", "writer") as master:
+                    while not self._is_over.is_set():
+                        number += 1
+                        began = time.monotonic()
+                        item = item_of("mailboxes", f"box{number}@local.test", "", SUFFIX)
+                        master.add([item])
+                        self.acknowledged.append(item.dn)
+            except (DirectoryUnavailable, ConfigInvalid):
+                self.failed += 1
+                self.slowest_failure_s = max(self.slowest_failure_s, time.monotonic() - began)
+                time.sleep(0.05)  # not to wait for anything: whoever writes tries again
+
+
+def test_with_the_masters_server_killed_under_load_no_mail_is_lost_and_no_write(
+    tmp_path: Path, campaign: Campaign, publish: Callable[[Ledger], Ledger]
+) -> None:
+    kills = campaign(2, 20)
+    with DirectoryCluster(tmp_path, seed=90) as cluster, Writer(cluster) as writer:
+        for _ in range(kills):
+            written = len(writer.acknowledged)
+            until(partial(writer.has_written, written + 20), "writes are acknowledged", 20)
+            cluster.under_way("mx1")
+            failed = writer.failed
+            cluster.kill("mx1")
+            cluster.under_way("mx2")  # with the shadow
+            until(partial(writer.has_failed, failed + 1), "a write fails", 10)
+            cluster.wait_for_adoption("mx2", "mx1")
+            cluster.servers["mx1"].start()
+        writer.__exit__()
+        publish(cluster.settle(f"{kills} servers killed with the directory's master")).assert_sound()
+        until(lambda: cluster.servers["mx1"].facts("directory", "status")[1]["behind"] == 0, "both have the same", 20)
+        for server in cluster.names:
+            with cluster.directory(server, "reader") as replica:
+                there = {item.dn for item in replica.search(SUFFIX, attributes=["1.1"])}
+            lost = set(writer.acknowledged) - there
+            sys.stdout.write(f"writes acknowledged {len(writer.acknowledged)}, lost on {server} {len(lost)}\n")
+            assert not lost
