@@ -71,6 +71,10 @@ class Asking:
             return False
         return False
 
+    def is_nobody(self, key: str) -> bool:
+        """Whether it is known that nobody has this address."""
+        return not self.is_missing(key) and self.lookups.find(key) == Known()
+
     async def until_asked(self, server: Slapd) -> None:
         """Wait until a replica gets questions."""
         await eventually(lambda: self.lookups.is_ready(server.uri))
@@ -151,6 +155,28 @@ def test_one_that_is_too_far_behind_is_not_asked(replicas: tuple[Slapd, Slapd]) 
                 while not await only_the_master_is_asked():  # noqa: ASYNC110 - what others do is no event of ours
                     await asyncio.sleep(0.05)
             assert shadow.has(PEOPLE[1].dn)
+
+    asyncio.run(scene())
+
+
+def test_what_one_said_that_is_too_far_behind_is_believed_no_longer_than_that(replicas: tuple[Slapd, Slapd]) -> None:
+    master, shadow = replicas
+
+    async def scene() -> None:
+        async with asking(*replicas, lag_limit_s=0.6) as asks:
+            for server in replicas:
+                await asks.until_asked(server)
+            shadow.stop_following()
+            await eventually(lambda: asks.lookups.is_ready(shadow.uri))
+            address, number = "new0@x.org", 0
+            while asks.lookups.asked[shadow.uri] < 1 or not asks.is_nobody(address):
+                number += 1
+                address = f"new{number}@x.org"
+                with master.as_account("writer") as directory:
+                    directory.add([item_of("mailboxes", address, "", SUFFIX)])
+                await asks.ask(address)  # until the shadow is the one that is asked, and knows nobody
+            await eventually(lambda: asks.is_missing(address))
+            assert (await asks.ask(address))[0].is_mailbox
 
     asyncio.run(scene())
 
