@@ -113,6 +113,30 @@ def test_with_no_replica_a_server_starts_with_what_it_had(tmp_path: Path, master
     asyncio.run(scene())
 
 
+def test_a_server_that_went_over_to_the_shadow_hears_of_what_the_master_takes_later(
+    tmp_path: Path, master: Slapd
+) -> None:
+    async def scene() -> None:
+        with Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+            until(lambda: shadow.has(ORG.dn), "the shadow has it")
+            async with following(tmp_path, master, shadow) as follows:
+                with master.as_account("writer") as directory:
+                    directory.add([NET])
+                await follows.until(lambda: follows.takes("example.net"))
+                until(lambda: shadow.has(NET.dn), "the shadow has that, too")
+                master.kill()
+                await follows.until(lambda: follows.reloads.source == shadow.uri)
+                announced = follows.announced
+                master.start()
+                with master.as_account("writer") as directory:
+                    directory.add([item_of("domains", "later.example", "relay", SUFFIX)])
+                await follows.until(lambda: follows.takes("later.example"))
+                assert follows.reloads.source == shadow.uri
+                assert follows.announced == announced + 1  # and not for what was there already
+
+    asyncio.run(scene())
+
+
 def ahead_of(copy_path: str) -> None:
     """Let what was last known be newer than anything that a replica has."""
     copy = read_copy(copy_path, SUFFIX)

@@ -102,7 +102,9 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
 def add(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) -> None:
     """Add the entries of an LDIF file."""
     loaded = load_config(config, name)
-    entries = read_ldif(_text_of(ldif), ldif).entries
+    entries, changes = read_ldif(_text_of(ldif), ldif)
+    if changes:
+        raise ConfigInvalid(ldif, "it has changes of entries", "`nightmail directory modify` carries them out")
     with _writing(loaded) as directory:
         count = directory.add(entries)
         _confirm(loaded, directory.written)
@@ -113,7 +115,11 @@ def add(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) ->
 def modify(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) -> None:
     """Carry out the changes of an LDIF file (changetype: modify)."""
     loaded = load_config(config, name)
-    changes = read_ldif(_text_of(ldif), ldif).changes
+    entries, changes = read_ldif(_text_of(ldif), ldif)
+    if entries:
+        raise ConfigInvalid(
+            ldif, "it has whole entries", "`nightmail directory add` adds them; a change has changetype: modify"
+        )
     with _writing(loaded) as directory:
         for entry, change in changes:
             directory.modify(entry, change)
@@ -199,7 +205,12 @@ def _writing(config: Config) -> Iterator[Directory]:
     """The master, as the account that may write."""
     with authority(config) as trusted:
         access = access_of(directory_of(config), "writer", trusted)
-        with Directory(uri_of(config, config.master), access) as directory:
+        try:
+            directory = Directory(uri_of(config, config.master), access)
+        except DirectoryUnavailable as error:
+            why = f"the master is on {config.master}, and can't be written to: {error}; start it, then repeat this"
+            raise DirectoryUnavailable(why) from error
+        with directory:
             yield directory
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.text import Text
 
-from nightmail.cli.screen import columns, plain, show, state
+from nightmail.cli.screen import columns, plain, show, state, whole
 from nightmail.directory.standing import Standing
 
 _CLOCKS_APART_S = 2.0
@@ -23,13 +23,14 @@ def show_standings(standings: Sequence[Standing], console: Console) -> None:
             plain(each.server),
             each.role,
             plain(each.uri),
-            state(each.state),
+            state("ok" if each.state == "ok" else "unreachable"),
             "–" if each.entries is None else f"{each.entries:,}",
             _behind(each),
             f"{each.used_bytes / (1 << 20):,.1f} MiB" if each.used_bytes else "–",
             _clock(each.clock_s),
         )
-    show(console, table)
+    reasons = [whole(each.state, "bold red") for each in standings if each.state != "ok"]
+    show(console, Group(table, *reasons))
 
 
 def _behind(standing: Standing) -> Text:

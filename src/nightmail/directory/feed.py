@@ -29,6 +29,7 @@ _ASK_EVERY_S = 0.5
 _SILENCE_S = 2.0
 _REFRESH_REQUIRED = 4096  # e-syncRefreshRequired (RFC 4533 §2.8)
 _AT_ONCE = 200
+_SID = re.compile(r"sid=[0-9A-Fa-f]+,?")
 _CSN = re.compile(r"(?<=[=;])[0-9]{14}\.[^;,]+")
 
 
@@ -205,7 +206,8 @@ class ChangeFeed:
 
 
 def _request(session: Any, base: str, filter_text: str, cookie: str) -> int:
-    control = SyncRequestControl(cookie=cookie or None, mode="refreshAndPersist")
+    # A replica's cookie names it (sid). Another one would take us for that one, and keep from us what began there.
+    control = SyncRequestControl(cookie=_SID.sub("", cookie) or None, mode="refreshAndPersist")
     return int(session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(ATTRIBUTES), serverctrls=[control]))
 
 

@@ -33,7 +33,7 @@ def read_ldif(text: str, file: str) -> Records:
     parser = ldif.LDIFRecordList(io.StringIO(text))
     kinds = _CHANGE_TYPE.findall(text)
     if unknown := [kind for kind in kinds if kind != "modify"]:
-        raise ConfigInvalid(file, f"changetype: {unknown[0]} is not carried out", "there are add, modify and delete")
+        raise ConfigInvalid(file, f"changetype: {unknown[0]} is not carried out", "only changetype: modify is")
     try:
         if kinds:
             parser.parse_change_records()

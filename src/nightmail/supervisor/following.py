@@ -58,6 +58,7 @@ class DirectoryReloads:
         self._in_force: Mapping[str, Item] = copy.in_force
         self.faults: Mapping[str, ConfigInvalid] = {}
         self._wrong = ""
+        self._applied: Mapping[str, Item] | None = None
         self._changed = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._followed = ""
@@ -117,6 +118,8 @@ class DirectoryReloads:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
+                if self._feed.content.items == self._applied:
+                    continue  # a replica began to be followed, and had nothing new
                 with contextlib.suppress(ConfigInvalid):  # it has been logged
                     await self._apply()
                     await self._announce()
@@ -181,6 +184,7 @@ class DirectoryReloads:
                 log.warning("directory refused, what was in force stays so", **what)
                 raise
             self._wrong = ""
+            self._applied = content
             self._say_what_is_refused(selected.faults)
             self._in_force, self.faults = selected.items, selected.faults
             log.info("directory in force", entries=len(selected.items), refused=len(selected.faults))
