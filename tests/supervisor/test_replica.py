@@ -16,7 +16,7 @@ from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.replica import ReplicaChild
 from nightmail.world import SystemClock
 
-SLEEPS = [sys.executable, "-c", "import time; time.sleep(60)"]
+RUNS = [sys.executable, "-c", "import signal; signal.pause()"]
 FAILS = [sys.executable, "-c", "import sys; sys.exit('6567.1 0x7f bind failed: Permission denied')"]
 
 
@@ -29,7 +29,7 @@ async def until_pid(child: ReplicaChild, but: int = 0) -> int:
 
 @on_a_loop
 async def test_it_is_started_again_when_it_dies_and_ends_with_its_server() -> None:
-    child = ReplicaChild(lambda: SLEEPS, SystemClock())
+    child = ReplicaChild(lambda: RUNS, SystemClock())
     running = asyncio.create_task(child.run())
     first = await until_pid(child)
     os.kill(first, signal.SIGKILL)

@@ -16,6 +16,7 @@ from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_
 from nightmail.cli.configuration import load_config
 from nightmail.cli.directory_screen import show_standings
 from nightmail.cli.directory_upkeep import authority, backup, init, reseed, restore
+from nightmail.cli.failing import complain
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
@@ -192,9 +193,7 @@ def _confirm(config: Config, written: Mapping[str, str]) -> list[str]:
         for server in shadows:
             reason = asyncio.run(why_not_there(uri_of(config, server), access, written, SystemClock()))
             if reason:
-                sys.stderr.write(
-                    f"nightmail: written on {config.master} alone, and not yet seen on {server}: {reason}\n"
-                )
+                complain(f"written on {config.master} alone, and not yet seen on {server}: {reason}")
             else:
                 confirmed.append(server)
     return confirmed

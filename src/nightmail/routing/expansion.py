@@ -88,7 +88,8 @@ def expand(maps: Maps, address: str, targets: tuple[str, ...]) -> tuple[str, ...
 
 
 def _need(maps: Maps, targets: tuple[str, ...]) -> None:
-    maps.need([_key(past_alias_domain(maps, target)) for target in targets])
+    if not maps.has_checked_targets:  # else everything is held, and nothing has to be looked up
+        maps.need([_key(past_alias_domain(maps, target)) for target in targets])
 
 
 def _key(address: str) -> str:
