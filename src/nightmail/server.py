@@ -120,7 +120,7 @@ def _directory(config: Config, clock: Clock) -> ServerDirectory | None:
     except ModuleNotFoundError as error:
         wrong = f"{config.path}: [directory] needs {error.name}"
         raise ConfigInvalid(wrong, "which is not installed", "pip install 'nightmail[directory]'") from error
-    return ServerDirectory(config, _compiled_directory(config), clock)
+    return ServerDirectory(config, _compiled_directory(config), clock, SystemRandomness())
 
 
 def _launching(config: Config, spare: Spare, secondary_for: str = "") -> Launch:

@@ -4,90 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
-import smtplib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.pairs import pair
-from tests.e2e.processes import command_line
-from tests.e2e.switch import Switch, free_port
+from tests.e2e.directories import TABLES, DirectoryPair, answer, replica_pid, send, until_answered
+from tests.e2e.switch import Switch
 from tests.e2e.waiting import until
-
-from nightmail.directory.slapd import find_installation
-
-TABLES = {
-    "domains": "example.org local\n",
-    "routes": "example.org maildir:{mail}/{local_part}\n",
-    "mailboxes": "alice@example.org\n",
-    "aliases": "team@example.org alice@example.org\n",
-    "clients": "127.0.0.0/8 relay\n",
-}
-
-
-class Pair:
-    """mx1 with the master and mx2 with the shadow, not yet running."""
-
-    def __init__(self, directory: Path) -> None:
-        secret = directory / "directory.key"
-        secret.write_text(os.urandom(16).hex())
-        secret.chmod(0o600)
-        further = {
-            "directory": {
-                "suffix": "dc=example,dc=org",
-                "first_master": "mx1",
-                "secret_file": str(secret),
-                "data_directory": "data",
-            },
-            **{f"servers.{name}": {"directory": f"127.0.0.1:{free_port()}"} for name in ("mx1", "mx2")},
-        }
-        self.first, self.second = pair(directory, 1, further=further)
-        self.tables = directory / "tables"
-
-    def run(self, *words: str) -> str:
-        """What `nightmail directory` says on server 1."""
-        done = self.first.nightmail("directory", *words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def fill(self, **changed: str) -> str:
-        """Have the directory say what the tables above do, with some of them changed."""
-        self.tables.mkdir(exist_ok=True)
-        for name, text in {**TABLES, **changed}.items():
-            (self.tables / name).write_text(text.replace("{mail}", str(self.first.mail)))
-        return self.run("import", str(self.tables), "--delete")
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Pair]:
-    made = Pair(tmp_path)
+def servers(tmp_path: Path) -> Iterator[DirectoryPair]:
+    made = DirectoryPair(tmp_path)
     made.run("init")
     with made.first, made.second:
         made.fill()
         yield made
 
 
-def replica_pid(server: Switch) -> int:
-    return next((pid for pid in server.pids() if command_line(pid)[:1] == [find_installation().slapd]), 0)
-
-
-def answer(server: Switch, recipient: str) -> int:
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
-        client.helo("client.test")
-        client.mail("bob@example.net")
-        return client.rcpt(recipient)[0]
-
-
-def until_answered(server: Switch, recipient: str, code: int) -> None:
-    until(lambda: answer(server, recipient) == code, f"{server.name} answers {code} to {recipient}")
-
-
-def send(server: Switch, recipient: str) -> None:
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
-        client.sendmail("bob@example.net", [recipient], "Subject: hello\r\n\r\nhello\r\n")
-
-
-def test_what_the_directory_says_is_in_force_on_both_servers(servers: Pair) -> None:
+def test_what_the_directory_says_is_in_force_on_both_servers(servers: DirectoryPair) -> None:
     for server in (servers.first, servers.second):
         until_answered(server, "alice@example.org", 250)
         assert answer(server, "nobody@example.org") == 550
@@ -101,7 +36,7 @@ def test_what_the_directory_says_is_in_force_on_both_servers(servers: Pair) -> N
         until_answered(server, "carol@example.org", 550)
 
 
-def test_with_the_masters_server_dead_mail_flows_and_it_starts_again(servers: Pair) -> None:
+def test_with_the_masters_server_dead_mail_flows_and_it_starts_again(servers: DirectoryPair) -> None:
     until_answered(servers.second, "alice@example.org", 250)
     servers.first.kill()
     send(servers.second, "alice@example.org")
@@ -117,7 +52,7 @@ def test_with_the_masters_server_dead_mail_flows_and_it_starts_again(servers: Pa
     until_answered(servers.second, "carol@example.org", 250)
 
 
-def test_a_replica_that_is_killed_is_started_again(servers: Pair) -> None:
+def test_a_replica_that_is_killed_is_started_again(servers: DirectoryPair) -> None:
     until_answered(servers.first, "alice@example.org", 250)
     before = replica_pid(servers.first)
     os.kill(before, 9)
@@ -130,7 +65,7 @@ def test_a_replica_that_is_killed_is_started_again(servers: Pair) -> None:
         until_answered(server, "carol@example.org", 250)
 
 
-def test_tables_to_the_directory_and_back_are_the_same_text(servers: Pair, tmp_path: Path) -> None:
+def test_tables_to_the_directory_and_back_are_the_same_text(servers: DirectoryPair, tmp_path: Path) -> None:
     servers.run("export", str(tmp_path / "out"))
     texts = {name: (tmp_path / "out" / name).read_text() for name in TABLES}
     assert texts["mailboxes"] == "alice@example.org\n"
@@ -158,7 +93,7 @@ mailLocalAddress: c@example.org
 """
 
 
-def test_single_entries_are_added_changed_and_deleted(servers: Pair) -> None:
+def test_single_entries_are_added_changed_and_deleted(servers: DirectoryPair) -> None:
     for command, ldif, known, unknown in (
         ("add", CAROL, "carol@example.org", "c@example.org"),
         ("modify", MOVED, "c@example.org", "carol@example.org"),
@@ -176,7 +111,7 @@ def test_single_entries_are_added_changed_and_deleted(servers: Pair) -> None:
     until_answered(servers.second, "c@example.org", 550)
 
 
-def test_how_the_replicas_stand_is_seen(servers: Pair) -> None:
+def test_how_the_replicas_stand_is_seen(servers: DirectoryPair) -> None:
     master, shadow = servers.first.facts("directory", "status")
     assert (master["role"], master["state"], master["clock_s"]) == ("master", "ok", pytest.approx(0, abs=2))
     assert (shadow["role"], shadow["state"], shadow["behind"]) == ("shadow", "ok", 0)
@@ -197,7 +132,7 @@ def names(server: Switch) -> list[str]:
     return sorted(item["dn"] for item in server.facts("directory", "search"))
 
 
-def test_a_master_that_lost_its_disk_has_again_what_the_shadow_had(servers: Pair, tmp_path: Path) -> None:
+def test_a_master_that_lost_its_disk_has_again_what_the_shadow_had(servers: DirectoryPair, tmp_path: Path) -> None:
     before = names(servers.first)
     running = servers.first.nightmail("directory", "reseed")
     assert running.returncode == os.EX_CONFIG
@@ -221,7 +156,7 @@ def test_a_master_that_lost_its_disk_has_again_what_the_shadow_had(servers: Pair
     until_answered(servers.second, "carol@example.org", 250)
 
 
-def test_what_a_backup_has_can_be_restored(servers: Pair, tmp_path: Path) -> None:
+def test_what_a_backup_has_can_be_restored(servers: DirectoryPair, tmp_path: Path) -> None:
     before = names(servers.first)
     file = tmp_path / "backup.ldif"
     servers.run("backup", str(file))
@@ -246,7 +181,7 @@ def test_what_a_backup_has_can_be_restored(servers: Pair, tmp_path: Path) -> Non
     until_answered(servers.second, "alice@example.org", 250)
 
 
-def test_that_every_domain_is_gone_is_not_believed(servers: Pair) -> None:
+def test_that_every_domain_is_gone_is_not_believed(servers: DirectoryPair) -> None:
     until_answered(servers.second, "alice@example.org", 250)
     done = servers.first.nightmail("directory", "delete", *names_of_domains(servers.first))
     assert (done.returncode, done.stderr) == (0, ""), done

@@ -41,6 +41,8 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     `role` is master or shadow, empty where it runs no replica; `state` is starting, running, restarting, not set up or
     stopped, and `fault` says why it is not running. `followed` is the URI of the replica that is followed, empty where
     none can be: then what was last in force stays so. `refused` are entries that are not in force as they are.
+    `master` is the server that takes writes, empty where nobody is known to. Where that role moves, `epoch` counts how
+    often it was taken, and those `in_sync` may take it.
     """
 
     suffix: str
@@ -51,6 +53,9 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     followed: str = ""
     entries: int = 0
     refused: int = 0
+    master: str = ""
+    epoch: int = 0
+    in_sync: tuple[str, ...] = ()
 
 
 class ServerPicture(msgspec.Struct, frozen=True, kw_only=True):

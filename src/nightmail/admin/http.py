@@ -14,7 +14,7 @@ from starlette.routing import Route
 from nightmail.admin import exposition
 from nightmail.admin.answers import is_leaving, why_not_ready, why_others_are_better
 from nightmail.admin.operating import Admin
-from nightmail.errors import ConfigInvalid
+from nightmail.errors import ConfigInvalid, StoreUnavailable
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.net.control_messages import Action, Listing, Selection
 
@@ -37,6 +37,7 @@ def _app(routes: list[Route]) -> Starlette:
     faults: dict[Any, Callable[[Request, Exception], Response]] = {
         SwitchSilent: lambda _, fault: _error(503, fault),
         RequestFailed: lambda _, fault: _error(502, fault),
+        StoreUnavailable: lambda _, fault: _error(503, fault),
         ConfigInvalid: lambda _, fault: _error(422, fault),
         msgspec.ValidationError: lambda _, fault: _error(400, fault),
         msgspec.DecodeError: lambda _, fault: _error(400, fault),
@@ -97,6 +98,7 @@ class _Operator:
             Route("/queue/handover/{queue}", self._hand_over, methods=["POST"]),
             Route("/reload", self._reload, methods=["POST"]),
             Route("/drain", self._drain, methods=["POST"]),
+            Route("/directory/promote", self._promote, methods=["POST"]),
         ]
 
     async def _status(self, _: Request) -> Response:
@@ -129,6 +131,11 @@ class _Operator:
     async def _drain(self, _: Request) -> Response:
         await self._admin.drain()
         return _json({"state": "drained"})
+
+    async def _promote(self, request: Request) -> Response:
+        if not await self._admin.promote(is_forced="force" in request.query_params):
+            return _error(503, "the master did not hand its role over; the log of its server says why")
+        return _json({"role": "master"})
 
     async def _reload(self, _: Request) -> Response:
         await self._admin.reload()

@@ -19,6 +19,7 @@ from nightmail.admin.answers import (
     picture_switch,
     state_of,
 )
+from nightmail.errors import ConfigInvalid
 from nightmail.net.control import RequestFailed, SwitchSilent
 from nightmail.net.control_messages import (
     Action,
@@ -95,11 +96,13 @@ class Admin:
         leaving: Callable[[], str] = lambda: "",
         partners_are_well: Callable[[], bool] = lambda: False,
         directory: Callable[[], DirectoryPicture | None] = lambda: None,
+        promote: Callable[[bool], Awaitable[bool]] | None = None,
     ) -> None:
         self.partners_are_well = partners_are_well
         self.reload = reload
         self.leaving = leaving
         self._drain = drain
+        self._promote = promote
         self._hand_over = hand_over
         self._server = server
         self._switches = switches
@@ -124,6 +127,15 @@ class Admin:
             peers=tuple(self._peers()),
             directory=self._directory(),
         )
+
+    async def promote(self, *, is_forced: bool) -> bool:
+        """Have this server take writes to the directory; whether it does now.
+
+        Raises: ConfigInvalid, StoreUnavailable.
+        """
+        if self._promote is None:
+            raise ConfigInvalid("[directory]", "there is none", "mail is routed by [tables] here")
+        return await self._promote(is_forced)
 
     async def drain(self) -> None:
         """Take no new mail and give every queue up; returns once that is done. Raises: RequestFailed: it can't."""

@@ -26,6 +26,7 @@ def replica_of(config: Config, installation: Installation) -> Replica:
         raise ConfigInvalid(
             f"{config.path}: [servers.{name}]", "it has no replica of the directory", 'write directory = "host:port"'
         )
+    is_shadow = name != config.master and not config.has_failover  # who is one there is told once it runs
     secret, directory = secret_of(settings), settings.data_directory
     os.makedirs(directory, mode=0o700, exist_ok=True)
     return Replica(
@@ -33,7 +34,8 @@ def replica_of(config: Config, installation: Installation) -> Replica:
         directory=directory,
         suffix=settings.suffix,
         uri=uri_of(config, name),
-        provider=uri_of(config, config.master) if name != config.master else "",
+        provider=uri_of(config, config.master) if is_shadow else "",
+        is_gated=config.has_failover,
         accounts=accounts_of(secret),
         tls=write_certificates(directory, secret, name, parse_host_port(config.replicas[name]).host),
         schema=own_schema(),

@@ -79,6 +79,10 @@ class Client:
         """Put the tables in force; EX_CONFIG where they are wrong."""
         self._ask("POST", "/reload", None, dict[str, str])
 
+    def promote(self, *, is_forced: bool) -> None:
+        """Have this server take writes to the directory; EX_CONFIG where it can't, EX_TEMPFAIL where it does not."""
+        self._ask("POST", "/directory/promote?force" if is_forced else "/directory/promote", None, dict[str, str])
+
     def drain(self) -> None:
         """Have the server take no new mail and give its queues up; returns once that is done."""
         self._ask("POST", "/drain", None, dict[str, str])

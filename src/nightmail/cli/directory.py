@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from nightmail.admin.mastering import Master, confirm, master_now
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
+from nightmail.admin.whole_content import authority
 from nightmail.cli.configuration import load_config
+from nightmail.cli.directory_role import promote
 from nightmail.cli.directory_screen import show_standings
-from nightmail.cli.directory_upkeep import authority, backup, init, reseed, restore
+from nightmail.cli.directory_upkeep import backup, init, reseed, restore
 from nightmail.cli.failing import complain
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
@@ -24,7 +26,8 @@ from nightmail.directory.exchange import normal_lines, plan_changes, text_of
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.reading import read_ldif
 from nightmail.directory.selection import DirectoryTables
-from nightmail.directory.standing import look_at, why_not_there
+from nightmail.directory.sessions import Access
+from nightmail.directory.standing import look_at
 from nightmail.directory.tree import folded
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -44,6 +47,7 @@ app.command()(init)
 app.command()(reseed)
 app.command()(backup)
 app.command()(restore)
+app.command()(promote)
 
 Ldif = Annotated[str, typer.Argument(metavar="LDIF", help="The file; -: standard input.")]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False, help="Distinguished names.")]
@@ -73,7 +77,7 @@ def import_tables(
             "deleted": directory.delete(changes.deleted),
             "left": changes.foreign,
         }
-        confirmed = _confirm(loaded, directory.written)
+        confirmed = _confirm(loaded, directory)
     if json:
         print_json({**done, "confirmed": confirmed})
         return
@@ -108,7 +112,7 @@ def add(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) ->
         raise ConfigInvalid(ldif, "it has changes of entries", "`nightmail directory modify` carries them out")
     with _writing(loaded) as directory:
         count = directory.add(entries)
-        _confirm(loaded, directory.written)
+        _confirm(loaded, directory)
     sys.stdout.write(f"Entries added: {count:,}\n")
 
 
@@ -124,7 +128,7 @@ def modify(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None)
     with _writing(loaded) as directory:
         for entry, change in changes:
             directory.modify(entry, change)
-        _confirm(loaded, directory.written)
+        _confirm(loaded, directory)
     sys.stdout.write(f"Entries changed: {len(changes):,}\n")
 
 
@@ -134,7 +138,7 @@ def delete(names: Names, config: ConfigFile = None, name: ServerName = None) -> 
     loaded = load_config(config, name)
     with _writing(loaded) as directory:
         count = directory.delete(names)
-        _confirm(loaded, directory.written)
+        _confirm(loaded, directory)
     sys.stdout.write(f"Entries deleted: {count:,}\n")
 
 
@@ -145,7 +149,8 @@ def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fa
     with authority(loaded) as trusted:
         access = access_of(directory_of(loaded), "reader", trusted)
         uris = {server: uri_of(loaded, server) for server in loaded.replicas}
-        standings = look_at(uris, loaded.master, access, SystemClock().wall())
+        master = master_now(loaded)
+        standings = look_at(uris, master.server, access, SystemClock().wall())
     if json:
         print_json(standings)
     else:
@@ -184,30 +189,35 @@ def _text_of(ldif: str) -> str:
         ) from error
 
 
-def _confirm(config: Config, written: Mapping[str, str]) -> list[str]:
+def _confirm(config: Config, directory: MasterReplica) -> list[str]:
     """The shadows on which everything that was written has been seen; it is said of the others that it was not."""
-    shadows = [server for server in config.replicas if server != config.master]
-    confirmed: list[str] = []
     with authority(config) as trusted:
         access = access_of(directory_of(config), "reader", trusted)
-        for server in shadows:
-            reason = asyncio.run(why_not_there(uri_of(config, server), access, written, SystemClock()))
-            if reason:
-                complain(f"written on {config.master} alone, and not yet seen on {server}: {reason}")
-            else:
-                confirmed.append(server)
-    return confirmed
+        confirmation = confirm(config, directory.master, access, directory.written)
+    for server, reason in confirmation.unseen.items():
+        complain(f"written on {directory.master.server} alone, and not yet seen on {server}: {reason}")
+    return confirmation.seen
+
+
+class MasterReplica(Directory):
+    """The replica that takes writes."""
+
+    def __init__(self, config: Config, master: Master, access: Access) -> None:
+        super().__init__(uri_of(config, master.server), access)
+        self.master = master
 
 
 @contextmanager
-def _writing(config: Config) -> Iterator[Directory]:
+def _writing(config: Config) -> Iterator[MasterReplica]:
     """The master, as the account that may write."""
     with authority(config) as trusted:
         access = access_of(directory_of(config), "writer", trusted)
+        master = master_now(config)
         try:
-            directory = Directory(uri_of(config, config.master), access)
+            directory = MasterReplica(config, master, access)
         except DirectoryUnavailable as error:
-            why = f"the master is on {config.master}, and can't be written to: {error}; start it, then repeat this"
+            remedy = "it goes over to another one in a moment, or" if master.role is not None else "start it, then"
+            why = f"the master is on {master.server}, and can't be written to: {error}; {remedy} repeat this"
             raise DirectoryUnavailable(why) from error
         with directory:
             yield directory

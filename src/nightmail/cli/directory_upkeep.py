@@ -6,27 +6,23 @@ import os
 import pwd
 import re
 import sys
-import tempfile
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from nightmail.admin.own_replica import replica_of
-from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
+from nightmail.admin.replicas import access_of, directory_of, replica_uris
+from nightmail.admin.whole_content import authority, everything, moment, other_replicas
 from nightmail.cli.client import Client
 from nightmail.cli.configuration import load_config
 from nightmail.cli.failing import CommandFailed
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
-from nightmail.directory.certificates import write_authority
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
 from nightmail.directory.slapd import find_installation, has_entries, load
-from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import SystemClock
@@ -34,7 +30,6 @@ from nightmail.world import SystemClock
 _ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 _END = "# {count} entries, and that is all\n"
 _ENDED = re.compile(r"# [0-9]+ entries, and that is all\n")
-_MADE_UP = {"entrydn", "subschemasubentry", "hassubordinates", "numsubordinates"}
 
 File = Annotated[str, typer.Argument(metavar="FILE", show_default=False, help="An LDIF file.")]
 
@@ -58,7 +53,7 @@ def init(
         right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
         raise ConfigInvalid(other, "this replica has the directory", right)
     first = ldif_of(first_entries(settings.suffix, replica.accounts))
-    load(replica, find_installation(), [first], _moment(), is_new=True)
+    load(replica, find_installation(), [first], moment(SystemClock()), is_new=True)
     sys.stdout.write(f"The directory {settings.suffix} is set up in {replica.directory}. Start the server, then fill "
                      "it: nightmail directory import TABLES\n")  # fmt: skip
 
@@ -68,7 +63,7 @@ def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
     loaded = load_config(config, name)
     _prepare_to_write(loaded)
     replica = _own_replica(loaded)
-    _say_aside(load(replica, find_installation(), _everything(loaded, _others(loaded)), _moment()))
+    _say_aside(load(replica, find_installation(), everything(loaded, other_replicas(loaded)), moment(SystemClock())))
     sys.stdout.write("This replica has what the other one had. Start the server.\n")
 
 
@@ -81,7 +76,7 @@ def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> No
     count = 0
     try:
         with open(os.open(unfinished, _ANEW, 0o600), "w", encoding="utf-8", errors="surrogateescape") as to:
-            for piece in _everything(loaded, replica_uris(loaded)):
+            for piece in everything(loaded, replica_uris(loaded)):
                 to.write(piece)
                 count += 1
             to.write(_END.format(count=count))
@@ -107,7 +102,7 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
         if replica.provider:
             wrong = f"the master of the directory is {loaded.master}, not {loaded.server.name}"
             raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}, then `reseed` on the others")
-        _say_aside(load(replica, find_installation(), _whole(source, file), _moment()))
+        _say_aside(load(replica, find_installation(), _whole(source, file), moment(SystemClock())))
     sys.stdout.write("The master has what the backup has. Start the server; then stop, `reseed` and start those of "
                      "other replicas.\n")  # fmt: skip
 
@@ -145,17 +140,11 @@ def _prepare_to_write(config: Config) -> None:
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
 
 
-def _others(config: Config) -> list[str]:
-    """The other replicas, the master first."""
-    master, own = uri_of(config, config.master), uri_of(config, config.server.name)
-    return sorted((uri for uri in replica_uris(config) if uri != own), key=lambda uri: uri != master)
-
-
 def _filled_replica(config: Config) -> str:
     """Another replica that has entries, if one answers."""
     settings = directory_of(config)
     with authority(config) as trusted:
-        for uri in _others(config):
+        for uri in other_replicas(config):
             try:
                 with Directory(uri, access_of(settings, "reader", trusted)) as directory:
                     if any(directory.search(settings.suffix)):
@@ -163,32 +152,6 @@ def _filled_replica(config: Config) -> str:
             except (DirectoryUnavailable, ConfigInvalid):
                 continue
     return ""
-
-
-def _everything(config: Config, uris: list[str]) -> Iterator[str]:
-    """All entries of the first replica that answers, each as text, with what a replica needs to go on from there.
-
-    Raises:
-        DirectoryUnavailable: none answers, or has all of them.
-    """
-    settings = directory_of(config)
-    with authority(config) as trusted:
-        access = access_of(settings, "replicator", trusted)
-        reason = "there is no other replica"
-        for uri in uris:
-            try:
-                directory = Directory(uri, access)
-            except DirectoryUnavailable as error:
-                reason = str(error)
-                continue
-            with directory:
-                if not any(item.attributes for item in directory.search(settings.suffix, attributes=["contextCSN"])):
-                    reason = f"{uri}: it has no content yet"
-                    continue
-                for item in directory.search(settings.suffix, attributes=["*", "+"]):
-                    yield ldif_of([_without_made_up(item)])
-            return
-    raise DirectoryUnavailable(reason)
 
 
 def _whole(lines: Iterable[str], file: str) -> Iterator[str]:
@@ -201,26 +164,6 @@ def _whole(lines: Iterable[str], file: str) -> Iterator[str]:
         raise ConfigInvalid(file, "this is no whole backup", "`nightmail directory backup` makes one")
 
 
-def _without_made_up(item: Item) -> Item:
-    """An entry without what a server works out when it is asked."""
-    return item._replace(
-        attributes={name: values for name, values in item.attributes.items() if name.lower() not in _MADE_UP}
-    )
-
-
 def _say_aside(archive: str) -> None:
     if archive:
         sys.stdout.write(f"What it had is in {archive} now; delete it once it is not needed any more.\n")
-
-
-def _moment() -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(SystemClock().wall()))
-
-
-@contextmanager
-def authority(config: Config) -> Iterator[str]:
-    """A file with whom to trust, for as long as it is needed."""
-    with tempfile.TemporaryDirectory(prefix="nightmail-directory-") as scratch:
-        path = os.path.join(scratch, "authority.pem")
-        write_authority(path, secret_of(directory_of(config)))
-        yield path

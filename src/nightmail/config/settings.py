@@ -154,9 +154,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename={"listeners": "li
 
     @property
     def master(self) -> str:
-        """The server whose replica of the directory takes writes."""
+        """The server whose replica of the directory takes writes, or was the first to, where the role moves."""
         first = self.directory.first_master if self.directory is not None else ""
         return first or next(iter(self.replicas), "")
+
+    @property
+    def has_failover(self) -> bool:
+        """Whether the role of the directory's master goes over to another server."""
+        return self.directory is not None and self.directory.topology == "failover"
 
     @property
     def replicas(self) -> dict[str, str]:

@@ -7,6 +7,10 @@ Unix socket, known by user id.
 Some settings are there because others lose data in silence: a checkpoint with every write, or what was not shipped
 before a crash never is, though both sides claim to be equal; a time limit on the provider's answers, or a provider that
 hangs blocks every change of this configuration.
+
+A replica whose role changes while it runs is *gated*: whether it takes writes stands in an entry of its own, in a
+second database that nothing replicates and that is removed before every start. Whoever was master when it was frozen or
+killed takes none until it is told so again.
 """
 
 from __future__ import annotations
@@ -19,6 +23,11 @@ import msgspec
 from nightmail.directory.accounts import Accounts, account
 from nightmail.directory.tree import Item
 
+ENTRIES = "olcDatabase={1}mdb,cn=config"
+"""The database of the entries, as an entry of the configuration."""
+ROLE = "cn=role"
+"""The entry that says what a gated replica is to be."""
+
 _INDEXES = (
     "objectClass eq",
     "entryCSN,entryUUID eq",
@@ -29,6 +38,7 @@ _INDEXES = (
 )
 _SCHEMAS = ("core", "cosine", "inetorgperson", "misc")
 _MANAGER = "gidNumber={gid}+uidNumber={uid},cn=peercred,cn=external,cn=auth"
+_ROLE_ROOM_BYTES = 1 << 20
 _ROOM_BYTES = 16 << 30  # address space and the most that the file may grow to, not what it takes
 
 
@@ -43,8 +53,9 @@ class TlsFiles(msgspec.Struct, frozen=True):
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """What makes one replica: `number` from 1 on, everything in `directory`, listening where `uri` says.
 
-    `provider` is the URI of the master; the master itself has none. `schema` is the file of our own schema,
-    `schema_directory` and `module_directory` are the distribution's. `uid` and `gid` are whose it is.
+    `provider` is the URI of the master; the master itself has none, nor has one that `is_gated` before it is told.
+    `schema` is the file of our own schema, `schema_directory` and `module_directory` are the distribution's. `uid` and
+    `gid` are whose it is.
     """
 
     number: int
@@ -52,6 +63,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     suffix: str
     uri: str
     provider: str = ""
+    is_gated: bool = False
     accounts: Accounts
     tls: TlsFiles
     schema: str
@@ -65,6 +77,11 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     def database(self) -> str:
         """Where the entries are kept."""
         return f"{self.directory}/entries"
+
+    @property
+    def role_database(self) -> str:
+        """Where a gated one keeps what it is told to be, until its next start."""
+        return f"{self.directory}/role"
 
     @property
     def manager(self) -> str:
@@ -83,7 +100,10 @@ class Configuration(NamedTuple):
 def configuration(replica: Replica) -> Configuration:
     """Everything that slapd has to be told."""
     schemas = (*(f"{replica.schema_directory}/{name}.ldif" for name in _SCHEMAS), replica.schema)
-    rest = (_frontend(), _management(replica), _database(replica), _provider_overlay(), _monitor(replica))
+    role = (_role_database(replica),) if replica.is_gated else ()
+    rest = (
+        _frontend(), _management(replica), _database(replica), _provider_overlay(replica), *role, _monitor(replica),
+    )  # fmt: skip
     return Configuration((_globals(replica), _modules(replica), _schema_root()), schemas, rest)
 
 
@@ -154,7 +174,7 @@ def _database(replica: Replica) -> Item:
     reader, writer, replicator = (account(name, suffix) for name in Accounts.__struct_fields__)
     known = f'by dn.exact="{replicator}" read by dn.exact="{replica.manager}" read'
     return _item(
-        "olcDatabase={1}mdb,cn=config",
+        ENTRIES,
         objectClass=("olcDatabaseConfig", "olcMdbConfig"),
         olcDatabase="{1}mdb",
         olcSuffix=suffix,
@@ -167,32 +187,60 @@ def _database(replica: Replica) -> Item:
             f'{{{index}}}dn.exact="{name}" size=unlimited time=unlimited'
             for index, name in enumerate((replicator, reader, writer))
         ],
-        olcAccess=(
-            # Who may write people's passwords may not write those of the servers.
-            f'{{0}}to dn.subtree="ou=system,{suffix}" attrs=userPassword by anonymous auth {known} by * none',
-            f'{{1}}to dn.subtree="ou=system,{suffix}" {known} by * none',
-            f'{{2}}to attrs=userPassword by dn.exact="{writer}" =w by anonymous auth {known} by * none',
-            f'{{3}}to * by dn.exact="{writer}" write by dn.exact="{reader}" read {known} by * none',
-        ),
-        olcSyncrepl=_consumer(replica) if replica.provider else "",
+        olcAccess=[
+            f"{{{index}}}{rule}"
+            for index, rule in enumerate(
+                (
+                    *([_gate(writer)] if replica.is_gated else ()),
+                    # Who may write people's passwords may not write those of the servers.
+                    f'to dn.subtree="ou=system,{suffix}" attrs=userPassword by anonymous auth {known} by * none',
+                    f'to dn.subtree="ou=system,{suffix}" {known} by * none',
+                    f'to attrs=userPassword by dn.exact="{writer}" =w by anonymous auth {known} by * none',
+                    f'to * by dn.exact="{writer}" write by dn.exact="{reader}" read {known} by * none',
+                )
+            )
+        ],
+        olcSyncrepl=consumer(replica, replica.provider) if replica.provider else "",
+    )
+
+
+def _gate(writer: str) -> str:
+    """What every rule stands behind: who may write only reads, as long as the replica was not told to take writes."""
+    is_open = f'set="[{ROLE}]/nmEnabled & [TRUE]"'
+    return f'to * by dn.exact="{writer}" {is_open} break by dn.exact="{writer}" read by * break'
+
+
+def _role_database(replica: Replica) -> Item:
+    """What the replica is told to be; the servers' accounts may know."""
+    accounts = (account(name, replica.suffix) for name in Accounts.__struct_fields__)
+    known = " ".join(f'by dn.exact="{name}" read' for name in accounts)
+    return _item(
+        "olcDatabase={2}mdb,cn=config",
+        objectClass=("olcDatabaseConfig", "olcMdbConfig"),
+        olcDatabase="{2}mdb",
+        olcSuffix=ROLE,
+        olcDbDirectory=replica.role_database,
+        olcDbMaxSize=str(_ROLE_ROOM_BYTES),
+        olcAccess=f'{{0}}to * by dn.exact="{replica.manager}" manage {known} by * none',
     )
 
 
 def _monitor(replica: Replica) -> Item:
     """What the server tells of itself: its time, and how full it is."""
-    reader = account("reader", replica.suffix)
+    reader, number = account("reader", replica.suffix), 3 if replica.is_gated else 2
     return _item(
-        "olcDatabase={2}monitor,cn=config",
+        f"olcDatabase={{{number}}}monitor,cn=config",
         objectClass=("olcDatabaseConfig", "olcMonitorConfig"),
-        olcDatabase="{2}monitor",
+        olcDatabase=f"{{{number}}}monitor",
         olcAccess=f'{{0}}to * by dn.exact="{reader}" read by dn.exact="{replica.manager}" read by * none',
     )
 
 
-def _consumer(replica: Replica) -> str:
+def consumer(replica: Replica, provider: str) -> str:
+    """How the replica follows the one at `provider` (olcSyncrepl); there are secrets in it."""
     words = {
         "rid": f"{replica.number:03}",
-        "provider": replica.provider,
+        "provider": provider,
         "bindmethod": "simple",
         "binddn": f'"{account("replicator", replica.suffix)}"',
         "credentials": replica.accounts.replicator,
@@ -209,12 +257,12 @@ def _consumer(replica: Replica) -> str:
     return "{0}" + " ".join(f"{name}={value}" for name, value in words.items())
 
 
-def _provider_overlay() -> Item:
-    """Whoever follows may follow a shadow, too. The log of what was deleted is safe where there is one master."""
+def _provider_overlay(replica: Replica) -> Item:
+    """Whoever follows may follow a shadow, too. A log of what was deleted is safe only with one master for good."""
     return _item(
         "olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config",
         objectClass=("olcOverlayConfig", "olcSyncProvConfig"),
         olcOverlay="{0}syncprov",
         olcSpCheckpoint="1 1",
-        olcSpSessionlog="10000",
+        olcSpSessionlog="" if replica.is_gated else "10000",
     )

@@ -18,14 +18,17 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         msgspec.Meta(description="The entry below which all others are, such as `dc=example,dc=org`.", min_length=1),
     ]
     topology: Annotated[
-        Literal["single-master"],
-        msgspec.Meta(description="Who takes writes: one replica always, and none while it is away."),
+        Literal["single-master", "failover"],
+        msgspec.Meta(
+            description="Who takes writes. `single-master`: one replica always, and none while it is away. `failover`: "
+            "another one takes over for a master that is away; what is written is acknowledged once it is on both."
+        ),
     ] = "single-master"
     first_master: Annotated[
         str,
         msgspec.Meta(
-            description="The server whose replica takes writes, the same in the files of all servers; needed with "
-            "several replicas."
+            description="The server whose replica takes writes, with `failover` the first to do so; the same in the "
+            "files of all servers, and needed with several replicas."
         ),
     ] = ""
     secret_file: Annotated[

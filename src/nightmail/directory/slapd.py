@@ -68,7 +68,8 @@ def prepare(replica: Replica, installation: Installation) -> None:
         ConfigInvalid: slapd refuses it.
         OSError: it can't be written.
     """
-    for directory in (replica.directory, replica.database):
+    shutil.rmtree(replica.role_database, ignore_errors=True)  # a gate is shut at every start
+    for directory in (replica.directory, replica.database, *([replica.role_database] if replica.is_gated else ())):
         os.makedirs(directory, mode=0o700, exist_ok=True)
         os.chmod(directory, 0o700)
     target = _configured(replica)
@@ -110,6 +111,14 @@ def load(
     finally:
         shutil.rmtree(staging.directory, ignore_errors=True)
     return archive
+
+
+def drop_archives(replica: Replica, kept: int) -> None:
+    """Delete what was set aside of a replica's entries, except for the newest ones. Raises: OSError."""
+    name = os.path.basename(replica.database)
+    archives = sorted(entry for entry in os.listdir(replica.directory) if entry.startswith(f"{name}."))
+    for archive in archives[: max(0, len(archives) - kept)]:
+        shutil.rmtree(os.path.join(replica.directory, archive))
 
 
 def command(replica: Replica, installation: Installation) -> list[str]:

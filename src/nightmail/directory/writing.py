@@ -41,6 +41,10 @@ class Directory:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session."""
         self._session.unbind_s()
 
     def search(
@@ -62,6 +66,15 @@ class Directory:
                 for name, values in data:
                     if name is not None:
                         yield Item(name, text_of_values(values))
+
+    def read(self, name: str, attributes: Sequence[str] = ("*",)) -> Item | None:
+        """One entry, or None where there is none of that name."""
+        with _Faults(self._uri, name):
+            try:
+                found = self._session.search_ext_s(name, ldap.SCOPE_BASE, attrlist=list(attributes))
+            except ldap.NO_SUCH_OBJECT:
+                return None
+        return next((Item(dn, text_of_values(values)) for dn, values in found if dn is not None), None)
 
     def add(self, items: Iterable[Item]) -> int:
         """Add entries; how many. One that is there already is refused."""

@@ -15,9 +15,10 @@ from nightmail.directory.certificates import write_authority
 from nightmail.directory.slapd import command, find_installation, has_entries, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
+from nightmail.supervisor.moving_role import MovingRole
 from nightmail.supervisor.replica import ReplicaChild
 from nightmail.supervisor.tables import Announce, Reloads
-from nightmail.world import Clock
+from nightmail.world import Clock, Randomness
 
 _COPY = "directory.last"
 
@@ -25,7 +26,7 @@ _COPY = "directory.last"
 class ServerDirectory:
     """The parts of the directory that `config`'s server needs. `owned` are the directories that it keeps files in."""
 
-    def __init__(self, config: Config, compiled: str, clock: Clock) -> None:
+    def __init__(self, config: Config, compiled: str, clock: Clock, randomness: Randomness) -> None:
         """`compiled` is the directory for compiled tables.
 
         Raises:
@@ -34,13 +35,16 @@ class ServerDirectory:
         self._config = config
         self._settings = directory_of(config)
         self._compiled = compiled
+        self._clock = clock
+        self._randomness = randomness
         self._secret = secret_of(self._settings)
         self.owned = (self._settings.data_directory,)
         self._replica: ReplicaChild | None = None
         self._reloads: DirectoryReloads | None = None
+        self._moving: MovingRole | None = None
         if config.server.name in config.replicas:
             find_installation()
-            self._replica = ReplicaChild(self._prepare, clock)
+            self._replica = ReplicaChild(self._prepare, clock, self._replica_started)
 
     def keep_routing(self, announce: Announce) -> Reloads:
         """Have routing be as the directory has it."""
@@ -49,7 +53,7 @@ class ServerDirectory:
         self._reloads = DirectoryReloads(
             self._settings.suffix,
             replica_uris(self._config),
-            uri_of(self._config, self._config.master),
+            lambda: uri_of(self._config, master) if (master := self._master()) in self._config.replicas else "",
             access_of(self._settings, "reader", authority),
             announce,
             compiled=self._compiled,
@@ -60,28 +64,69 @@ class ServerDirectory:
 
     async def run(self) -> None:
         """Run this server's replica, if it has one, until cancelled."""
-        if self._replica is not None:
+        if self._replica is None:
+            return
+        if self._config.has_failover:
+            self._moving = MovingRole(self._config, self._replica, self._clock, self._randomness)
+            await self._moving.run()
+        else:
             await self._replica.run()
+
+    async def promote(self, is_forced: bool) -> bool:
+        """Have the master's role handed over to this server, or taken, if that `is_forced`; whether it has it now.
+
+        Raises:
+            ConfigInvalid: it can't be.
+            StoreUnavailable: the store is out of reach.
+        """
+        if self._moving is None:
+            wrong = "the role of the directory's master does not move to this server"
+            right = 'that takes [directory] topology = "failover", and a replica here'
+            raise ConfigInvalid(self._config.path, wrong, right)
+        return await self._moving.promote(is_forced=is_forced)
 
     def picture(self) -> DirectoryPicture:
         """How it stands."""
-        replica, reloads = self._replica, self._reloads
+        replica, reloads, moving = self._replica, self._reloads, self._moving
+        role = moving.role if moving is not None else None
         picture = DirectoryPicture(
             suffix=self._settings.suffix,
+            master=self._master(),
+            epoch=role.epoch if role is not None else 0,
+            in_sync=role.in_sync if role is not None else (),
             followed=reloads.source if reloads is not None else "",
             entries=reloads.entries if reloads is not None else 0,
             refused=len(reloads.faults) if reloads is not None else 0,
         )
         if replica is None:
             return picture
-        role = "master" if self._config.server.name == self._config.master else "shadow"
-        return msgspec.structs.replace(picture, role=role, state=replica.state, pid=replica.pid, fault=replica.fault)
+        part = "master" if self._is_master() else "shadow"
+        fault = replica.fault or (moving.fault if moving is not None else "")
+        return msgspec.structs.replace(picture, role=part, state=replica.state, pid=replica.pid, fault=fault)
+
+    def _master(self) -> str:
+        """The server that takes writes, empty while that is not known."""
+        if not self._config.has_failover:
+            return self._config.master
+        role = self._moving.role if self._moving is not None else None
+        return role.master if role is not None and not role.is_yielded else ""
+
+    def _is_master(self) -> bool:
+        if self._moving is not None:
+            return self._moving.gate.is_open
+        return self._master() == self._config.server.name
+
+    def _replica_started(self) -> None:
+        if self._moving is not None:
+            self._moving.gate.look_again()
 
     def _prepare(self) -> Sequence[str]:
         """Write down what the replica is to be; the command that runs it."""
         installation = find_installation()
         replica = replica_of(self._config, installation)
-        if not replica.provider and not has_entries(replica):
+        if self._moving is not None:
+            self._moving.make_ready(replica, installation)
+        elif not replica.provider and not has_entries(replica):
             wrong = "the master of the directory has no entries"
             right = (
                 "`nightmail directory init` begins a new one, `nightmail directory reseed` takes what the shadow has"

@@ -31,15 +31,15 @@ log = structlog.get_logger()
 class DirectoryReloads:
     """Puts what the directory says into force whenever it changes, and has it `announced` to the switches.
 
-    `replicas` are the URIs in the order in which they are tried, `master` is one of them. Relative paths in routes
-    start from `base`.
+    `replicas` are the URIs in the order in which they are tried, `master` tells which of them takes writes. Relative
+    paths in routes start from `base`.
     """
 
     def __init__(
         self,
         suffix: str,
         replicas: Sequence[str],
-        master: str,
+        master: Callable[[], str],
         access: Access,
         announce: Callable[[], Awaitable[None]],
         *,
@@ -134,7 +134,7 @@ class DirectoryReloads:
                 try:
                     await self._feed.follow(uri, self._access)
                 except DirectoryUnavailable as error:
-                    if self._feed.is_ahead and uri == self._master:
+                    if self._feed.is_ahead and uri == self._master():
                         self._go_back(uri)
                         break  # no other one that was not restored may come before it
                     self._note_loss(str(error))

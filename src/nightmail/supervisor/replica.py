@@ -7,6 +7,7 @@ others, and this one is tried again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from typing import Literal
 
 import structlog
 
-from nightmail.errors import ConfigInvalid
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.supervisor.launching import exit_of
 from nightmail.supervisor.patience import RestartPatience
 from nightmail.world import Clock
@@ -37,10 +38,12 @@ log = structlog.get_logger()
 
 class ReplicaChild:
     """The place of one slapd. `prepare` writes its configuration and returns the command; it may block, and raise
-    ConfigInvalid or OSError.
+    ConfigInvalid, DirectoryUnavailable or OSError. `started` is called whenever it runs anew.
     """
 
-    def __init__(self, prepare: Callable[[], Sequence[str]], clock: Clock) -> None:
+    def __init__(
+        self, prepare: Callable[[], Sequence[str]], clock: Clock, started: Callable[[], None] = lambda: None
+    ) -> None:
         self.state: State = "starting"
         self.fault = ""
         self.pid = 0
@@ -48,6 +51,8 @@ class ReplicaChild:
         self._clock = clock
         self._patience = RestartPatience()
         self._process: subprocess.Popen[bytes] | None = None
+        self._started = started
+        self._is_wanted_anew = asyncio.Event()
 
     async def run(self) -> None:
         """Keep it running; ends it when cancelled."""
@@ -57,9 +62,20 @@ class ReplicaChild:
                 if await self._ran():
                     await self._rest(self._clock.elapsed() - started)
                 else:
-                    await asyncio.sleep(_TRY_AGAIN_S)
+                    await self._until_wanted_anew(_TRY_AGAIN_S)
         finally:
             self._stop()
+
+    def start_anew(self) -> None:
+        """Have it prepared and started again, at once; one that runs is killed: what it acknowledged is on its disk."""
+        self._is_wanted_anew.set()
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    async def _until_wanted_anew(self, timeout_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._is_wanted_anew.wait()
 
     async def _ran(self) -> bool:
         """Run it until it ends; False: it could not be started, or watched."""
@@ -73,17 +89,24 @@ class ReplicaChild:
     async def _run_once(self) -> bool:
         """Run it until it ends; False: it could not be started."""
         self.state = "starting"
+        self._is_wanted_anew.clear()
         try:
             command = await asyncio.to_thread(self._prepare)
             self._process = _start(command)
-        except (ConfigInvalid, OSError) as error:
+            self._is_wanted_anew.clear()
+        except (ConfigInvalid, DirectoryUnavailable, OSError) as error:
             self._note_fault(str(error))
             return False
         self.pid, self.state, self.fault = self._process.pid, "running", ""
         log.info("directory replica started", pid=self.pid)
+        self._started()
         hearing = asyncio.create_task(_hear(self._process))
         code = await exit_of(self._process, os.pidfd_open(self.pid))
         self.pid = 0
+        if self._is_wanted_anew.is_set():
+            await hearing
+            log.info("directory replica ended, to be started anew")
+            return True
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         log.error("directory replica died", how=how, said=await hearing,
                   remedy="none: it is started again; others answer meanwhile")  # fmt: skip
@@ -91,7 +114,7 @@ class ReplicaChild:
 
     async def _rest(self, lived_s: float) -> None:
         self.state = "restarting"
-        await asyncio.sleep(self._patience.after_death(lived_s))
+        await self._until_wanted_anew(self._patience.after_death(lived_s))
 
     def _note_fault(self, fault: str) -> None:
         self.state = "not set up"

@@ -52,6 +52,10 @@ class Directory(Protocol):
         """How it stands."""
         ...
 
+    async def promote(self, is_forced: bool) -> bool:
+        """Have this server take writes to it; whether it does now. Raises: ConfigInvalid, StoreUnavailable."""
+        ...
+
 
 class Grounds:
     """What a server takes from the machine before it runs: the directory, the ports, the user."""
@@ -148,6 +152,7 @@ class Supervisor:
             hand_over=self._cluster.hand_over if self._cluster is not None else None,
             leaving=lambda: self._departure.state,
             directory=directory.picture if directory is not None else lambda: None,
+            promote=directory.promote if directory is not None else None,
             partners_are_well=self._cluster.partners_are_well if self._cluster is not None else lambda: False,
         )
 

@@ -1,0 +1,154 @@
+"""Who takes writes to the directory now, and whether what was written there is where it has to be.
+
+With one master for good, a write counts once it is on that one. Where the role moves, it counts once it is on every
+replica that may take the role over: that is looked for entry by entry, at replicas that follow this master in this
+epoch, and who they are is asked of the role's log after the write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from nightmail.admin.replicas import directory_of, uri_of
+from nightmail.config.settings import Config
+from nightmail.directory.comparing import see
+from nightmail.directory.role import Role, Sighting
+from nightmail.directory.role_log import RoleLog
+from nightmail.directory.sessions import Access
+from nightmail.directory.standing import why_not_there
+from nightmail.directory.writing import Directory
+from nightmail.errors import ConfigInvalid, Corrupt, DirectoryUnavailable, StoreUnavailable
+from nightmail.store.opening import open_store
+from nightmail.world import SystemClock, SystemRandomness
+
+_LOOK_AGAIN_S = 0.01
+_LEAST_PATIENCE_S = 5.0
+
+
+class Master(NamedTuple):
+    """The server that takes writes. Where the role moves: the epoch, and who is in sync; `role` is None elsewhere."""
+
+    server: str
+    role: Role | None = None
+
+
+class Confirmation(NamedTuple):
+    """On which servers everything that was written has been seen, and on which it has not, with the reasons."""
+
+    seen: list[str]
+    unseen: dict[str, str]
+
+
+def master_now(config: Config) -> Master:
+    """Who takes writes. Blocks. Raises: DirectoryUnavailable: nobody, or that can't be told."""
+    if not config.has_failover:
+        return Master(config.master)
+    role = asyncio.run(_role_now(config))
+    return Master(role.master, role)
+
+
+def confirm(config: Config, master: Master, access: Access, written: Mapping[str, str]) -> Confirmation:
+    """Wait until what was written on the master is where it has to be. Blocks.
+
+    Raises:
+        DirectoryUnavailable: the role moves, and it is not seen everywhere: the write is not acknowledged, though it
+            may be found there later.
+    """
+    if master.role is not None:
+        return asyncio.run(_confirm(config, master.role, access, written))
+    found = Confirmation([], {})
+    for server in config.replicas:
+        if server == master.server:
+            continue
+        reason = asyncio.run(why_not_there(uri_of(config, server), access, written, SystemClock()))
+        if reason:
+            found.unseen[server] = reason
+        else:
+            found.seen.append(server)
+    return found
+
+
+async def _role_now(config: Config) -> Role:
+    store = open_store(config.store.url, SystemRandomness())
+    try:
+        return (await _look(RoleLog(store, SystemClock()), None)).role
+    finally:
+        await store.close()
+
+
+async def _look(roles: RoleLog, known: Sighting | None) -> Sighting:
+    try:
+        seen = await roles.look(known)
+    except (StoreUnavailable, Corrupt) as error:
+        raise DirectoryUnavailable(f"who takes writes can't be told: {error}") from error
+    if seen is None:
+        right = "start the server that is the first master, or `nightmail directory init` there"
+        raise DirectoryUnavailable(f"nobody is the directory's master yet; {right}")
+    return seen
+
+
+async def _confirm(config: Config, role: Role, access: Access, written: Mapping[str, str]) -> Confirmation:
+    """As `confirm`, where the role moves: who has to have it is asked of the log after the write."""
+    clock, store = SystemClock(), open_store(config.store.url, SystemRandomness())
+    suffix = directory_of(config).suffix
+    roles, seen, replicas = RoleLog(store, clock), None, _Replicas(config, access)
+    deadline = clock.elapsed() + max(_LEAST_PATIENCE_S, 3 * role.promise_s)
+    try:
+        while True:
+            seen = await _look(roles, seen)
+            if seen.role.epoch != role.epoch:
+                raise DirectoryUnavailable(f"{seen.role.master} became the master meanwhile; {_unknown(role)}")
+            needed = [server for server in seen.role.needed if server != role.master]
+            lacking = {server: why for server in needed if (why := replicas.lack(server, role, suffix, written))}
+            if not lacking:
+                return Confirmation(needed, {})
+            if clock.elapsed() > deadline:
+                reasons = "; ".join(f"{server}: {why}" for server, why in lacking.items())
+                raise DirectoryUnavailable(f"{_unknown(role)} ({reasons})")
+            await asyncio.sleep(_LOOK_AGAIN_S)
+    finally:
+        replicas.close()
+        await store.close()
+
+
+def _unknown(role: Role) -> str:
+    return f"what was written on {role.master} is not acknowledged: look whether it is there, and repeat it if not"
+
+
+class _Replicas:
+    """Sessions with shadows, each opened when it is first needed."""
+
+    def __init__(self, config: Config, access: Access) -> None:
+        self._config = config
+        self._access = access
+        self._open: dict[str, Directory] = {}
+
+    def lack(self, server: str, role: Role, suffix: str, written: Mapping[str, str]) -> str:
+        """Why the changes do not count as being on a shadow; empty if they do."""
+        try:
+            replica = self._session(server)
+            if not replica.has_all(written):
+                return "it is behind"
+            now = see(replica, suffix)  # after the entries were seen: until now it had its content from this master
+        except (DirectoryUnavailable, ConfigInvalid) as error:
+            self._drop([server])
+            return str(error)
+        return "" if now.epoch == role.epoch and not now.is_open else "it does not follow this master"
+
+    def close(self) -> None:
+        """End all sessions."""
+        self._drop([*self._open])
+
+    def _session(self, server: str) -> Directory:
+        if server not in self._config.replicas:
+            raise DirectoryUnavailable("the configuration does not have it")
+        if server not in self._open:
+            self._open[server] = Directory(uri_of(self._config, server), self._access)
+        return self._open[server]
+
+    def _drop(self, servers: Iterable[str]) -> None:
+        for server in servers:
+            if (session := self._open.pop(server, None)) is not None:
+                session.close()

@@ -1,0 +1,52 @@
+"""Which epoch of the master's role a replica's entries come from, noted beside them.
+
+A replica without this note has nothing that counts: it begins anew.
+"""
+
+from __future__ import annotations
+
+import os
+
+_NAME = "epoch"
+
+
+class Held:
+    """The note of the replica in `directory`."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._path = os.path.join(directory, _NAME)
+
+    def read(self) -> int | None:
+        """The epoch, or None where there is no note that can be read."""
+        try:
+            with open(self._path, encoding="ascii") as file:
+                return int(file.read(32))
+        except (OSError, ValueError):
+            return None
+
+    def write(self, epoch: int) -> None:
+        """Note it, durably. Raises: OSError."""
+        unfinished = f"{self._path}.unfinished"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{epoch}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, self._path)
+        self._sync_directory()
+
+    def forget(self) -> None:
+        """Take the note away, durably, before what it speaks of changes. Raises: OSError."""
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:
+            return
+        self._sync_directory()
+
+    def _sync_directory(self) -> None:
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

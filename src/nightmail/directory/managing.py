@@ -1,0 +1,97 @@
+"""What a gated replica is told while it runs, over its Unix socket: whom to follow, and whether it takes writes.
+
+Each call opens a session of its own and blocks for a few milliseconds, or for as long as the session's time limit where
+slapd hangs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import ldap
+import msgspec
+
+from nightmail.directory.replica import ENTRIES, ROLE, Replica, consumer
+from nightmail.directory.sessions import Access, open_session, words
+from nightmail.directory.slapd import manager_uri
+from nightmail.errors import DirectoryUnavailable
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a replica was last told: whose content it has, in which epoch, and whether it takes writes."""
+
+    master: str
+    epoch: int
+    is_open: bool
+
+
+class Manager:
+    """The manager of one replica that runs. Every call raises DirectoryUnavailable where slapd does not do it."""
+
+    def __init__(self, replica: Replica, timeout_s: float) -> None:
+        self._replica = replica
+        self._access = Access(timeout_s=timeout_s)
+
+    def follow(self, provider: str, master: str, epoch: int) -> None:
+        """Have it follow the master at `provider`, whose content in `epoch` it has or is to get; it takes no writes."""
+        wanted = [consumer(self._replica, provider).encode()]
+        with self._session() as session:
+            self._shut(session)
+            session.modify_s(ENTRIES, [(ldap.MOD_REPLACE, "olcSyncrepl", wanted)])
+            self._tell(session, Told(master, epoch, is_open=False))
+
+    def lead(self, epoch: int, master: str) -> None:
+        """Have it take writes, and nothing any more from whom it followed: what comes late would undo them."""
+        with self._session() as session:
+            self._stop_following(session)
+            self._tell(session, Told(master, epoch, is_open=True))
+
+    def shut(self, *, is_last: bool = False) -> None:
+        """Have it take no writes; once this returns those that it `is_last` known to have begun are over, too."""
+        with self._session() as session:
+            self._shut(session)
+            if is_last:  # slapd changes its configuration only once nothing else is under way
+                session.modify_s(ENTRIES, [(ldap.MOD_REPLACE, "olcReadOnly", [b"TRUE"])])
+
+    def newest_change(self) -> str:
+        """The number of the newest change that it has (contextCSN), empty if it has none."""
+        with self._session() as session:
+            try:
+                [(_, values)] = session.search_s(self._replica.suffix, ldap.SCOPE_BASE, attrlist=["contextCSN"])
+            except ldap.NO_SUCH_OBJECT:
+                return ""
+            return max((value.decode() for value in values.get("contextCSN", ())), default="")
+
+    def _shut(self, session: Any) -> None:
+        with contextlib.suppress(ldap.NO_SUCH_OBJECT):  # it was not told anything yet
+            session.modify_s(ROLE, [(ldap.MOD_REPLACE, "nmEnabled", [b"FALSE"])])
+
+    def _tell(self, session: Any, told: Told) -> None:
+        values = {
+            "nmEnabled": [b"TRUE" if told.is_open else b"FALSE"],
+            "nmEpoch": [str(told.epoch).encode()],
+            "nmServer": [told.master.encode()],
+        }
+        try:
+            session.modify_s(ROLE, [(ldap.MOD_REPLACE, name, value) for name, value in values.items()])
+        except ldap.NO_SUCH_OBJECT:
+            named = {"objectClass": [b"nmRole"], "cn": [b"role"]}
+            session.add_s(ROLE, [*(named | values).items()])
+
+    def _stop_following(self, session: Any) -> None:
+        for setting in ("olcSyncrepl", "olcReadOnly"):
+            with contextlib.suppress(ldap.NO_SUCH_ATTRIBUTE):
+                session.modify_s(ENTRIES, [(ldap.MOD_DELETE, setting, None)])
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[Any]:
+        uri = manager_uri(self._replica)
+        session = open_session(uri, self._access)
+        try:
+            yield session
+        except ldap.LDAPError as error:
+            raise DirectoryUnavailable(f"{uri}: {words(error)}") from error
+        finally:
+            session.unbind_s()

@@ -1,0 +1,183 @@
+"""Has the replica that runs here be what it is to be, again after every start of it: a master, a shadow, or neither.
+
+It takes writes only while this server has the right to the master's role, which ends by itself if it is not renewed in
+time. Whether slapd answers at all is looked at as long as it is to be a master: who hangs must not renew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import calendar
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from nightmail.directory.managing import Manager
+from nightmail.directory.role import Follow
+from nightmail.errors import DirectoryUnavailable
+from nightmail.supervisor.replica import ReplicaChild
+from nightmail.world import Clock
+
+_TRY_AGAIN_S = 0.02
+_SAY_AGAIN_S = 60.0
+_FAULT_SHOWS_S = 1.0
+
+_Answer = TypeVar("_Answer")
+
+log = structlog.get_logger()
+
+
+class Gate:
+    """`server` is this one, `uris` are where each server's replica is reached. `answered_at` is when slapd answered
+    last, and `newest` what its newest change was then (contextCSN).
+    """
+
+    def __init__(self, server: str, uris: Mapping[str, str], replica: ReplicaChild, manager: Manager, clock: Clock,
+                 *, look_every_s: float) -> None:  # fmt: skip
+        self.answered_at = clock.elapsed()
+        self.newest = ""
+        self._server = server
+        self._uris = uris
+        self._replica = replica
+        self._manager = manager
+        self._clock = clock
+        self._look_every_s = look_every_s
+        self._leads = 0
+        self._entitled_until = 0.0
+        self._follows: Follow | None = None
+        self._told: tuple[int, object] = (0, None)
+        self._looked_at = 0.0
+        self._changed = asyncio.Event()
+        self._wrong_since: float | None = None
+        self._said_at = 0.0
+        self._said_open = False
+        self._one_at_a_time = asyncio.Lock()
+        self._hand = ThreadPoolExecutor(1, "directory-gate")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether writes are taken here."""
+        return self._told == (self._replica.pid, self._leads) and self._leads > 0
+
+    def lead(self, epoch: int, until: float) -> None:
+        """Be the master of `epoch`, `until` then in seconds of `Clock.elapsed`."""
+        if self._leads != epoch:
+            self.answered_at = self._clock.elapsed()
+        self._leads, self._entitled_until, self._follows = epoch, until, None
+        self._changed.set()
+
+    def follow(self, part: Follow) -> None:
+        """Be a shadow."""
+        self._leads, self._follows = 0, part
+        self._changed.set()
+
+    def look_again(self) -> None:
+        """The replica was started anew."""
+        self._changed.set()
+
+    def lose(self) -> None:
+        """Be neither, at once: another is the master."""
+        self._leads, self._follows = 0, None
+        self._changed.set()
+
+    async def answers(self) -> bool:
+        """Whether slapd runs and answers."""
+        if not self._replica.pid:
+            return False
+        try:
+            await self._in_thread(self._manager.newest_change)
+        except DirectoryUnavailable:
+            return False
+        return True
+
+    async def shut(self) -> None:
+        """Take no write any more, and let those that began end. Raises: DirectoryUnavailable."""
+        self._leads, self._follows = 0, None
+        async with self._one_at_a_time:
+            self._told = (0, None)
+            await self._in_thread(partial(self._manager.shut, is_last=True))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._changed.clear()
+            async with self._one_at_a_time:
+                pause_s = await self._level()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._changed.wait()
+
+    async def _level(self) -> float:
+        """Tell the replica what it is to be, where that is not what it was told; when to look again, in seconds."""
+        now, pid = self._clock.elapsed(), self._replica.pid
+        is_entitled = self._leads > 0 and now < self._entitled_until
+        wanted = self._leads if is_entitled else self._follows
+        if not pid:
+            return self._look_every_s
+        try:
+            if self._told != (pid, wanted):
+                await self._tell(wanted)
+                self._told = (pid, wanted)
+                self._wrong_since = None
+            if self._leads and now - self._looked_at >= self._look_every_s:
+                self._looked_at = now
+                self.newest = await self._in_thread(self._manager.newest_change)
+                self.answered_at = self._clock.elapsed()
+        except DirectoryUnavailable as error:
+            self._note(str(error))
+            return _TRY_AGAIN_S
+        if not is_entitled:
+            return self._look_every_s
+        return max(0.0, min(self._look_every_s, self._entitled_until - self._clock.elapsed()))
+
+    async def _in_thread(self, work: Callable[..., _Answer], *arguments: object) -> _Answer:
+        """A thread of its own: it must not stand behind what waits for others' replicas."""
+        return await asyncio.get_running_loop().run_in_executor(self._hand, work, *arguments)
+
+    async def _tell(self, wanted: object) -> None:
+        if isinstance(wanted, Follow):
+            await self._in_thread(self._manager.follow, self._uris[wanted.master], wanted.master, wanted.epoch)
+            log.info("directory master followed", server=wanted.master, epoch=wanted.epoch)
+        elif isinstance(wanted, int):
+            newest = await self._in_thread(self._manager.newest_change)
+            self._check_clock(newest)
+            await self._in_thread(self._manager.lead, wanted, self._server)
+            self.newest, self.answered_at = newest, self._clock.elapsed()
+            self._said_open = True
+            log.info("directory takes writes here", epoch=wanted)
+        else:
+            await self._in_thread(self._manager.shut)
+            if self._said_open:
+                log.warning("directory takes no writes here", remedy="none: it does again once the role is renewed")
+            self._said_open = False
+
+    def _check_clock(self, newest: str) -> None:
+        """A change with an older number than those that are there would be passed over by every shadow.
+
+        Raises: DirectoryUnavailable: it would have, by this server's clock.
+        """
+        if newest and (behind_s := _moment(newest) - self._clock.wall()) > 0:
+            raise DirectoryUnavailable(
+                f"the newest change is {behind_s:.1f} s in the future by this server's clock: set the clock right"
+            )
+
+    def _note(self, reason: str) -> None:
+        """What lasts for a moment only, as while slapd starts, is not worth a line."""
+        now = self._clock.elapsed()
+        if self._wrong_since is None:
+            self._wrong_since, self._said_at = now, now + _FAULT_SHOWS_S - _SAY_AGAIN_S
+        elif now - self._said_at > _SAY_AGAIN_S:
+            self._said_at = now
+            log.error("directory replica can't be told its role", reason=reason,
+                      remedy="see why slapd does not answer; writes are not taken here meanwhile")  # fmt: skip
+
+
+def _moment(csn: str) -> float:
+    """When a change was made, from its number (contextCSN): seconds since 1970."""
+    whole, _, rest = csn.partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y%m%d%H%M%S")) + float(f"0.{rest.partition('Z')[0] or 0}")

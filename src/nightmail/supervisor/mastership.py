@@ -1,0 +1,372 @@
+"""A server's part in the role of the directory's master: watch its log, take it where it falls free, keep it, yield it.
+
+The log in the store is the judge, as it is of queues. A master renews its role with a slot every third of the lease as
+long as its replica answers; where the log stands still for its last promise, another that is in sync takes it. Who lost
+the role without having handed it over begins anew with what its successor has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import structlog
+
+from nightmail.directory.comparing import has_everything
+from nightmail.directory.held import Held
+from nightmail.directory.role import Follow, Reseed, Role, Sighting, may_take, part_of, renewed, successor, wait_s
+from nightmail.directory.role_log import RoleLog
+from nightmail.directory.sessions import Access
+from nightmail.errors import ConfigInvalid, Corrupt, DirectoryUnavailable, Fenced, StoreUnavailable
+from nightmail.journal.records import Adopted
+from nightmail.supervisor.gate import Gate
+from nightmail.supervisor.replica import ReplicaChild
+from nightmail.supervisor.shadows import Shadows
+from nightmail.world import Clock, Randomness
+
+_MARGIN_S = 0.05
+_NONCE_BYTES = 16
+_KEPT_S = 60.0
+_SAY_AGAIN_S = 60.0
+_HAND_OVER_S = 10.0
+
+log = structlog.get_logger()
+
+
+class Terms(NamedTuple):
+    """Who takes part: `server` is this one, `uris` are where each server's replica is reached, as whom by `access`.
+
+    `is_first`: this server is the master, should there never have been one.
+    """
+
+    server: str
+    uris: Mapping[str, str]
+    access: Access
+    is_first: bool
+    lease_s: float
+    lag_limit_s: float
+
+
+class Mastership:
+    """`adopted` makes the record by which the role is taken in an epoch, `is_dead` says whether one's process is proven
+    to have ended, `has_entries` whether the replica here has any.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        roles: RoleLog,
+        held: Held,
+        replica: ReplicaChild,
+        gate: Gate,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        adopted: Callable[[int], Adopted],
+        is_dead: Callable[[Adopted], bool],
+        has_entries: Callable[[], bool],
+    ) -> None:
+        self._server, self._uris, self._access = terms.server, terms.uris, terms.access
+        self._may_begin = terms.is_first
+        self._lease_s, self._lag_limit_s = terms.lease_s, terms.lag_limit_s
+        self._roles = roles
+        self._held = held
+        self._replica = replica
+        self._gate = gate
+        self._clock = clock
+        self._randomness = randomness
+        self._adopted = adopted
+        self._is_dead = is_dead
+        self._has_entries = has_entries
+        self._sighting: Sighting | None = None
+        self._wanted = asyncio.Event()
+        self._is_stopping = False
+        self._is_forced = False
+        self._taken = 0
+        self._spent: list[tuple[float, int]] = []
+        self._said_at = 0.0
+        self.fault = ""
+        """What keeps this server from being what it should be, or empty."""
+        self.is_known = asyncio.Event()
+        """Whether it is known what the replica is to be: until then it had better not run."""
+        self.reseed: Reseed | None = None
+        """What the replica is to begin anew with, when it is prepared next."""
+
+    @property
+    def role(self) -> Role | None:
+        """The role as it was last seen."""
+        return self._sighting.role if self._sighting is not None else None
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        pause_s = min(self._lease_s / 8, 1.0)
+        while not self._is_stopping:
+            try:
+                self._note(await self._turn())
+            except (StoreUnavailable, Corrupt, OSError) as error:
+                self._note(str(error))
+            await self._wait(pause_s)
+
+    def stop(self) -> None:
+        """Hand the role over, if it is ours, and end."""
+        self._is_stopping = True
+        self._wanted.set()
+
+    async def promote(self) -> bool:
+        """Have the master hand the role over to this server; whether it did.
+
+        Raises:
+            ConfigInvalid: it can't be had, because this server may lack something, or has it.
+            StoreUnavailable: the store is out of reach.
+        """
+        role = self.role
+        if role is None or self._server not in role.in_sync:
+            wrong = f"{self._server} is not in sync with the master" + (f", {role.master}" if role else "")
+            raise ConfigInvalid("[directory]", wrong, "`nightmail directory status` shows who is")
+        if role.master == self._server:
+            raise ConfigInvalid("[directory]", f"{self._server} is the master", "nothing needs to be done")
+        await self._roles.wish(self._server, role.epoch)
+        return await self._until_master()
+
+    async def force(self) -> bool:
+        """Take the role though this server may lack what was acknowledged, once the log stood still; whether it has it.
+
+        Raises:
+            ConfigInvalid: another server keeps the role, or there are no entries here.
+        """
+        if not self._has_entries():
+            raise ConfigInvalid("[directory]", f"{self._server} has no entries", "do this on a server that has some")
+        if self._sighting is not None and self._age_s(self._sighting) < wait_s(self._sighting.role, ""):
+            wrong = f"{self._sighting.role.master} keeps the role"
+            raise ConfigInvalid("[directory]", wrong, "without --force it is handed over; stop that server if it hangs")
+        self._is_forced = True
+        self._wanted.set()
+        return await self._until_master()
+
+    async def _until_master(self) -> bool:
+        deadline = self._clock.elapsed() + _HAND_OVER_S + 2 * self._lease_s
+        while self._clock.elapsed() < deadline:
+            if self.role is not None and self.role.master == self._server and self._gate.is_open:
+                return True
+            await asyncio.sleep(_MARGIN_S)
+        return False
+
+    def _age_s(self, seen: Sighting) -> float:
+        """For how long the log has stood still."""
+        return seen.looked_at - seen.since
+
+    async def _turn(self) -> str:
+        """Look at the log once, and be what it says; what is wrong, or empty."""
+        self._sighting = seen = await self._roles.look(self._sighting)
+        held = self._held.read() if self._has_entries() else None
+        if self._is_forced:
+            await self._take(seen, is_forced=True)
+            self._is_forced = False
+            return ""
+        if seen is None:
+            return await self._begin(held)
+        if may_take(seen, self._server, held, is_proven_dead=self._is_dead(seen.role.adopted)):
+            await self._take(seen)
+        elif seen.role.master != self._server:
+            return self._play(part_of(seen.role, held))
+        elif self._taken == seen.role.epoch != held:
+            self._held.write(self._taken)  # it could not be written when the role was taken
+        elif held != seen.role.epoch:
+            return (
+                f"the directory's master is {self._server}, and what it had is gone: `nightmail directory promote "
+                "--force` on a server that has most of it makes do without, `nightmail directory restore` has a backup"
+            )
+        return ""
+
+    async def _begin(self, held: int | None) -> str:
+        """There is no role yet: the first master takes it, if it has a directory, and never had a role."""
+        if self._may_begin and self._has_entries() and held is None:
+            await self._take(None)
+            return ""
+        if held is not None:
+            return (
+                "the log of the directory's master is gone from the store; `nightmail directory promote --force` on "
+                "the server with the newest entries begins a new one"
+            )
+        return "nobody was ever the directory's master: `nightmail directory init` on the first one, and start it"
+
+    def _play(self, part: Follow | Reseed) -> str:
+        if part.master not in self._uris:
+            return f"the directory's master is {part.master}, and the configuration has no replica of that name"
+        if isinstance(part, Follow):
+            if self._held.read() != part.epoch:
+                self._held.write(part.epoch)
+            self.reseed = None
+            self._gate.follow(part)
+        elif self.reseed != part or self._replica.state == "running":
+            log.warning("directory replica begins anew", master=part.master, epoch=part.epoch,
+                        remedy="none: what it had is set aside, beside its entries")  # fmt: skip
+            self.reseed = part
+            self._replica.start_anew()
+        self.is_known.set()
+        return ""
+
+    async def _take(self, seen: Sighting | None, *, is_forced: bool = False) -> None:
+        """Take the role, once the replica is there to play it, and keep it for as long as that goes."""
+        self.reseed = None
+        self.is_known.set()
+        if not await self._gate.answers():
+            return
+        role = seen.role if seen is not None else None
+        slot = seen.slot + 1 if seen is not None else 0
+        epoch = 1 + max(role.epoch if role is not None else 0, self._held.read() or 0)
+        ours = successor(
+            None if is_forced else role, self._adopted(epoch), promise_s=self._lease_s, nonce=self._nonce()
+        )  # fmt: skip
+        started = self._clock.elapsed()
+        try:
+            if not await self._roles.take(slot, ours):
+                return
+        except Fenced:
+            return
+        self._taken = ours.epoch
+        self._held.write(ours.epoch)
+        log.warning("directory master taken", server=self._server, epoch=ours.epoch, after=role.master if role else "",
+                    remedy="none: writes are taken here now")  # fmt: skip
+        self._sighting = Sighting(slot, ours, started, started)
+        self._gate.lead(ours.epoch, started + self._lease_s - _MARGIN_S)
+        self._spent = [(self._clock.elapsed(), spent) for spent in await self._old_slots(slot)]
+        await self._reign()
+
+    async def _reign(self) -> None:
+        """Renew the role until another has it, or it was handed over."""
+        others = {name: uri for name, uri in self._uris.items() if name != self._server}
+        shadows = Shadows(
+            self._ours().role.epoch, self._uris[self._server], others, self._access, self._clock,
+            changed=self._wanted.set, newest=lambda: self._gate.newest,
+            look_every_s=self._lease_s / 4, lag_limit_s=self._lag_limit_s,
+        )  # fmt: skip
+        minding = asyncio.create_task(shadows.mind())
+        try:
+            while not await self._is_handed_over():
+                await self._renew(shadows)
+                await self._wait(self._lease_s / 3)
+        except Fenced as fence:
+            log.warning("directory master lost", reason=str(fence),
+                        remedy="none: this replica begins anew with what its successor has")  # fmt: skip
+            self._gate.lose()
+        finally:
+            minding.cancel()
+            await asyncio.wait([minding])
+
+    async def _renew(self, shadows: Shadows) -> None:
+        """Put the next slot, unless the replica does not answer. Raises: Fenced."""
+        ours, now = self._ours(), self._clock.elapsed()
+        if now - self._gate.answered_at > self._lease_s:
+            if self._replica.pid and now - self._gate.answered_at > 2 * self._lease_s:
+                log.error(
+                    "directory replica hangs", pid=self._replica.pid, remedy="none: it is killed, and started anew"
+                )
+                self._replica.start_anew()
+                self._gate.answered_at = now
+            return
+        role = renewed(ours.role, shadows.known, now, self._lease_s, self._nonce())
+        try:
+            await self._roles.put(ours.slot + 1, role)
+        except StoreUnavailable as error:
+            self._note(str(error))
+            return
+        self._note("")
+        self._gate.lead(role.epoch, now + self._lease_s - _MARGIN_S)
+        if role.in_sync != ours.role.in_sync:
+            log.info("directory replicas in sync", servers=role.in_sync)
+        self._sighting = Sighting(ours.slot + 1, role, now, now)
+        shadows.note(ours.slot + 1, role)
+        await self._delete_spent(ours, now)
+
+    async def _is_handed_over(self) -> bool:
+        """Yield to who wants it, or to anybody where this server stops; whether that was done. Raises: Fenced."""
+        ours = self._ours()
+        if self._is_stopping:
+            await self._yield("")
+            return True
+        try:
+            wishes = [name for name in await self._roles.wishes(ours.role.epoch) if name in ours.role.in_sync]
+        except StoreUnavailable as error:
+            self._note(str(error))
+            return False
+        if not wishes:
+            return False
+        if await self._yield(wishes[0]):
+            return True
+        with contextlib.suppress(StoreUnavailable):
+            await self._roles.forget_wish(wishes[0], ours.role.epoch)
+        return False
+
+    async def _yield(self, to: str) -> bool:
+        """Take no more writes, see who has them all, and give the role up; not to one who has not."""
+        ours = self._ours()
+        others = [name for name in ours.role.in_sync if name != self._server]
+        alike: tuple[str, ...] = ()
+        with contextlib.suppress(DirectoryUnavailable, TimeoutError):
+            await self._gate.shut()
+            async with asyncio.timeout(_HAND_OVER_S):
+                alike = tuple([name for name in others if await self._has_everything(name)])
+        if to and to not in alike:
+            log.warning("directory master not handed over", to=to, reason="it lacks something",
+                        remedy="ask again once it is in sync")  # fmt: skip
+            return False
+        role = Role(
+            adopted=ours.role.adopted, in_sync=ours.role.in_sync, promise_s=self._lease_s,
+            is_yielded=True, to=to, alike=alike, nonce=self._nonce(),
+        )  # fmt: skip
+        try:
+            await self._roles.put(ours.slot + 1, role)
+        except StoreUnavailable as error:
+            self._note(str(error))
+            return False
+        log.info("directory master given up", to=to or "anybody", alike=alike)
+        return True
+
+    async def _has_everything(self, name: str) -> bool:
+        try:
+            return await asyncio.to_thread(
+                has_everything, self._uris[self._server], self._uris[name], self._access
+            )  # fmt: skip
+        except (DirectoryUnavailable, ConfigInvalid):
+            return False
+
+    def _ours(self) -> Sighting:
+        if self._sighting is None:
+            raise RuntimeError("there is no role to keep")
+        return self._sighting
+
+    async def _old_slots(self, before: int) -> list[int]:
+        with contextlib.suppress(StoreUnavailable):  # they are few, and found by whoever takes the role next
+            return await self._roles.spent(before)
+        return []
+
+    async def _delete_spent(self, passed: Sighting, now: float) -> None:
+        """Delete slots a minute after they were followed; those that begin an epoch stay (J5)."""
+        if not passed.role.begins:
+            self._spent.append((now, passed.slot))
+        due = [slot for since, slot in self._spent if now - since > _KEPT_S]
+        if due:
+            with contextlib.suppress(StoreUnavailable):
+                await self._roles.delete(due)
+                self._spent = [(since, slot) for since, slot in self._spent if slot not in set(due)]
+
+    async def _wait(self, timeout_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._wanted.wait()
+        if not self._is_stopping:
+            self._wanted.clear()
+
+    def _nonce(self) -> str:
+        return self._randomness.token(_NONCE_BYTES).hex()
+
+    def _note(self, reason: str) -> None:
+        """Keep what is wrong, empty where nothing is, and say it once a minute."""
+        now = self._clock.elapsed()
+        if reason and (reason != self.fault or now - self._said_at > _SAY_AGAIN_S):
+            self._said_at = now
+            log.error("directory master not kept", reason=reason, remedy="see the reason; routing goes on meanwhile")
+        self.fault = reason
