@@ -84,6 +84,12 @@ class Slapd:
         with self.as_account("reader") as directory:
             return any(item.dn == name for item in directory.search(name))
 
+    def is_filled(self) -> bool:
+        """Whether a shadow knows that it has got everything, and how far it has come."""
+        with self.as_account("replicator") as directory:
+            top = directory.read(SUFFIX, ["contextCSN"])
+        return top is not None and "contextCSN" in top.attributes
+
     def stop_following(self) -> None:
         """Have a shadow take nothing more from its master, without knowing that it is behind."""
         self.kill()

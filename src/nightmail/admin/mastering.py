@@ -14,17 +14,15 @@ from typing import NamedTuple
 from nightmail.admin.replicas import directory_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.comparing import see
-from nightmail.directory.role import Role, Sighting
+from nightmail.directory.confirming import confirmed, look
+from nightmail.directory.role import Role
 from nightmail.directory.role_log import RoleLog
 from nightmail.directory.sessions import Access
 from nightmail.directory.standing import why_not_there
 from nightmail.directory.writing import Directory
-from nightmail.errors import ConfigInvalid, Corrupt, DirectoryUnavailable, StoreUnavailable
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.store.opening import open_store
 from nightmail.world import SystemClock, SystemRandomness
-
-_LOOK_AGAIN_S = 0.01
-_LEAST_PATIENCE_S = 5.0
 
 
 class Master(NamedTuple):
@@ -73,65 +71,38 @@ def confirm(config: Config, master: Master, access: Access, written: Mapping[str
 async def _role_now(config: Config) -> Role:
     store = open_store(config.store.url, SystemRandomness())
     try:
-        return (await _look(RoleLog(store, SystemClock()), None)).role
+        return (await look(RoleLog(store, SystemClock()))).role
     finally:
         await store.close()
 
 
-async def _look(roles: RoleLog, known: Sighting | None) -> Sighting:
-    try:
-        seen = await roles.look(known)
-    except (StoreUnavailable, Corrupt) as error:
-        raise DirectoryUnavailable(f"who takes writes can't be told: {error}") from error
-    if seen is None:
-        right = "start the server that is the first master, or `nightmail directory init` there"
-        raise DirectoryUnavailable(f"nobody is the directory's master yet; {right}")
-    return seen
-
-
 async def _confirm(config: Config, role: Role, access: Access, written: Mapping[str, str]) -> Confirmation:
-    """As `confirm`, where the role moves: who has to have it is asked of the log after the write."""
     clock, store = SystemClock(), open_store(config.store.url, SystemRandomness())
-    suffix = directory_of(config).suffix
-    roles, seen, replicas = RoleLog(store, clock), None, _Replicas(config, access)
-    deadline = clock.elapsed() + max(_LEAST_PATIENCE_S, 3 * role.promise_s)
+    replicas = _Replicas(config, access, written)
     try:
-        while True:
-            seen = await _look(roles, seen)
-            if seen.role.epoch != role.epoch:
-                raise DirectoryUnavailable(f"{seen.role.master} became the master meanwhile; {_unknown(role)}")
-            needed = [server for server in seen.role.needed if server != role.master]
-            lacking = {server: why for server in needed if (why := replicas.lack(server, role, suffix, written))}
-            if not lacking:
-                return Confirmation(needed, {})
-            if clock.elapsed() > deadline:
-                reasons = "; ".join(f"{server}: {why}" for server, why in lacking.items())
-                raise DirectoryUnavailable(f"{_unknown(role)} ({reasons})")
-            await asyncio.sleep(_LOOK_AGAIN_S)
+        return Confirmation(await confirmed(RoleLog(store, clock), role, replicas.lack, clock), {})
     finally:
         replicas.close()
         await store.close()
 
 
-def _unknown(role: Role) -> str:
-    return f"what was written on {role.master} is not acknowledged: look whether it is there, and repeat it if not"
-
-
 class _Replicas:
-    """Sessions with shadows, each opened when it is first needed."""
+    """Sessions with shadows, each opened when it is first needed. Every look blocks."""
 
-    def __init__(self, config: Config, access: Access) -> None:
+    def __init__(self, config: Config, access: Access, written: Mapping[str, str]) -> None:
         self._config = config
         self._access = access
+        self._written = written
+        self._suffix = directory_of(config).suffix
         self._open: dict[str, Directory] = {}
 
-    def lack(self, server: str, role: Role, suffix: str, written: Mapping[str, str]) -> str:
-        """Why the changes do not count as being on a shadow; empty if they do."""
+    async def lack(self, server: str, role: Role) -> str:
+        """See `confirming.Lack`."""
         try:
             replica = self._session(server)
-            if not replica.has_all(written):
+            if not replica.has_all(self._written):
                 return "it is behind"
-            now = see(replica, suffix)  # after the entries were seen: until now it had its content from this master
+            now = see(replica, self._suffix)  # after the entries were seen: until now it had its content from there
         except (DirectoryUnavailable, ConfigInvalid) as error:
             self._drop([server])
             return str(error)

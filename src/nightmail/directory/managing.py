@@ -6,9 +6,12 @@ slapd hangs.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
 
 import ldap
 import msgspec
@@ -17,6 +20,8 @@ from nightmail.directory.replica import ENTRIES, ROLE, Replica, consumer
 from nightmail.directory.sessions import Access, open_session, words
 from nightmail.directory.slapd import manager_uri
 from nightmail.errors import DirectoryUnavailable
+
+_Answer = TypeVar("_Answer")
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -95,3 +100,32 @@ class Manager:
             raise DirectoryUnavailable(f"{uri}: {words(error)}") from error
         finally:
             session.unbind_s()
+
+
+class ManagerThread:
+    """A manager whose calls are carried out by a thread of its own, one after the other: none of them stands behind
+    what waits for somebody else's replica.
+    """
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+        self._thread = ThreadPoolExecutor(1, "directory-manager")
+
+    async def follow(self, provider: str, master: str, epoch: int) -> None:
+        """See `Manager.follow`."""
+        await self._do(partial(self._manager.follow, provider, master, epoch))
+
+    async def lead(self, epoch: int, master: str) -> None:
+        """See `Manager.lead`."""
+        await self._do(partial(self._manager.lead, epoch, master))
+
+    async def shut(self, *, is_last: bool = False) -> None:
+        """See `Manager.shut`."""
+        await self._do(partial(self._manager.shut, is_last=is_last))
+
+    async def newest_change(self) -> str:
+        """See `Manager.newest_change`."""
+        return await self._do(self._manager.newest_change)
+
+    async def _do(self, work: Callable[[], _Answer]) -> _Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

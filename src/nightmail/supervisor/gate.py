@@ -10,26 +10,53 @@ import asyncio
 import calendar
 import contextlib
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Protocol
 
 import structlog
 
-from nightmail.directory.managing import Manager
 from nightmail.directory.role import Follow
 from nightmail.errors import DirectoryUnavailable
-from nightmail.supervisor.replica import ReplicaChild
 from nightmail.world import Clock
 
 _TRY_AGAIN_S = 0.02
 _SAY_AGAIN_S = 60.0
 _FAULT_SHOWS_S = 1.0
-
-_Answer = TypeVar("_Answer")
+_UNKNOWN: tuple[int, object] = (0, None)
 
 log = structlog.get_logger()
+
+
+class Process(Protocol):
+    """The place of a slapd."""
+
+    @property
+    def pid(self) -> int:
+        """Its process, 0 while there is none."""
+        ...
+
+
+class Hands(Protocol):
+    """What tells a slapd its role: `directory.managing.ManagerThread`, or what stands for it in a simulation.
+
+    Every call raises DirectoryUnavailable where slapd does not do it.
+    """
+
+    async def follow(self, provider: str, master: str, epoch: int) -> None:
+        """Follow the master at `provider`, and take no writes."""
+        ...
+
+    async def lead(self, epoch: int, master: str) -> None:
+        """Follow nobody any more, and take writes."""
+        ...
+
+    async def shut(self, *, is_last: bool = False) -> None:
+        """Take no writes; if it `is_last`, those that began are over once this returns."""
+        ...
+
+    async def newest_change(self) -> str:
+        """The number of the newest change that it has (contextCSN), empty if it has none."""
+        ...
 
 
 class Gate:
@@ -37,7 +64,7 @@ class Gate:
     last, and `newest` what its newest change was then (contextCSN).
     """
 
-    def __init__(self, server: str, uris: Mapping[str, str], replica: ReplicaChild, manager: Manager, clock: Clock,
+    def __init__(self, server: str, uris: Mapping[str, str], replica: Process, manager: Hands, clock: Clock,
                  *, look_every_s: float) -> None:  # fmt: skip
         self.answered_at = clock.elapsed()
         self.newest = ""
@@ -50,14 +77,13 @@ class Gate:
         self._leads = 0
         self._entitled_until = 0.0
         self._follows: Follow | None = None
-        self._told: tuple[int, object] = (0, None)
+        self._told = _UNKNOWN
         self._looked_at = 0.0
         self._changed = asyncio.Event()
         self._wrong_since: float | None = None
         self._said_at = 0.0
         self._said_open = False
         self._one_at_a_time = asyncio.Lock()
-        self._hand = ThreadPoolExecutor(1, "directory-gate")
 
     @property
     def is_open(self) -> bool:
@@ -90,7 +116,7 @@ class Gate:
         if not self._replica.pid:
             return False
         try:
-            await self._in_thread(self._manager.newest_change)
+            await self._manager.newest_change()
         except DirectoryUnavailable:
             return False
         return True
@@ -99,8 +125,8 @@ class Gate:
         """Take no write any more, and let those that began end. Raises: DirectoryUnavailable."""
         self._leads, self._follows = 0, None
         async with self._one_at_a_time:
-            self._told = (0, None)
-            await self._in_thread(partial(self._manager.shut, is_last=True))
+            self._told = _UNKNOWN
+            await self._manager.shut(is_last=True)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -121,12 +147,13 @@ class Gate:
             return self._look_every_s
         try:
             if self._told != (pid, wanted):
+                self._told = _UNKNOWN  # what fails may have been done, or be done yet
                 await self._tell(wanted)
                 self._told = (pid, wanted)
                 self._wrong_since = None
             if self._leads and now - self._looked_at >= self._look_every_s:
                 self._looked_at = now
-                self.newest = await self._in_thread(self._manager.newest_change)
+                self.newest = await self._manager.newest_change()
                 self.answered_at = self._clock.elapsed()
         except DirectoryUnavailable as error:
             self._note(str(error))
@@ -135,23 +162,19 @@ class Gate:
             return self._look_every_s
         return max(0.0, min(self._look_every_s, self._entitled_until - self._clock.elapsed()))
 
-    async def _in_thread(self, work: Callable[..., _Answer], *arguments: object) -> _Answer:
-        """A thread of its own: it must not stand behind what waits for others' replicas."""
-        return await asyncio.get_running_loop().run_in_executor(self._hand, work, *arguments)
-
     async def _tell(self, wanted: object) -> None:
         if isinstance(wanted, Follow):
-            await self._in_thread(self._manager.follow, self._uris[wanted.master], wanted.master, wanted.epoch)
+            await self._manager.follow(self._uris[wanted.master], wanted.master, wanted.epoch)
             log.info("directory master followed", server=wanted.master, epoch=wanted.epoch)
         elif isinstance(wanted, int):
-            newest = await self._in_thread(self._manager.newest_change)
+            newest = await self._manager.newest_change()
             self._check_clock(newest)
-            await self._in_thread(self._manager.lead, wanted, self._server)
+            await self._manager.lead(wanted, self._server)
             self.newest, self.answered_at = newest, self._clock.elapsed()
             self._said_open = True
             log.info("directory takes writes here", epoch=wanted)
         else:
-            await self._in_thread(self._manager.shut)
+            await self._manager.shut()
             if self._said_open:
                 log.warning("directory takes no writes here", remedy="none: it does again once the role is renewed")
             self._said_open = False

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from typing import NamedTuple, Protocol
 
 import structlog
 
-from nightmail.directory.comparing import has_everything
-from nightmail.directory.held import Held
 from nightmail.directory.role import Follow, Reseed, Role, Sighting, may_take, part_of, renewed, successor, wait_s
 from nightmail.directory.role_log import RoleLog
-from nightmail.directory.sessions import Access
 from nightmail.errors import ConfigInvalid, Corrupt, DirectoryUnavailable, Fenced, StoreUnavailable
 from nightmail.journal.records import Adopted
 from nightmail.supervisor.gate import Gate
-from nightmail.supervisor.replica import ReplicaChild
-from nightmail.supervisor.shadows import Shadows
+from nightmail.supervisor.shadows import Peers, Shadows
 from nightmail.world import Clock, Randomness
 
 _MARGIN_S = 0.05
@@ -36,17 +32,46 @@ log = structlog.get_logger()
 
 
 class Terms(NamedTuple):
-    """Who takes part: `server` is this one, `uris` are where each server's replica is reached, as whom by `access`.
+    """Who takes part: `server` is this one, `servers` are all that have a replica.
 
     `is_first`: this server is the master, should there never have been one.
     """
 
     server: str
-    uris: Mapping[str, str]
-    access: Access
+    servers: Collection[str]
     is_first: bool
     lease_s: float
     lag_limit_s: float
+
+
+class Replica(Protocol):
+    """The place of this server's slapd: `supervisor.replica.ReplicaChild`, or what stands for it in a simulation."""
+
+    @property
+    def pid(self) -> int:
+        """Its process, 0 while there is none."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """`running`, or what else it does."""
+        ...
+
+    def start_anew(self) -> None:
+        """Have it prepared and started again."""
+        ...
+
+
+class Note(Protocol):
+    """Which epoch the replica's entries come from: `directory.held.Held`, or what stands for it."""
+
+    def read(self) -> int | None:
+        """The epoch, or None."""
+        ...
+
+    def write(self, epoch: int) -> None:
+        """Note it, durably. Raises: OSError."""
+        ...
 
 
 class Mastership:
@@ -57,24 +82,26 @@ class Mastership:
     def __init__(
         self,
         terms: Terms,
-        roles: RoleLog,
-        held: Held,
-        replica: ReplicaChild,
-        gate: Gate,
         *,
+        roles: RoleLog,
+        held: Note,
+        replica: Replica,
+        gate: Gate,
+        peers: Peers,
         clock: Clock,
         randomness: Randomness,
         adopted: Callable[[int], Adopted],
         is_dead: Callable[[Adopted], bool],
         has_entries: Callable[[], bool],
     ) -> None:
-        self._server, self._uris, self._access = terms.server, terms.uris, terms.access
+        self._server, self._servers = terms.server, terms.servers
         self._may_begin = terms.is_first
         self._lease_s, self._lag_limit_s = terms.lease_s, terms.lag_limit_s
         self._roles = roles
         self._held = held
         self._replica = replica
         self._gate = gate
+        self._peers = peers
         self._clock = clock
         self._randomness = randomness
         self._adopted = adopted
@@ -193,7 +220,7 @@ class Mastership:
         return "nobody was ever the directory's master: `nightmail directory init` on the first one, and start it"
 
     def _play(self, part: Follow | Reseed) -> str:
-        if part.master not in self._uris:
+        if part.master not in self._servers:
             return f"the directory's master is {part.master}, and the configuration has no replica of that name"
         if isinstance(part, Follow):
             if self._held.read() != part.epoch:
@@ -237,9 +264,8 @@ class Mastership:
 
     async def _reign(self) -> None:
         """Renew the role until another has it, or it was handed over."""
-        others = {name: uri for name, uri in self._uris.items() if name != self._server}
         shadows = Shadows(
-            self._ours().role.epoch, self._uris[self._server], others, self._access, self._clock,
+            self._ours().role.epoch, [name for name in self._servers if name != self._server], self._peers, self._clock,
             changed=self._wanted.set, newest=lambda: self._gate.newest,
             look_every_s=self._lease_s / 4, lag_limit_s=self._lag_limit_s,
         )  # fmt: skip
@@ -327,10 +353,8 @@ class Mastership:
 
     async def _has_everything(self, name: str) -> bool:
         try:
-            return await asyncio.to_thread(
-                has_everything, self._uris[self._server], self._uris[name], self._access
-            )  # fmt: skip
-        except (DirectoryUnavailable, ConfigInvalid):
+            return await self._peers.has_everything(name)
+        except DirectoryUnavailable:
             return False
 
     def _ours(self) -> Sighting:

@@ -12,7 +12,7 @@ from nightmail.admin.replicas import access_of, directory_of, uri_of
 from nightmail.admin.whole_content import everything, moment
 from nightmail.config.settings import Config
 from nightmail.directory.held import Held
-from nightmail.directory.managing import Manager
+from nightmail.directory.managing import Manager, ManagerThread
 from nightmail.directory.replica import Replica
 from nightmail.directory.role import Role
 from nightmail.directory.role_log import RoleLog
@@ -22,6 +22,7 @@ from nightmail.journal.records import Adopted
 from nightmail.store.opening import open_store
 from nightmail.supervisor.gate import Gate
 from nightmail.supervisor.mastership import Mastership, Terms
+from nightmail.supervisor.peers import ReplicaPeers
 from nightmail.supervisor.replica import ReplicaChild
 from nightmail.switch.liveness import LIVES, LifeLock, Machine
 from nightmail.world import Clock, Randomness
@@ -57,10 +58,12 @@ class MovingRole:
         self._held = Held(own.directory)
         uris = {name: uri_of(config, name) for name in config.replicas}
         access = access_of(directory_of(config), "replicator", own.tls.authority)
-        self.gate = Gate(server, uris, replica, Manager(own, timeout_s), clock, look_every_s=lease_s / 4)
+        manager = ManagerThread(Manager(own, timeout_s))
+        self._peers = ReplicaPeers(server, uris, access)
+        self.gate = Gate(server, uris, replica, manager, clock, look_every_s=lease_s / 4)
         self._mastership = Mastership(
-            Terms(server, uris, access, server == config.master, lease_s, directory_of(config).lag_limit_s),
-            RoleLog(self._store, clock), self._held, replica, self.gate,
+            Terms(server, uris, server == config.master, lease_s, directory_of(config).lag_limit_s),
+            roles=RoleLog(self._store, clock), held=self._held, replica=replica, gate=self.gate, peers=self._peers,
             clock=clock, randomness=randomness,
             adopted=lambda epoch: Adopted(epoch, server, incarnation, *self._machine, self._life.path),
             is_dead=self._machine.is_proven_dead,
@@ -100,6 +103,7 @@ class MovingRole:
             for task in (deciding, *others):
                 task.cancel()
             ended = await asyncio.gather(deciding, *others, return_exceptions=True)
+            self._peers.close()
             await self._store.close()
             for error in ended:
                 if isinstance(error, Exception):

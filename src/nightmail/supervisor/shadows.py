@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import msgspec
 import structlog
 
-from nightmail.directory.comparing import Seen, has_everything, see
+from nightmail.directory.comparing import Seen
 from nightmail.directory.lag import Lag
 from nightmail.directory.role import Role, Shadow
-from nightmail.directory.sessions import Access
-from nightmail.directory.writing import Directory
-from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+from nightmail.errors import DirectoryUnavailable
 from nightmail.world import Clock
 
-_SUFFIX_OF = ",ou=system,"
 _LACKS_FOR_LONG_S = 60.0
 
 log = structlog.get_logger()
 
 
+class Peers(Protocol):
+    """What the master can see of others' replicas: `supervisor.peers.ReplicaPeers`, or what stands for it."""
+
+    async def see(self, server: str) -> Seen:
+        """What a replica is at present. Raises: DirectoryUnavailable."""
+        ...
+
+    async def has_everything(self, server: str) -> bool:
+        """Whether it has all that ours has. Raises: DirectoryUnavailable."""
+        ...
+
+
 class Shadows:
-    """Of one master in one epoch: `uris` are the shadows', `own` is the master's. `changed` is called where the role's
-    next slot is due because of one of them. `newest` tells the master's newest change (contextCSN).
+    """The shadows on `servers`, of one master in one epoch. `changed` is called where one of them has the role's next
+    slot be due. `newest` tells the master's newest change (contextCSN).
 
     All of them are looked at every `look_every_s`; who lacks a change for `lag_limit_s` is not well.
     """
@@ -32,9 +42,8 @@ class Shadows:
     def __init__(
         self,
         epoch: int,
-        own: str,
-        uris: Mapping[str, str],
-        access: Access,
+        servers: Iterable[str],
+        peers: Peers,
         clock: Clock,
         *,
         changed: Callable[[], None],
@@ -43,22 +52,20 @@ class Shadows:
         lag_limit_s: float,
     ) -> None:
         self._epoch = epoch
-        self._own = own
-        self._uris = uris
-        self._access = access
+        self._peers = peers
         self._clock = clock
         self._changed = changed
         self._newest = newest
         self._look_every_s = look_every_s
-        self._lags = {name: Lag(lag_limit_s) for name in uris}
+        self._lags = {name: Lag(lag_limit_s) for name in servers}
         self._lacks_since: dict[str, float] = {}
         self._role: Role | None = None
-        self.known = {name: Shadow(well_at=float("-inf")) for name in uris}
+        self.known = {name: Shadow(well_at=float("-inf")) for name in servers}
 
     def note(self, slot: int, role: Role) -> None:
         """The role's log says this now."""
         for name, shadow in self.known.items():
-            if name not in role.needed:
+            if name not in role.in_sync and name not in role.joining:
                 self.known[name] = Shadow(shadow.well_at)
             elif name in role.joining and shadow.joined < 0:
                 self.known[name] = Shadow(shadow.well_at, joined=slot)
@@ -67,21 +74,16 @@ class Shadows:
     async def mind(self) -> None:
         """Look at all of them, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for name in self._uris:
+            for name in self.known:
                 group.create_task(self._mind(name))
 
     async def _mind(self, name: str) -> None:
-        replica: Directory | None = None
         while True:
             try:
-                if replica is None:
-                    replica = await asyncio.to_thread(Directory, self._uris[name], self._access)
-                seen = await asyncio.to_thread(see, replica, self._access.name.partition(_SUFFIX_OF)[2])
-                await self._note_seen(name, seen)
-            except (DirectoryUnavailable, ConfigInvalid):  # who is not seen to be well is left out in time
-                replica = None
+                await self._note_seen(name, await self._peers.see(name))
+            except DirectoryUnavailable:
+                pass  # who is not seen to be well is left out in time
             except Exception as error:  # whatever it is, the role is kept, and the others are minded
-                replica = None
                 log.exception("shadow not minded", server=name, reason=str(error), remedy="none: report this")
             await asyncio.sleep(self._look_every_s)
 
@@ -94,14 +96,14 @@ class Shadows:
         role = self._role
         if role is None:
             return
-        if name not in role.needed:
+        if name not in role.in_sync and name not in role.joining:
             self._changed()
         elif name in role.joining and shadow.joined >= 0 and not shadow.has_everything:
             await self._compare(name, shadow.joined)
 
     async def _compare(self, name: str, joined: int) -> None:
         """Whether it has what was written before it was joining: what is written since is waited for."""
-        is_alike = await asyncio.to_thread(has_everything, self._own, self._uris[name], self._access)
+        is_alike = await self._peers.has_everything(name)
         now = self.known[name]
         if not is_alike:
             self._note_lack(name)

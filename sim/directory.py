@@ -1,0 +1,489 @@
+"""The directory's master role in virtual time: the code that is shipped decides, the replicas are simulated.
+
+A replica keeps entries, each of several attributes that different writers change, and sends them to whoever follows it,
+as whole entries with the number of their last change. Supervisors and slapds are processes of their own: each can be
+frozen or killed alone. What is asked of a frozen slapd is done once it thaws, though whoever asked has given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from nightmail.directory.comparing import Seen
+from nightmail.directory.confirming import confirmed, look
+from nightmail.directory.role import Role
+from nightmail.directory.role_log import RoleLog
+from nightmail.errors import DirectoryUnavailable
+from nightmail.journal.records import Adopted
+from nightmail.supervisor.gate import Gate
+from nightmail.supervisor.mastership import Mastership, Terms
+from sim.loop import until
+from sim.process import OUTSIDE, Process
+from sim.store import Objects, SimulatedStore
+from sim.store_faults import Chaos
+from sim.world import SeededRandomness, VirtualClock
+
+LEASE_S = 1.0
+_ASK_S = 0.35
+_LOOK_AGAIN_S = 0.3
+_RESEED_S = 0.2
+_BROKEN_S = 0.1
+
+T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """As it was last changed: the number of that change, and what writer last wrote what."""
+
+    csn: str
+    values: dict[str, int]
+
+
+Sent = tuple[str, Entry | None]
+"""An entry by its name as it is now, or that it is gone."""
+
+
+class Wire:
+    """Carries requests between slapds and those who use them. `cut` holds pairs of servers that can't reach each other;
+    the name of a writer is empty, and reaches all.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self.cut: set[frozenset[str]] = set()
+        self._chance = chance
+
+    def reaches(self, one: str, other: str) -> bool:
+        """Whether what one sends arrives."""
+        return frozenset((one, other)) not in self.cut
+
+    def delay(self) -> float:
+        """How long something is on its way: mostly not long."""
+        return self._chance.uniform(0, 0.004) if self._chance.random() < 0.95 else self._chance.uniform(0, 0.5)
+
+
+class Slapd:
+    """The replica of one server, over all of its processes: entries and the note beside them outlast these."""
+
+    def __init__(self, world: World, server: str, clock: VirtualClock) -> None:
+        self.server = server
+        self.entries: dict[str, Entry] = {}
+        self.pid = 0
+        self.state = "starting"
+        self.process = Process(f"slapd of {server}")
+        self.reseed: Callable[[], None] = lambda: None
+        self.started: Callable[[], None] = lambda: None
+        self._world = world
+        self._clock = clock
+        self._noted: int | None = None
+        self._pids = 0
+        self._changes = 0
+        self._epoch: int | None = None
+        self._is_open = False
+        self._is_read_only = False
+        self._provider = ""
+        self._links: dict[str, asyncio.Queue[Sent]] = {}
+        self._has_provider = asyncio.Event()
+
+    # The note (`mastership.Note`).
+
+    def read(self) -> int | None:
+        """See `Note.read`."""
+        return self._noted
+
+    def write(self, epoch: int) -> None:
+        """See `Note.write`."""
+        self._noted = epoch
+
+    # The process (`mastership.Replica`).
+
+    def start(self) -> None:
+        """Begin a new process, with its gate shut."""
+        self._pids += 1
+        self.pid, self.state = self._pids, "running"
+        self._epoch, self._is_open, self._is_read_only, self._provider, self._links = None, False, False, "", {}
+        self.process = Process(f"slapd {self.pid} of {self.server}")
+        self.process.task(self._consume())
+        self.started()
+
+    async def kill(self) -> None:
+        """Kill -9."""
+        self.pid, self.state = 0, "restarting"
+        await self.process.kill()
+
+    def start_anew(self) -> None:
+        """See `Replica.start_anew`: the supervisor of the server does it, a moment later."""
+        self.state = "starting"
+        self.reseed()
+
+    # What the manager asks (`gate.Hands`).
+
+    async def follow(self, provider: str, master: str, epoch: int) -> None:
+        """See `Hands.follow`."""
+
+        def do() -> None:
+            self._is_open, self._provider, self._epoch = False, provider, epoch
+            self._has_provider.set()
+
+        await self.ask("", do)
+
+    async def lead(self, epoch: int, master: str) -> None:
+        """See `Hands.lead`."""
+        await self.ask("", lambda: self.take_writes(epoch))
+
+    async def shut(self, *, is_last: bool = False) -> None:
+        """See `Hands.shut`."""
+
+        def do() -> None:
+            self._is_open, self._is_read_only = False, is_last
+
+        await self.ask("", do)
+
+    async def newest_change(self) -> str:
+        """See `Hands.newest_change`."""
+        return await self.ask("", self._newest)
+
+    def take_writes(self, epoch: int, *, is_alone: bool = True) -> None:
+        """Be the master; one that is not alone takes what it is sent, too."""
+        self._provider = "" if is_alone else self._provider
+        self._is_read_only, self._epoch, self._is_open = False, epoch, True
+        self._world.ledger.check(self)
+
+    # What others ask.
+
+    async def ask(self, sender: str, work: Callable[[], T]) -> T:
+        """Have the process do something, as soon as it runs. Raises: DirectoryUnavailable: no answer in time."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        process, pid = self.process, self.pid
+
+        def reply(result: T | Exception) -> None:
+            if answer.done() or not self._world.wire.reaches(sender, self.server):
+                return
+            if isinstance(result, Exception):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
+
+        def perform() -> None:
+            if self.pid != pid:
+                return
+            try:
+                result: T | Exception = work()
+            except DirectoryUnavailable as error:
+                result = error
+            loop.call_later(self._world.wire.delay(), reply, result, context=OUTSIDE)
+
+        if pid and self._world.wire.reaches(sender, self.server):
+            loop.call_later(self._world.wire.delay(), process.call, perform, context=OUTSIDE)
+        try:
+            async with asyncio.timeout(_ASK_S):
+                return await answer
+        except TimeoutError:
+            raise DirectoryUnavailable(f"{self.server} does not answer") from None
+
+    async def change(self, name: str, writer: str, number: int) -> str:
+        """Have a writer's value in an entry be `number`, or delete the entry where that is negative; the change's own
+        number. Raises: DirectoryUnavailable.
+        """
+        return await self.ask("", lambda: self._change(name, writer, number))
+
+    async def see(self, sender: str) -> Seen:
+        """See `Peers.see`."""
+        return await self.ask(sender, self._seen)
+
+    async def copy(self, sender: str) -> dict[str, Entry]:
+        """All of its entries, as they are at one moment."""
+        return await self.ask(sender, lambda: dict(self.entries))
+
+    def _seen(self) -> Seen:
+        if self._epoch is None:
+            raise DirectoryUnavailable("it was not told its role yet")
+        return Seen(self._epoch, self._is_open, self._newest())
+
+    def _newest(self) -> str:
+        return max((entry.csn for entry in self.entries.values()), default="")
+
+    def _change(self, name: str, writer: str, number: int) -> str:
+        if not self._is_open or self._is_read_only:
+            raise DirectoryUnavailable("it takes no writes")
+        if number < 0:
+            self.entries.pop(name, None)
+            self._send(name, None)
+            return ""
+        old = self.entries.get(name, Entry("", {}))
+        if old.values.get(writer, number) > number:
+            raise DirectoryUnavailable("it comes after what its writer wrote later")
+        self.entries[name] = entry = Entry(self._next_csn(), {**old.values, writer: number})
+        self._send(name, entry)
+        return entry.csn
+
+    def _next_csn(self) -> str:
+        self._changes += 1
+        now = self._clock.wall()
+        moment = time.strftime("%Y%m%d%H%M%S", time.gmtime(now))
+        return f"{moment}.{int(now % 1 * 1e6):06}Z#{self._changes:06x}#00{self.server[-1]}#000000"
+
+    # Replication.
+
+    def _send(self, name: str, entry: Entry | None) -> None:
+        for waiting in self._links.values():
+            waiting.put_nowait((name, entry))
+
+    def serve(self, follower: str) -> tuple[dict[str, Entry], asyncio.Queue[Sent]]:
+        """All entries, and what will be changed after them."""
+        waiting: asyncio.Queue[Sent] = asyncio.Queue()
+        self._links[follower] = waiting
+        return dict(self.entries), waiting
+
+    async def _consume(self) -> None:
+        """Have what the provider has, for as long as there is one; a connection that breaks is made again."""
+        while True:
+            await self._has_provider.wait()
+            if not (provider := self._provider):
+                self._has_provider.clear()
+                continue
+            try:
+                await self._follow(self._world.slapds[provider], provider)
+            except DirectoryUnavailable:
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _follow(self, source: Slapd, provider: str) -> None:
+        pid = source.pid
+        whole, waiting = await source.ask(self.server, lambda: source.serve(self.server))
+        if self._provider != provider:
+            return
+        self.entries = {name: self._newer(name, entry) for name, entry in whole.items()}
+        while self._provider == provider and self._world.wire.reaches(self.server, source.server):
+            try:
+                async with asyncio.timeout(_BROKEN_S):
+                    name, entry = await waiting.get()
+            except TimeoutError:
+                if source.pid != pid:
+                    return
+                continue
+            await asyncio.sleep(self._world.wire.delay())
+            if self._provider != provider:
+                return
+            if entry is None:
+                self.entries.pop(name, None)
+            else:
+                self.entries[name] = self._newer(name, entry)
+
+    def _newer(self, name: str, entry: Entry) -> Entry:
+        return max(self.entries.get(name, entry), entry, key=lambda each: each.csn)
+
+
+class Peers:
+    """What one server sees of the others' replicas (`shadows.Peers`)."""
+
+    def __init__(self, world: World, own: str) -> None:
+        self._slapds = world.slapds
+        self._own = own
+
+    async def see(self, server: str) -> Seen:
+        """See `Peers.see`."""
+        return await self._slapds[server].see(self._own)
+
+    async def has_everything(self, server: str) -> bool:
+        """See `Peers.has_everything`."""
+        ours = await self._slapds[self._own].copy(self._own)
+        theirs = await self._slapds[server].copy(self._own)
+        return ours.keys() >= theirs.keys() and all(
+            name in theirs and theirs[name].csn >= entry.csn for name, entry in ours.items()
+        )
+
+
+class Ledger:
+    """What was acknowledged: the last number of each writer in each entry, and the entries that were deleted."""
+
+    def __init__(self) -> None:
+        self.written: dict[tuple[str, str], int] = {}
+        self.deleted: set[str] = set()
+        self.violations: list[str] = []
+
+    def attempt(self, name: str, number: int) -> None:
+        """Somebody tries: who deletes has no right any more to find the entry, nor not to."""
+        if number < 0:
+            self.written = {key: value for key, value in self.written.items() if key[0] != name}
+
+    def note(self, name: str, writer: str, number: int) -> None:
+        """It was acknowledged."""
+        if number < 0:
+            self.deleted.add(name)
+        else:
+            self.written[name, writer] = number
+
+    def check(self, slapd: Slapd) -> None:
+        """Whoever takes writes has everything that was acknowledged."""
+        now = f"at {asyncio.get_running_loop().time():.3f} {slapd.server}"
+        for (name, writer), number in self.written.items():
+            has = slapd.entries.get(name, Entry("", {})).values.get(writer, -1)
+            if has < number:
+                self.violations.append(f"{now} lacks {name}: {writer} wrote {number}, it has {has}")
+        back = sorted(self.deleted & slapd.entries.keys())
+        self.violations += [f"{now} has {name}, which was deleted" for name in back]
+
+
+class Server:
+    """A server over its lives: a supervisor with its part in the role, and the replica."""
+
+    def __init__(self, world: World, name: str, number: int, *, is_first: bool, rate: float) -> None:
+        self.name = name
+        self.clock = VirtualClock(rate)
+        self.slapd = Slapd(world, name, self.clock)
+        self.store = SimulatedStore(world.objects, chaos=world.chaos)
+        self.supervisor = Process(name)
+        self.is_alive = False
+        self.life = 0
+        self.mastership: Mastership | None = None
+        self._world = world
+        self._number = number
+        self._is_first = is_first
+        self._wanted_anew = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin a new life."""
+        self.life += 1
+        self.is_alive = True
+        self.supervisor = Process(f"supervisor {self.life} of {self.name}")
+        self.supervisor.task(self._live())
+
+    async def crash(self) -> None:
+        """Die, with the replica."""
+        self.is_alive = False
+        await self.supervisor.kill()
+        await self.slapd.kill()
+
+    async def stop(self) -> None:
+        """End in good order."""
+        if self.mastership is not None:
+            self.mastership.stop()
+        await asyncio.sleep(5 * LEASE_S)
+        await self.crash()
+
+    async def _live(self) -> None:
+        world, life = self._world, self.life
+        randomness = SeededRandomness(1000 * self._number + life)
+        self._wanted_anew = asyncio.Event()
+        self.slapd.reseed = self._wanted_anew.set
+        uris = {name: name for name in world.slapds}
+        gate = Gate(self.name, uris, self.slapd, self.slapd, self.clock, look_every_s=LEASE_S / 4)
+        self.slapd.started = gate.look_again
+        self.mastership = Mastership(
+            Terms(self.name, uris, self._is_first, LEASE_S, lag_limit_s=2 * LEASE_S),
+            roles=world.role_log(self.store, self.clock),
+            held=self.slapd,
+            replica=self.slapd,
+            gate=gate,
+            peers=Peers(world, self.name),
+            clock=self.clock,
+            randomness=randomness,
+            adopted=lambda epoch: Adopted(epoch, self.name, f"{self.name}-{life}", "", "", ""),
+            is_dead=lambda adopted: world.is_dead(adopted, life, self.name),
+            has_entries=lambda: bool(self.slapd.entries),
+        )
+        deciding = asyncio.create_task(self.mastership.run())
+        gating = asyncio.create_task(gate.run())
+        await self.mastership.is_known.wait()
+        running = asyncio.create_task(self._run_slapd())
+        await asyncio.gather(deciding, gating, running)
+
+    async def _run_slapd(self) -> None:
+        """As `ReplicaChild` does: prepare it, start it, and again when it is gone or wanted anew."""
+        while True:
+            self._wanted_anew.clear()
+            if await self._prepare():
+                self.slapd.start()
+                pid = self.slapd.pid
+                await until(partial(self._is_over, pid), within_s=float("inf"), step_s=0.05)
+                await self.slapd.kill()
+            await asyncio.sleep(0.05)
+
+    def _is_over(self, pid: int) -> bool:
+        return self.slapd.pid != pid or self._wanted_anew.is_set()
+
+    async def _prepare(self) -> bool:
+        """Begin anew with what the master has, where that is wanted; whether the replica may start."""
+        if self.mastership is None or (wanted := self.mastership.reseed) is None:
+            return True
+        try:
+            whole = await self._world.slapds[wanted.master].copy(self.name)
+        except DirectoryUnavailable:
+            return False
+        await asyncio.sleep(_RESEED_S)
+        self.slapd.entries = whole
+        self.slapd.write(wanted.epoch)
+        return True
+
+
+class World:
+    """Servers `mx1` to `mx<count>` and their writers, all by one chance."""
+
+    def __init__(self, count: int, chance: random.Random, chaos: Chaos | None = None) -> None:
+        self.objects = Objects()
+        self.chaos = chaos
+        self.wire = Wire(chance)
+        self.ledger = Ledger()
+        self.role_log: Callable[[SimulatedStore, VirtualClock], RoleLog] = RoleLog
+        names = [f"mx{number}" for number in range(1, count + 1)]
+        self.slapds: dict[str, Slapd] = {}
+        self.servers = {
+            name: Server(self, name, number, is_first=number == 0, rate=chance.uniform(0.98, 1.02))
+            for number, name in enumerate(names)
+        }
+        self.slapds.update({name: server.slapd for name, server in self.servers.items()})
+        first = self.slapds["mx1"]
+        first.entries["top"] = Entry("20230101000000.000000Z#000000#001#000000", {})
+        self._clock = VirtualClock()
+        self.roles = RoleLog(SimulatedStore(self.objects, chaos=chaos), self._clock)
+        self.outcomes: dict[str, int] = {"acknowledged": 0, "unknown": 0, "refused": 0}
+
+    def is_dead(self, adopted: Adopted, life: int, server: str) -> bool:
+        """Proof of death: only a server's own earlier life, whose machine it shares."""
+        return adopted.owner == server and adopted.incarnation != f"{server}-{life}"
+
+    async def write(self, name: str, writer: str, number: int) -> bool:
+        """Change an entry as an operator does; whether that was acknowledged."""
+        self.ledger.attempt(name, number)
+        try:
+            role = (await look(self.roles)).role
+            csn = await self.slapds[role.master].change(name, writer, number)
+        except DirectoryUnavailable:
+            self.outcomes["refused"] += 1
+            return False
+
+        async def lack(server: str, role: Role) -> str:
+            return await self._lack(server, role, name, csn)
+
+        try:
+            await confirmed(self.roles, role, lack, self._clock)
+        except DirectoryUnavailable:
+            self.outcomes["unknown"] += 1
+            return False
+        self.outcomes["acknowledged"] += 1
+        self.ledger.note(name, writer, number)
+        return True
+
+    async def _lack(self, server: str, role: Role, name: str, csn: str) -> str:
+        """As `admin.mastering` looks: the entry first, then what its replica is."""
+        if why := await self.lacks_entry(server, name, csn):
+            return why
+        try:
+            seen = await self.slapds[server].see("")
+        except DirectoryUnavailable as error:
+            return str(error)
+        return "" if seen.epoch == role.epoch and not seen.is_open else "it does not follow this master"
+
+    async def lacks_entry(self, server: str, name: str, csn: str) -> str:
+        """Why a change is not seen at a replica; empty if it is."""
+        try:
+            entry = (await self.slapds[server].copy("")).get(name)
+        except DirectoryUnavailable as error:
+            return str(error)
+        is_there = (entry is not None and entry.csn >= csn) if csn else entry is None
+        return "" if is_there else "it is behind"

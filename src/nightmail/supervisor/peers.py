@@ -1,0 +1,54 @@
+"""The replicas of other servers, as the directory's master looks at them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from nightmail.directory.comparing import Seen, has_everything, see
+from nightmail.directory.sessions import Access
+from nightmail.directory.writing import Directory
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+
+_SUFFIX_OF = ",ou=system,"
+
+
+class ReplicaPeers:
+    """At `uris`; `own` is this server. One look at each at a time, in threads."""
+
+    def __init__(self, own: str, uris: Mapping[str, str], access: Access) -> None:
+        self._own = own
+        self._uris = uris
+        self._access = access
+        self._suffix = access.name.partition(_SUFFIX_OF)[2]
+        self._open: dict[str, Directory] = {}
+
+    async def see(self, server: str) -> Seen:
+        """What a replica is at present. Raises: DirectoryUnavailable: it does not say."""
+        try:
+            if server not in self._open:
+                self._open[server] = await asyncio.to_thread(Directory, self._uris[server], self._access)
+            return await asyncio.to_thread(see, self._open[server], self._suffix)
+        except ConfigInvalid as error:
+            self._drop(server)
+            raise DirectoryUnavailable(str(error)) from error
+        except DirectoryUnavailable:
+            self._drop(server)
+            raise
+
+    async def has_everything(self, server: str) -> bool:
+        """Whether it has all that ours has. Raises: DirectoryUnavailable: one of them does not say."""
+        own = self._uris[self._own]
+        try:
+            return await asyncio.to_thread(has_everything, own, self._uris[server], self._access)
+        except ConfigInvalid as error:
+            raise DirectoryUnavailable(str(error)) from error
+
+    def close(self) -> None:
+        """End all sessions."""
+        for server in [*self._open]:
+            self._drop(server)
+
+    def _drop(self, server: str) -> None:
+        if (session := self._open.pop(server, None)) is not None:
+            session.close()
