@@ -14,6 +14,9 @@ import msgspec
 from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
 
+# Room for all requests that may be under way: where one does not fit, libldap takes the next one for an error.
+_SEND_BUFFER_BYTES = 256 << 10
+
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """How a replica is reached: who we are to it, and the file with the authority that we trust.
@@ -54,6 +57,9 @@ def _bind_in_time(uri: str, access: Access) -> Any:
     place = urlsplit(uri)
     connection = socket.create_connection((place.hostname, place.port or ldap.PORT), access.timeout_s)
     connection.settimeout(None)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     with connection.dup() as ours:
         limit = threading.Timer(3 * access.timeout_s, _end, [ours])
         limit.daemon = True
