@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sim.checkers import NOTHING, Findings, Ledger
 from sim.life import Life
@@ -9,6 +11,7 @@ from sim.loop import run, until
 from sim.store import SimulatedStore
 from tests.ablations.cluster_stories import is_found
 from tests.ablations.scenes import Scene, calm
+from tests.switch.test_open_claims import Story, comes_back
 
 from nightmail.journal.batch import Done
 from nightmail.journal.records import AMBIGUOUS, Claimed, Record, Settled
@@ -107,3 +110,24 @@ def test_without_the_claim_at_acceptance_a_cluster_delivers_twice_unexplained(mo
 def test_without_the_claim_before_a_later_attempt_so_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Journal, "append", go_ahead)
     assert is_found("doubled", first=60)
+
+
+async def adopt_while_the_policy_can_not_be_known() -> list[tuple[int, bool]]:
+    """The route of an open claim says hold, and can be looked up only later."""
+    story = Story()
+    await story.die_after_the_dot()
+    life, directory = await story.adopt()
+    await asyncio.sleep(10)
+    comes_back(directory, "hold")
+    await asyncio.sleep(600)
+    await life.stop()
+    return story.settled("M1")
+
+
+def test_what_is_to_be_held_is_held_also_where_that_is_known_only_later() -> None:
+    assert run(adopt_while_the_policy_can_not_be_known()) == [(AMBIGUOUS, True)]
+
+
+def test_without_waiting_for_the_policy_it_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Round, "is_policy_known", True)
+    assert run(adopt_while_the_policy_can_not_be_known())[0] == (AMBIGUOUS, False)

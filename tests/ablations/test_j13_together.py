@@ -10,12 +10,15 @@ from sim.crashing import CrashPoint, Mortality
 from sim.loop import run
 from tests.ablations.cluster_stories import a_server_dies_once_a_failure_is_in_the_log
 from tests.ablations.scenes import Scene
+from tests.switch.scene import soon
+from tests.switch.test_unknown_senders import Story as UnknownSender
 
 from nightmail.journal.arrival import Arrival
 from nightmail.journal.batch import Done
 from nightmail.journal.records import Accepted, Record, Settled
 from nightmail.journal.writer import Journal
 from nightmail.queue.settings import QueueSettings
+from nightmail.switch.reports import Reporter
 
 
 async def a_message_fails(point: CrashPoint | None) -> tuple[Findings, int]:
@@ -96,3 +99,23 @@ def test_in_a_cluster_the_failure_is_never_there_without_its_report() -> None:
 def test_in_a_cluster_a_report_in_another_segment_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
     settle_apart(monkeypatch)
     assert run(a_server_dies_once_a_failure_is_in_the_log()).untold == {"M1"}
+
+
+async def a_sender_can_not_be_looked_up() -> list[tuple[str, str]]:
+    """To whom the report went: its recipient stands for two others, which is known only later."""
+    story = UnknownSender()
+    life, directory = await story.fail()
+    await asyncio.sleep(10)
+    directory.is_out_of_reach = False
+    await soon(lambda: life.is_idle)
+    await life.stop()
+    return story.sent()
+
+
+def test_a_report_goes_to_whom_its_recipient_stands_for_also_where_that_is_known_only_later() -> None:
+    assert [address for address, _ in run(a_sender_can_not_be_looked_up())] == ["one@example.org", "two@example.org"]
+
+
+def test_without_its_mark_a_report_goes_to_an_address_that_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reporter, "_addressed", lambda self, envelope: envelope)
+    assert [address for address, _ in run(a_sender_can_not_be_looked_up())] == ["sender@example.org"]

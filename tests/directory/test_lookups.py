@@ -9,16 +9,21 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sim.life import Routes
 from tests.directory.slapd_server import SUFFIX, Slapd
 from tests.e2e.waiting import until
 
-from nightmail.directory.content import Changed
+from nightmail.directory.content import Changed, Gone, Message
 from nightmail.directory.known import Known
 from nightmail.directory.lag import Lag
 from nightmail.directory.lookups import Lookups
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import Item, item_of
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
+from nightmail.mail.reply import Reply
+from nightmail.routing.resolution import UNKNOWN_USER
+from nightmail.routing.snapshot import Accepted
+from nightmail.switch.parts import Routing
 from nightmail.world import SystemClock
 
 PEOPLE = [item_of("mailboxes", f"user{number}@x.org", "", SUFFIX) for number in range(200)]
@@ -265,19 +270,90 @@ class Stub:
 def test_an_answer_that_was_under_way_when_its_address_changed_is_not_remembered_by_anybody() -> None:
     async def scene() -> None:
         told: list[str] = []
-        lookups = Lookups(
-            SUFFIX, [], Access(), SystemClock(), base="/", timeout_s=1.0, changed=lambda: told.append("changed")
-        )  # fmt: skip
-        stub = Stub()
-        lookups.asked[stub.uri] = 0
-        lookups._links.append(stub)  # type: ignore[arg-type]  # as far as it is asked here
+        lookups, stub = stubbed(told)
         lookups.look_up(["new@x.org"], lambda: told.append(f"found {lookups.find('new@x.org').is_mailbox}"))
         await asyncio.sleep(0)
         lookups._take(Changed("id", item_of("mailboxes", "new@x.org", "", SUFFIX)))
         stub.answers[0]([])
+        await asyncio.sleep(0)
         # Whoever asked is told, and then that nothing of it is to be remembered.
         assert told == ["changed", "found False", "changed"]
         with pytest.raises(NotKnownYet):
             lookups.find("new@x.org")
 
     asyncio.run(scene())
+
+
+def stubbed(told: list[str]) -> tuple[Lookups, Stub]:
+    """Lookups at a replica that answers when it is told to."""
+    lookups = Lookups(
+        SUFFIX, [], Access(), SystemClock(), base="/", timeout_s=1.0, changed=lambda: told.append("changed")
+    )  # fmt: skip
+    stub = Stub()
+    lookups.asked[stub.uri] = 0
+    lookups._links.append(stub)  # type: ignore[arg-type]  # as far as it is asked here
+    return lookups, stub
+
+
+def person(address: str, uuid: str) -> Item:
+    """An entry with its id, as it comes in an answer."""
+    item = item_of("mailboxes", address, "", SUFFIX)
+    return item._replace(attributes={**item.attributes, "entryuuid": (uuid,)})
+
+
+@pytest.mark.parametrize("change", [Changed("id", person("b@x.org", "id")), Gone(frozenset(["id"]))])
+def test_an_entry_that_lost_the_address_while_the_answer_was_under_way_is_not_remembered(change: Message) -> None:
+    async def scene() -> None:
+        lookups, stub = stubbed([])
+        lookups.look_up(["a@x.org"], lambda: None)
+        await asyncio.sleep(0)
+        lookups._take(change)
+        stub.answers[0]([person("a@x.org", "id")])
+        await asyncio.sleep(0)
+        with pytest.raises(NotKnownYet):
+            lookups.find("a@x.org")
+
+    asyncio.run(scene())
+
+
+def test_who_waits_for_an_answer_gets_it_however_much_changes_meanwhile() -> None:
+    async def scene() -> None:
+        lookups, stub = stubbed([])
+        routing = Routing(Asks(lookups), lookups)
+        asking = asyncio.create_task(routing.ask(lambda snapshot: snapshot.accept("a@x.org", may_relay=True)))
+        for number in range(20):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            lookups._take(Changed("id", person("a@x.org", "id")))
+            lookups._take(Gone(frozenset([f"other{number}"])))
+            for answered in stub.answers[number:]:
+                answered([person("a@x.org", "id")])
+        assert await asyncio.wait_for(asking, 1) == Accepted(("a@x.org",))
+        assert len(stub.answers) == 1
+
+    asyncio.run(scene())
+
+
+def test_what_others_lose_meanwhile_does_not_undo_an_answer() -> None:
+    async def scene() -> None:
+        lookups, stub = stubbed([])
+        lookups.look_up(["a@x.org"], lambda: None)
+        await asyncio.sleep(0)
+        lookups._take(Gone(frozenset(["another"])))
+        stub.answers[0]([person("a@x.org", "id")])
+        await asyncio.sleep(0)
+        assert lookups.find("a@x.org").is_mailbox
+
+    asyncio.run(scene())
+
+
+class Asks(Routes):
+    """A snapshot that takes whom the lookups know."""
+
+    def __init__(self, lookups: Lookups) -> None:
+        super().__init__()
+        self._lookups = lookups
+
+    def accept(self, address: str, *, may_relay: bool) -> Accepted | Reply:
+        """The address, if it is a mailbox."""
+        return Accepted((address,)) if self._lookups.find(address).is_mailbox else UNKNOWN_USER

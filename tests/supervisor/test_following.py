@@ -36,17 +36,13 @@ def master(tmp_path: Path) -> Iterator[Slapd]:
 class Following:
     """What a supervisor keeps, and how often it told its switches."""
 
-    def __init__(self, directory: Path, *servers: Slapd) -> None:
+    def __init__(self, directory: Path, *servers: Slapd, lag_limit_s: float = 5.0) -> None:
         self.announced = 0
         self._compiled = str(directory / "compiled")
         self.copy = str(directory / "directory.last")
         self.reloads = DirectoryReloads(
-            SUFFIX,
-            [server.uri for server in servers],
-            lambda: servers[0].uri,
-            servers[0].access("reader"),
-            self._announce,
-            compiled=self._compiled, copy_path=self.copy, base="/",
+            SUFFIX, [server.uri for server in servers], lambda: servers[0].uri, servers[0].access("reader"),
+            self._announce, compiled=self._compiled, copy_path=self.copy, base="/", lag_limit_s=lag_limit_s,
         )  # fmt: skip
 
     async def _announce(self) -> None:
@@ -64,8 +60,8 @@ class Following:
 
 
 @contextlib.asynccontextmanager
-async def following(directory: Path, *servers: Slapd) -> AsyncIterator[Following]:
-    follows = Following(directory, *servers)
+async def following(directory: Path, *servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Following]:
+    follows = Following(directory, *servers, lag_limit_s=lag_limit_s)
     async with asyncio.timeout(10):
         await follows.reloads.compile_first()
     watching = asyncio.create_task(follows.reloads.watch())
@@ -171,6 +167,27 @@ def test_a_shadow_that_is_older_than_what_was_seen_is_waited_for(tmp_path: Path,
                 await follows.until(lambda: follows.takes("example.net"))
             master.kill()
             async with following(tmp_path, master, shadow) as follows:
+                await follows.until(lambda: follows.reloads.source == shadow.uri)
+                assert follows.takes("example.net")
+
+    asyncio.run(scene())
+
+
+def test_a_shadow_that_takes_nothing_more_from_its_master_is_left_for_the_master(tmp_path: Path, master: Slapd) -> None:
+    async def scene() -> None:
+        with Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+            until(lambda: shadow.has(ORG.dn), "the shadow has it")
+            shadow.stop_following()
+            master.kill()
+            async with following(tmp_path, master, shadow, lag_limit_s=0.6) as follows:
+                await follows.until(lambda: follows.reloads.source == shadow.uri)
+                master.start()
+                with master.as_account("writer") as directory, capture_logs() as logs:
+                    directory.add([NET])
+                    await follows.until(lambda: follows.takes("example.net"))
+                assert follows.reloads.source == master.uri
+                assert [line["replica"] for line in logs if line["event"] == "directory replica behind"] == [shadow.uri]
+                master.kill()
                 await follows.until(lambda: follows.reloads.source == shadow.uri)
                 assert follows.takes("example.net")
 

@@ -36,12 +36,22 @@ class Stage:
         store_settings: StoreSettings | None = None,
     ) -> Life:
         """One more life."""
+        return await self.unborn(settings, server=server, store=store, store_settings=store_settings).start()
+
+    def unborn(
+        self,
+        settings: QueueSettings = QUICK,
+        *,
+        server: str = "mx1",
+        store: SimulatedStore | None = None,
+        store_settings: StoreSettings | None = None,
+    ) -> Life:
+        """One more life, not started yet."""
         self.lives += 1
-        life = Life(
+        return Life(
             store or self.store, self.ledger, server=server, seed=self.lives, queue_settings=settings,
             store_settings=store_settings,
         )  # fmt: skip
-        return await life.start()
 
     async def findings(self) -> Findings:
         return await audit(self.ledger, self.archive)

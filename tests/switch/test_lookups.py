@@ -12,8 +12,9 @@ from tests.eventloop import on_a_loop
 from tests.switch.scene import Stage, to
 from tests.switch.service import HEADER, MESSAGE, serving, until_soon
 
-from nightmail.errors import NotKnownYet
+from nightmail.errors import NotKnownYet, TemporaryFailure
 from nightmail.mail.reply import Reply
+from nightmail.routing.resolution import UNKNOWN_NOW
 from nightmail.routing.route import Route
 from nightmail.routing.snapshot import Accepted
 
@@ -22,11 +23,15 @@ NOBODY = Reply(550, "5.1.1", "no such user here")
 
 
 class Directory(Routes):
-    """A snapshot that knows an address once it was looked up; with `holds`, lookups wait for `answer`."""
+    """A snapshot that knows an address once it was looked up; with `holds`, lookups wait for `answer`.
+
+    While it is out of reach, lookups end without an answer.
+    """
 
     def __init__(self, *, holds: bool = False) -> None:
         super().__init__()
         self.holds = holds
+        self.is_out_of_reach = False
         self.known: set[str] = set()
         self.asked: list[str] = []
         self._waiting: list[tuple[Collection[str], Callable[[], None]]] = []
@@ -38,10 +43,14 @@ class Directory(Routes):
         return self
 
     def accept(self, address: str, *, may_relay: bool) -> Accepted | Reply:
+        if self.is_out_of_reach:
+            return UNKNOWN_NOW
         self._need(address)
         return super().accept(address, may_relay=may_relay)
 
     def route(self, address: str) -> Route:
+        if self.is_out_of_reach and address not in self.routes:
+            raise TemporaryFailure(UNKNOWN_NOW, "no replica of the directory can be asked")
         self._need(address)
         return super().route(address)
 

@@ -74,18 +74,6 @@ async def test_a_sender_that_does_not_exist_gets_no_report() -> None:
 
 
 @in_virtual_time
-async def test_a_sender_that_cannot_be_looked_up_now_is_told_as_it_is() -> None:
-    stage = Stage()
-    life = await stage.life()
-    life.routes.taken["sender@example.org"] = Reply(451, "4.3.0", "recipients can't be looked up now")
-    life.sink.answers[FAILS] = "failed"
-    life.submit("M1", envelope=to(FAILS))
-    await until(lambda: life.is_idle)
-    assert [report.envelope.recipients[0].address for report in stage.reports()] == ["sender@example.org"]
-    await life.stop()
-
-
-@in_virtual_time
 async def test_recipients_that_fail_in_one_attempt_are_told_in_one_report() -> None:
     stage = Stage()
     life = await stage.life()

@@ -1,8 +1,8 @@
 """One connection to a replica, driven by the event loop: many searches under way at a time, each with a limit.
 
 libldap speaks the protocol and never waits here: its socket is watched, and what has come is taken from it when the
-socket says so. Only opening a connection waits, in a thread. So many searches are under way at once; further ones wait
-for their turn, and their time begins with it.
+socket says so. Only opening a connection waits, in a thread. So many searches are under way at once, of no more bytes
+than the socket takes; further ones wait for their turn, and their time begins with it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from nightmail.errors import DirectoryUnavailable
 
 _NOW = 0
 _UNDER_WAY = 16
+_UNDER_WAY_BYTES = 96 << 10
 
 Answered = Callable[[list[Item] | DirectoryUnavailable], None]
 
@@ -36,6 +37,11 @@ class _Search(NamedTuple):
     answered: Answered
     found: list[Item]
 
+    @property
+    def size_bytes(self) -> int:
+        """About how much of the socket's room it takes."""
+        return len(self.base) + len(self.filter_text)
+
 
 class Connection:
     """A bound connection; `open` makes one, for the loop that it is opened in. `closed` is called when it is over."""
@@ -48,6 +54,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Search] = deque()
         self._waiting: dict[int, tuple[_Search, asyncio.TimerHandle]] = {}
+        self._under_way_bytes = 0
         self._descriptor: int = session.fileno()
         self._loop.add_reader(self._descriptor, self._take)
 
@@ -99,7 +106,7 @@ class Connection:
 
     def _send(self) -> None:
         """Send what has its turn."""
-        while self._queue and len(self._waiting) < _UNDER_WAY and not self.is_closed:
+        while self._queue and self._has_room() and not self.is_closed:
             search = self._queue[0]
             scope = ldap.SCOPE_BASE if search.is_base else ldap.SCOPE_SUBTREE
             try:
@@ -107,9 +114,17 @@ class Connection:
             except ldap.LDAPError as error:
                 self.close(f"{self.uri}: {words(error)}")
                 return
+            except (TypeError, ValueError) as error:  # its text can't be sent to anybody
+                self._queue.popleft()
+                self._loop.call_soon(search.answered, DirectoryUnavailable(f"{self.uri}: {error}"))
+                continue
             self._queue.popleft()
             timer = self._loop.call_later(search.timeout_s, self._late, number)
             self._waiting[number] = search, timer
+            self._under_way_bytes += search.size_bytes
+
+    def _has_room(self) -> bool:
+        return len(self._waiting) < _UNDER_WAY and self._under_way_bytes < _UNDER_WAY_BYTES
 
     def _late(self, number: int) -> None:
         self._take()  # it may have come while we were busy with something else
@@ -129,6 +144,9 @@ class Connection:
                 is_none = isinstance(error, ldap.NO_SUCH_OBJECT) and self._waiting[number][0].is_base
                 self._answer(number, [] if is_none else DirectoryUnavailable(f"{self.uri}: {words(error)}"))
                 continue
+            except Exception as error:  # noqa: BLE001 - whatever a replica sends ends its connection, and nothing else
+                self.close(f"{self.uri}: what it sends can't be read: {type(error).__name__}: {error}")
+                return
             if kind is None:
                 return
             if number not in self._waiting:
@@ -141,6 +159,7 @@ class Connection:
 
     def _answer(self, number: int, answer: list[Item] | DirectoryUnavailable) -> None:
         search, timer = self._waiting.pop(number)
+        self._under_way_bytes -= search.size_bytes
         timer.cancel()
         # Not from here: what whoever asked makes of it is no business of this connection.
         self._loop.call_soon(search.answered, answer)

@@ -49,8 +49,8 @@ _CONTROLS = {_StateControl.controlType: _StateControl}
 class _Listener(Protocol):
     """Whoever follows: what it asks for, and what it makes of what comes."""
 
-    wants_anew: bool
-    """Whether to end, and begin anew."""
+    over: str
+    """Why to end now, or nothing."""
 
     def begin(self, session: Any, state: list[str]) -> int:
         """Ask for the changes; `state` is how far the replica is. The number of the request."""
@@ -98,7 +98,7 @@ class Feed:
         self.cookie = cookie
         self.source = ""
         self.is_ahead = False
-        self.wants_anew = False
+        self.over = ""
         self._in_doubt = ""
         self._base = base
         self._filter = filter_text
@@ -124,7 +124,7 @@ class Feed:
     def begin(self, session: Any, state: list[str]) -> int:
         """Ask for everything since the cookie."""
         self.content.begin()
-        self.wants_anew = False
+        self.over = ""
         seen = max(_CSN.findall(self.cookie), default="")
         if seen > max(state):
             self._in_doubt = max(seen, self._in_doubt)
@@ -136,7 +136,7 @@ class Feed:
         That may have been lost with another replica, and never come to this one: then all is asked for anew.
         """
         if self._in_doubt and max(state) > self._in_doubt:
-            self.cookie, self._in_doubt, self.wants_anew = "", "", True
+            self.cookie, self._in_doubt, self.over = "", "", "it is asked for everything"
 
     def take(self, message: Message) -> None:
         """Take what came into the content."""
@@ -160,6 +160,10 @@ class Feed:
         """What is known here is newer than what the replica has."""
         self.is_ahead = True
 
+    def leave(self, why: str) -> None:
+        """Follow that replica no more, with its next answer."""
+        self.over = why
+
 
 class ChangeFeed:
     """Changes of entries below `base` that say something about mail, from now on; `take` is given each of them.
@@ -170,7 +174,7 @@ class ChangeFeed:
     def __init__(self, base: str, take: Callable[[Message], None], ready: Callable[[], None]) -> None:
         self.take = take
         self.state = ""
-        self.wants_anew = False
+        self.over = ""
         self._base = base
         self._ready = ready
         self._is_ready = False
@@ -312,8 +316,8 @@ class _Following:
         if not states:
             return
         self._listener.told(states)
-        if self._listener.wants_anew and self._request >= 0:
-            self._end(f"{self._uri}: it is asked for everything")
+        if self._listener.over and self._request >= 0:
+            self._end(f"{self._uri}: {self._listener.over}")
         elif self._request < 0:
             self._request = self._listener.begin(self._session, states)
 

@@ -19,6 +19,7 @@ from nightmail.directory.content import Changed, Gone, Message
 from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of, members_named
 from nightmail.directory.lag import Lag
+from nightmail.directory.recent import RecentChanges
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import ATTRIBUTES, Item, folded_name
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
@@ -69,7 +70,7 @@ class Lookups:
         self._cache = Cache(cache_bytes)
         self._failed: dict[str, tuple[float, str]] = {}
         self._waiting: dict[str, list[Found]] = {}
-        self._outdated: set[str] = set()
+        self._recent = RecentChanges()
         self._gathered: list[str] = []
         self._links = [
             _Link(
@@ -85,7 +86,6 @@ class Lookups:
         ]
         self._starting_until = 0.0
         self._were_in_sync: set[str] = set()
-        self._members_read_for: set[str] = set()
 
     def find(self, key: str) -> Known:
         """What is known of a key.
@@ -136,21 +136,22 @@ class Lookups:
             return
         gathered, self._gathered = self._gathered, []
         for start in range(0, len(gathered), _KEYS_PER_SEARCH):
-            self._ask(gathered[start : start + _KEYS_PER_SEARCH], [], "no replica of the directory can be asked")
+            question = _Question(gathered[start : start + _KEYS_PER_SEARCH], self._recent.moment)
+            self._ask(question, "no replica of the directory can be asked")
 
     def _is_starting(self) -> bool:
         return asyncio.get_running_loop().time() < self._starting_until
 
-    def _ask(self, keys: list[str], tried: list[_Link], why: str) -> None:
+    def _ask(self, question: _Question, why: str) -> None:
         """Ask the replica that was asked least, of those that were not tried yet."""
-        links = [link for link in self._in_sync() if link not in tried]
+        links = [link for link in self._in_sync() if link not in question.tried]
         if not links:
-            self._fail(keys, why)
+            self._fail(question.keys, why)
             return
         link = min(links, key=lambda link: self.asked[link.uri])
-        self.asked[link.uri] += len(keys)
-        answered = partial(self._answered, keys, [*tried, link])
-        link.search(self._suffix, filter_of(keys), answered, self._timeout_s)
+        self.asked[link.uri] += len(question.keys)
+        question.tried.append(link)
+        link.search(self._suffix, filter_of(question.keys), partial(self._answered, question), self._timeout_s)
 
     def _in_sync(self) -> list[_Link]:
         """The replicas that can be asked; one that is too far behind another one can't."""
@@ -168,27 +169,24 @@ class Lookups:
 
     def _forget(self) -> None:
         self._cache.clear()
-        self._outdated.update(self._waiting)
+        self._recent.note_everything()
         self._changed()
 
-    def _answered(self, keys: list[str], tried: list[_Link], answer: list[Item] | DirectoryUnavailable) -> None:
+    def _answered(self, question: _Question, answer: list[Item] | DirectoryUnavailable) -> None:
         if isinstance(answer, DirectoryUnavailable):
-            self._ask(keys, tried, str(answer))
+            self._ask(question, str(answer))
             return
         names = members_named(answer)
         if names:
-            self._members_read_for.update(keys)
-            _Members(tried[-1], names, self._timeout_s, partial(self._complete, keys, tried, answer)).ask()
+            _Members(question.tried[-1], names, self._timeout_s, partial(self._complete, question, answer)).ask()
         else:
-            self._complete(keys, tried, answer, [])
+            self._complete(question, answer, [])
 
-    def _complete(
-        self, keys: list[str], tried: list[_Link], found: list[Item], members: list[Item] | DirectoryUnavailable
-    ) -> None:
+    def _complete(self, question: _Question, found: list[Item], members: list[Item] | DirectoryUnavailable) -> None:
         """Everything has come that the answers are made of."""
-        self._members_read_for.difference_update(keys)
+        keys = question.keys
         if isinstance(members, DirectoryUnavailable):
-            self._ask(keys, tried, str(members))
+            self._ask(question, str(members))
             return
         try:
             answers = answers_of(keys, found, self._base, members)
@@ -203,18 +201,23 @@ class Lookups:
                 log.error("entry can't be used", key=key, reason=known.fault, remedy="mend it: mail for it waits")
             self._cache.put(key, known)
         self._tell(keys)
-        outdated = self._outdated & set(keys)
-        if outdated:  # it changed while the answer was on its way: good for whoever asked, and for nobody else
-            self._outdated -= outdated
-            self._cache.drop((), outdated)
-            self._changed()
+        outdated = [
+            key for key, known in answers.items() if self._recent.is_any_since(question.moment, (key, *known.ids))
+        ]
+        if outdated:
+            # It changed while the answer was on its way: good for whoever asked, and for nobody else. Those who were
+            # told by an event ask in this turn of the loop.
+            asyncio.get_running_loop().call_soon(self._drop, outdated)
+
+    def _drop(self, keys: list[str]) -> None:
+        self._cache.drop((), keys)
+        self._changed()
 
     def _fail(self, keys: list[str], why: str) -> None:
         if len(self._failed) > _FAILURES_KEPT:
             self._failed.clear()
         until = self._clock.elapsed() + _FAILED_FOR_S
         self._failed.update((key, (until, why)) for key in keys)
-        self._outdated -= set(keys)
         self._tell(keys)
 
     def _tell(self, keys: list[str]) -> None:
@@ -236,15 +239,26 @@ class Lookups:
         match message:
             case Changed(uuid, item):
                 if self._waiting or len(self._cache):  # who fills a directory need not be listened to so closely
-                    keys = keys_of(item)
-                    self._cache.drop((uuid, folded_name(item.dn)), keys)
-                    self._outdated.update(self._waiting.keys() & keys, self._members_read_for)
+                    ids, keys = (uuid, folded_name(item.dn)), keys_of(item)
+                    self._cache.drop(ids, keys)
+                    self._recent.note((*ids, *keys))
             case Gone(uuids):
                 self._cache.drop(uuids)
-                self._outdated.update(self._waiting)
+                self._recent.note(uuids)
             case _:
                 return
         self._changed()
+
+
+class _Question:
+    """What one search asks, the moment at which it was first asked, and the replicas that were asked."""
+
+    __slots__ = ("keys", "moment", "tried")
+
+    def __init__(self, keys: list[str], moment: int) -> None:
+        self.keys = keys
+        self.moment = moment
+        self.tried: list[_Link] = []
 
 
 class _Together:

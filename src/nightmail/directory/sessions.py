@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 import ldap
 import msgspec
 
 from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
+
+# Room for all requests that may be under way: where one does not fit, libldap takes the next one for an error.
+_SEND_BUFFER_BYTES = 256 << 10
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,21 +34,60 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_session(uri: str, access: Access) -> Any:
-    """A bound session. Blocks for up to four times `timeout_s`: this is for a thread.
+    """A bound session. Blocks for up to four times `timeout_s`, beside a slow resolver's time: this is for a thread.
 
     Raises:
         DirectoryUnavailable: the replica does not answer in time, or does not let us in.
     """
     try:
-        return _bind(uri, access)
+        if not uri.startswith("ldap:"):
+            return _bind(ldap.initialize(uri), uri, access)
+        return _bind_in_time(uri, access)
     except ldap.LDAPError as error:
         raise DirectoryUnavailable(f"{uri}: {words(error)}") from error
-    except (OSError, ValueError) as error:  # an option that can't be set, such as an authority that can't be read
+    except (OSError, ValueError) as error:  # no connection, or an option that can't be set, such as an authority
         raise DirectoryUnavailable(f"{uri}: {error}") from error
 
 
-def _bind(uri: str, access: Access) -> Any:
-    session = ldap.initialize(uri)
+def _bind_in_time(uri: str, access: Access) -> Any:
+    """Bind on a connection of ours, which is ended when it takes too long.
+
+    libldap keeps no time limit while TLS begins: where nothing comes, it asks the socket again and again, without end.
+    """
+    place = urlsplit(uri)
+    connection = socket.create_connection((place.hostname, place.port or ldap.PORT), access.timeout_s)
+    connection.settimeout(None)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    with connection.dup() as ours:
+        limit = threading.Timer(3 * access.timeout_s, _end, [ours])
+        limit.daemon = True
+        limit.start()
+        try:
+            return _bind(_session_on(connection, uri), uri, access)
+        finally:
+            limit.cancel()
+            limit.join()
+
+
+def _session_on(connection: socket.socket, uri: str) -> Any:
+    """A session on a connection, which belongs to libldap from then on."""
+    try:
+        session = ldap.initialize(uri, fileno=connection)
+    except BaseException:
+        connection.close()
+        raise
+    connection.detach()
+    return session
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended already
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _bind(session: Any, uri: str, access: Access) -> Any:
     session.set_option(ldap.OPT_PROTOCOL_VERSION, ldap.VERSION3)
     session.set_option(ldap.OPT_REFERRALS, 0)
     session.set_option(ldap.OPT_NETWORK_TIMEOUT, access.timeout_s)

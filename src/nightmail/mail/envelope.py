@@ -30,7 +30,8 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `sender` is empty for the null reverse-path. `ret` is `FULL`, `HDRS` or empty; `envid` is xtext as it came, or
     empty. `eight_bit` tells whether the stored message has a byte above 127, `utf8_headers` whether its headers have
     one or an address is not ASCII, so that the next hop must speak SMTPUTF8 (RFC 6531). `client` names who handed it
-    over, for logs and reports. `drop` is the drop file a local submission came from, or empty.
+    over, for logs and reports. `drop` is the drop file a local submission came from, or empty. `is_unexpanded`:
+    nobody could tell what the recipient of this report stands for, and nothing is sent before that is known.
     """
 
     sender: str
@@ -41,3 +42,4 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     utf8_headers: bool = False
     client: str = ""
     drop: str = ""
+    is_unexpanded: bool = False

@@ -59,6 +59,7 @@ class ServerDirectory:
             compiled=self._compiled,
             copy_path=os.path.join(self._settings.data_directory, _COPY),
             base=self._config.base,
+            lag_limit_s=self._settings.lag_limit_s,
         )
         return self._reloads
 

@@ -14,6 +14,7 @@ import structlog
 
 from nightmail.directory.feed import Feed
 from nightmail.directory.last_copy import LastCopy, read_copy, write_copy
+from nightmail.directory.progress import Progress
 from nightmail.directory.selection import Selected, select
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import WHOLE_FILTER, WHOLE_TABLES, Item
@@ -46,6 +47,7 @@ class DirectoryReloads:
         compiled: str,
         copy_path: str,
         base: str,
+        lag_limit_s: float = 5.0,
     ) -> None:
         self._suffix = suffix
         self._replicas = replicas
@@ -64,6 +66,7 @@ class DirectoryReloads:
         self._followed = ""
         self._lost_at = asyncio.get_running_loop().time()
         self._say_at = self._lost_at + _PATIENCE_S
+        self._progress = Progress(suffix, replicas, master, access, lag_limit_s)
         self._feed = Feed(suffix, WHOLE_FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
         self._has_copy = bool(copy.in_force or copy.cookie)
         self._has_begun = self._has_copy
@@ -94,7 +97,7 @@ class DirectoryReloads:
         Raises:
             ConfigInvalid: it can't be written.
         """
-        self._following = asyncio.get_running_loop().create_task(self._follow())
+        self._following = asyncio.get_running_loop().create_task(self._keep_up())
         if not self._has_copy:
             await self._changed.wait()
             self._changed.clear()
@@ -127,12 +130,16 @@ class DirectoryReloads:
             if self._following is not None:
                 self._following.cancel()
 
+    async def _keep_up(self) -> None:
+        await asyncio.gather(self._follow(), self._progress.run(self._leave_if_behind))
+
     async def _follow(self) -> None:
         """Follow one replica after the other; one that is lost is tried again after all others."""
         while True:
             for uri in self._replicas:
                 try:
-                    await self._feed.follow(uri, self._access)
+                    if not self._is_behind(uri):
+                        await self._feed.follow(uri, self._access)
                 except DirectoryUnavailable as error:
                     if self._feed.is_ahead and uri == self._master():
                         self._go_back(uri)
@@ -143,6 +150,19 @@ class DirectoryReloads:
                         "directory not followed", reason=str(error), remedy="none: it is tried again; report this"
                     )
                 await asyncio.sleep(_ANEW_S / len(self._replicas))
+
+    def _is_behind(self, uri: str) -> bool:
+        return self._progress.is_behind(uri, asyncio.get_running_loop().time())
+
+    def _leave_if_behind(self) -> None:
+        """A replica that takes nothing more from the master would have routing stay as it is for ever."""
+        followed = self._feed.source
+        if followed and not self._feed.over and self._is_behind(followed):
+            log.warning(
+                "directory replica behind", replica=followed,
+                remedy="see why it takes nothing from the master; another one is followed",
+            )  # fmt: skip
+            self._feed.leave("it lacks what another one has")
 
     def _go_back(self, uri: str) -> None:
         """The master itself is older than what was seen of it: it was restored, and what it has now counts.

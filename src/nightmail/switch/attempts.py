@@ -16,6 +16,7 @@ from nightmail.errors import Corrupt, NotKnownYet
 from nightmail.journal.fetching import StoredBody
 from nightmail.journal.state import LiveMessage
 from nightmail.mail.envelope import Envelope
+from nightmail.routing.resolution import UNKNOWN_NOW
 from nightmail.routing.route import Route
 from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.switch.planning import Stuck, plan
@@ -63,8 +64,18 @@ class Round:
     def message(self, message: LiveMessage) -> None:
         self._message = message
 
+    @property
+    def is_policy_known(self) -> bool:
+        """Whether the routes of those planned for are known, or known to be none."""
+        if self.envelope.is_unexpanded:
+            return True  # it takes none: what it stands for does
+        return not self.is_unplanned and all(each.reply != UNKNOWN_NOW for each in self.stuck)
+
     def plan(self, recipients: tuple[int, ...], snapshot: RoutingSnapshot, recipients_per_leg: int) -> None:
         """Make an attempt for each destination of `recipients`, not yet begun; none where one has to be looked up."""
+        if self.envelope.is_unexpanded:
+            self.is_unplanned = True
+            return
         try:
             planned = plan(self.envelope, recipients, snapshot, recipients_per_leg=recipients_per_leg)
         except NotKnownYet:

@@ -251,6 +251,12 @@ class OwnedQueue:
         log_outcomes(parts.counters, round_, attempt, settling.outcomes, now)
         self.write_down(round_, self._reporter.verdict(round_, settling.record, settling.outcomes, route, now))
 
+    def settle_without_attempt(self, round_: Round, outcomes: list[Outcome]) -> None:
+        """Write down what became of recipients of a round that is not under way, and has no attempt."""
+        round_.outstanding = 1
+        self.rounds[round_.id] = round_
+        self._settle(round_, outcomes)
+
     def write_down(self, round_: Round, verdict: Verdict) -> None:
         """Settle, with a report in the same segment where one is due."""
         if not verdict.fates:

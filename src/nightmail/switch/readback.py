@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from nightmail.delivery.job import Outcome
+from nightmail.delivery.job import Body, Outcome
 from nightmail.errors import Corrupt, StoreUnavailable
-from nightmail.journal.records import AMBIGUOUS, Accepted, Held, Moved, Settled, Settlement
+from nightmail.journal.records import AMBIGUOUS, DELIVERED, Accepted, Held, Moved, Settled, Settlement
 from nightmail.journal.state import LiveMessage
+from nightmail.mail.envelope import Envelope
 from nightmail.mail.reply import Reply
 from nightmail.switch.attempts import Attempt, Round
 from nightmail.switch.maillog import log_outcomes
@@ -29,6 +30,7 @@ _STEP = 200
 _LINE_LIMIT = 1_000
 _FULL_RETRY_S = 30.0
 _STORE_RETRY_S = 5.0
+_POLICY_RETRY_S = 5.0
 _LONG_DUE = 1.0  # since 1970: before all that waits for a time, behind the open claims, which wait for none
 _LEFT_OPEN = Reply(451, "4.4.2", "the attempt was under way when its switch ended; whether it was taken is not known")
 
@@ -133,6 +135,9 @@ class Readback:
             record = await queue.fetcher.record(message)
             if message.drop:
                 await self._forget_drop(message, record)
+            if record.envelope.is_unexpanded and not message.claimed:
+                await self._readdress(message, record.envelope)
+                return
         except Corrupt as error:
             self.hold_corrupt(message.id, error, has_drop=message.drop)
             # Nobody can tell which file it was: it holds up the others no longer.
@@ -145,24 +150,56 @@ class Readback:
             await self._parts.routing.ask(partial(look_at_routes, addresses))
             self._begin(message, record)
 
+    async def _readdress(self, message: LiveMessage, envelope: Envelope) -> None:
+        """Look up what the recipient of a report stands for; the report ends, and begins anew for them, in one segment.
+
+        Raises:
+            Corrupt, StoreUnavailable: it can't be read.
+        """
+        queue, address = self._queue, envelope.recipients[0].address
+        found = await self._parts.routing.ask(lambda snapshot: snapshot.accept(address, may_relay=True))
+        record = await queue.fetcher.record(message)
+        data = await queue.fetcher.body(message, record).read(0, record.body.size_bytes)
+        if message.held or message.id in queue.rounds or message.id not in queue.journal.state.messages:
+            return
+        round_ = self._round(message, envelope, None)
+        if isinstance(found, Reply):
+            outcome = Outcome(0, "failed" if found.is_permanent else "deferred", found)
+            queue.settle_without_attempt(round_, [outcome])
+            return
+        report = self._reporter.readdressed(round_, found, data)
+        log.info("report readdressed", id=message.id, to=[f"<{each}>" for each in found.recipients], new_id=report.id)
+        round_.outstanding = 1
+        queue.rounds[round_.id] = round_
+        ended = Settled(round_.id, (Settlement(0, DELIVERED),))
+        queue.journal.append(ended, lambda: queue.settled(round_), report=report, urgent=True)
+
     def _begin(self, message: LiveMessage, record: Accepted | Moved) -> None:
         """Begin a round for a message that waited; an attempt left open by another is ambiguous first (J8)."""
         queue = self._queue
         if message.id in queue.rounds or message.id not in queue.journal.state.messages:
             return
-        round_ = Round(queue, message.id, record.envelope, message.arrival, message.attempts + 1)
-        round_.message = message
-        if record.body.key:
-            round_.body = queue.fetcher.body(message, record)
+        body = queue.fetcher.body(message, record) if record.body.key else None
+        round_ = self._round(message, record.envelope, body)
         if message.claimed:
             self._settle_open_claim(round_, message)
         elif not message.held and not self._only_report_due(round_, message):
-            queue.prepare(round_, message.pending)
-            if any(map(self._is_full, round_.attempts)):
-                queue.waiting.wait(message, self._parts.clock.wall() + _FULL_RETRY_S)
-                return
-            self._begun.add(message.id)
-            queue.begin(round_, message)
+            self._attempt(round_, message, message.pending)
+
+    def _round(self, message: LiveMessage, envelope: Envelope, body: Body | None) -> Round:
+        round_ = Round(self._queue, message.id, envelope, message.arrival, message.attempts + 1)
+        round_.message = message
+        round_.body = body
+        return round_
+
+    def _attempt(self, round_: Round, message: LiveMessage, recipients: tuple[int, ...]) -> None:
+        queue = self._queue
+        queue.prepare(round_, recipients)
+        if any(map(self._is_full, round_.attempts)):
+            queue.waiting.wait(message, self._parts.clock.wall() + _FULL_RETRY_S)
+            return
+        self._begun.add(message.id)
+        queue.begin(round_, message)
 
     def _is_full(self, attempt: Attempt) -> bool:
         """Whether so much waits for the destination already that this message may as well wait in the log."""
@@ -173,6 +210,9 @@ class Readback:
         queue.prepare(round_, message.claimed)
         now = round_.began = self._parts.clock.wall()
         outcomes = [Outcome(index, "ambiguous", _LEFT_OPEN) for index in message.claimed]
+        if not round_.is_policy_known:
+            self._leave_open(round_, message, outcomes, now)
+            return
         log_outcomes(self._parts.counters, round_, None, outcomes, now)
         results = tuple(Settlement(index, AMBIGUOUS, _LEFT_OPEN) for index in message.claimed)
         hold = any(attempt.route.on_ambiguous == "hold" for attempt in round_.attempts)
@@ -180,6 +220,24 @@ class Readback:
         queue.rounds[round_.id] = round_
         record = Settled(round_.id, results, _LONG_DUE, attempts=max(message.attempts, 1), hold=hold)
         queue.journal.append(record, lambda: self._go_on(round_), urgent=True)
+
+    def _leave_open(self, round_: Round, message: LiveMessage, outcomes: list[Outcome], now: float) -> None:
+        """Whether a claim is to be held can't be known now: it stays open, in the log too, as long as patience lasts.
+
+        Whoever runs the queue next finds it as we did. The recipients without a claim do not wait for it.
+        """
+        queue = self._queue
+        companions = tuple(index for index in message.pending if index not in message.claimed)
+        if message.held:
+            return  # it is looked at again when an operator releases it
+        if now >= self._parts.backoff.expires_at(message.arrival, is_report=not round_.envelope.sender):
+            queue.settle_without_attempt(round_, outcomes)
+        elif self._reporter.is_delay_due(round_, now):
+            self._report_delay(round_, message, now)
+        elif companions and message.next_attempt <= now:
+            self._attempt(self._round(message, round_.envelope, round_.body), message, companions)
+        else:
+            queue.waiting.wait(message, now + _POLICY_RETRY_S)
 
     def _go_on(self, round_: Round) -> None:
         """That an attempt is ambiguous is durable; the message has waited long enough, and so have its companions."""
@@ -197,10 +255,13 @@ class Readback:
         now = self._parts.clock.wall()
         if message.next_attempt <= now or not self._reporter.is_delay_due(round_, now):
             return False
+        self._report_delay(round_, message, now)
+        return True
+
+    def _report_delay(self, round_: Round, message: LiveMessage, now: float) -> None:
         record = Settled(round_.id, (), message.next_attempt, message.attempts, delay_reported=True)
         outcomes = [Outcome(index, "deferred", message.reply or _LEFT_OPEN) for index in message.pending]
         round_.began = now
         round_.outstanding = 1
         self._queue.rounds[round_.id] = round_
         self._queue.write_down(round_, self._reporter.verdict(round_, record, outcomes, None, now))
-        return True

@@ -20,7 +20,9 @@ from nightmail.mail.envelope import Envelope, Recipient
 from nightmail.mail.fate import Action, Fate, Original
 from nightmail.mail.reply import Reply
 from nightmail.queue.reports import due, success
+from nightmail.routing.resolution import UNKNOWN_NOW
 from nightmail.routing.route import Route
+from nightmail.routing.snapshot import Accepted
 from nightmail.switch.attempts import Round
 from nightmail.switch.fresh import FreshAllowance
 from nightmail.switch.incoming import Incoming, Sender
@@ -99,7 +101,7 @@ class Reporter:
         return fates
 
     async def know(self, sender: str) -> None:
-        """Have all be known that a report to this sender depends on."""
+        """Have all be looked up that a report to this sender depends on; what can't be known now stays unknown."""
         if sender:
             await self._parts.routing.ask(lambda snapshot: snapshot.accept(sender, may_relay=True))
 
@@ -133,17 +135,24 @@ class Reporter:
         )  # fmt: skip
 
     def _addressed(self, envelope: Envelope) -> Envelope:
-        """A report's envelope, its recipient expanded as any other (J13); what can't be known now is tried as it is."""
-        [recipient] = envelope.recipients
+        """A report's envelope, its recipient expanded as any other (J13), or marked where that can't be known now."""
         try:
-            found = self._parts.routing.snapshot.accept(recipient.address, may_relay=True)
+            found = self._parts.routing.snapshot.accept(envelope.recipients[0].address, may_relay=True)
         except NotKnownYet:
-            return envelope
+            found = UNKNOWN_NOW
         if isinstance(found, Reply):
-            return envelope
-        recipients = tuple(Recipient(address, orig_to=found.orig_to) for address in found.recipients)
-        is_international = envelope.utf8_headers or not all(address.isascii() for address in found.recipients)
-        return msgspec.structs.replace(envelope, recipients=recipients, utf8_headers=is_international)
+            return msgspec.structs.replace(envelope, is_unexpanded=True)
+        return _expanded(envelope, found)
+
+    def readdressed(self, round_: Round, found: Accepted, data: bytes) -> Incoming:
+        """An unexpanded report anew, its age the same, for those whom its recipient stands for."""
+        parts = self._parts
+        return Incoming(
+            parts.ids.next(), _expanded(round_.envelope, found), data,
+            BodyPlace(len(data), google_crc32c.value(data)),
+            arrival=round_.arrival, waits_since=parts.clock.elapsed(), sender=Nobody(), queue=round_.queue,
+            allowance=self._allowance,
+        )  # fmt: skip
 
     def _action(self, outcome: Outcome, route: Route | None, *, is_delayed: bool) -> Action | None:
         if outcome.kind == "delivered":
@@ -184,6 +193,14 @@ def merge(verdicts: list[Verdict]) -> Verdict:
         any(record.hold for record in records),
     )
     return Verdict(merged, list(fates.values()))
+
+
+def _expanded(report: Envelope, found: Accepted) -> Envelope:
+    recipients = tuple(Recipient(address, orig_to=found.orig_to) for address in found.recipients)
+    is_international = report.utf8_headers or not all(address.isascii() for address in found.recipients)
+    return msgspec.structs.replace(
+        report, recipients=recipients, utf8_headers=is_international, drop="", is_unexpanded=False
+    )
 
 
 def _with_delay_reported(record: Settled) -> Settled:
