@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,12 +28,28 @@ SECRET = b"a secret of the tests, and of nothing else"
 
 
 class Slapd:
-    """One replica in `directory`, of the master `provider` or a master itself. As a context it runs."""
+    """One replica in `directory`, of the master `provider` or a master itself. As a context it runs.
 
-    def __init__(self, directory: Path, number: int = 1, provider: str = "") -> None:
-        directory.mkdir()
+    `prefix` are the words before its command, such as those that give it another network in which it is `host`;
+    `environment` is what it finds in its own beside ours.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        number: int = 1,
+        provider: str = "",
+        *,
+        host: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        room_bytes: int = 1 << 30,
+    ) -> None:
+        directory.mkdir(exist_ok=True)
+        self._prefix = prefix
+        self._environment = environment or {}
         self._installation = find_installation()
-        self.uri = f"ldap://127.0.0.1:{free_port()}"
+        self.uri = f"ldap://{host}:{free_port()}"
         self.replica = Replica(
             number=number,
             directory=str(directory),
@@ -40,11 +57,11 @@ class Slapd:
             uri=self.uri,
             provider=provider,
             accounts=accounts_of(SECRET),
-            tls=write_certificates(str(directory), SECRET, f"mx{number}", "127.0.0.1"),
+            tls=write_certificates(str(directory), SECRET, f"mx{number}", host),
             schema=own_schema(),
             schema_directory=self._installation.schema_directory,
             module_directory=self._installation.module_directory,
-            room_bytes=1 << 30,
+            room_bytes=room_bytes,
             uid=os.geteuid(),
             gid=os.getegid(),
         )
@@ -67,7 +84,9 @@ class Slapd:
         """Start it, as a shadow of another master if one is given, and wait until it lets everybody in."""
         replica = msgspec.structs.replace(self.replica, provider=provider or self.replica.provider)
         prepare(replica, self._installation)
-        self.process = subprocess.Popen(command(self.replica, self._installation), stdin=subprocess.DEVNULL)
+        words = [*self._prefix, *command(self.replica, self._installation)]
+        environment = {**os.environ, **self._environment}
+        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment)
         until(self.is_up, f"{self.uri} lets us in", 10)
 
     def is_up(self) -> bool:
