@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,11 +21,13 @@ from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
 from nightmail.directory.sessions import Access, open_session
 from nightmail.directory.slapd import command, find_installation, load, own_schema, prepare
+from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import DirectoryUnavailable
 
 SUFFIX = "dc=example,dc=org"
 SECRET = b"a secret of the tests, and of nothing else"
+_MADE_UP = {"entryDN", "subschemaSubentry", "hasSubordinates"}
 
 
 class Slapd:
@@ -82,12 +85,16 @@ class Slapd:
 
     def start(self, provider: str = "") -> None:
         """Start it, as a shadow of another master if one is given, and wait until it lets everybody in."""
-        replica = msgspec.structs.replace(self.replica, provider=provider or self.replica.provider)
-        prepare(replica, self._installation)
-        words = [*self._prefix, *command(self.replica, self._installation)]
+        words = [*self._prefix, *self.prepared(provider)]
         environment = {**os.environ, **self._environment}
         self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment)
         until(self.is_up, f"{self.uri} lets us in", 10)
+
+    def prepared(self, provider: str = "") -> list[str]:
+        """Write its configuration, as a shadow of another master if one is given; the command that runs it."""
+        replica = msgspec.structs.replace(self.replica, provider=provider or self.replica.provider)
+        prepare(replica, self._installation)
+        return command(replica, self._installation)
 
     def is_up(self) -> bool:
         """Whether everybody gets in; a shadow knows nobody before it has any content."""
@@ -102,6 +109,19 @@ class Slapd:
         """Whether it has an entry of this name."""
         with self.as_account("reader") as directory:
             return any(item.dn == name for item in directory.search(name))
+
+    def dump(self) -> list[str]:
+        """Everything that it has, as the lines of a backup."""
+        with self.as_account("replicator") as directory:
+            items = [*directory.search(SUFFIX, attributes=["*", "+"])]
+        kept = ({k: v for k, v in item.attributes.items() if k not in _MADE_UP} for item in items)
+        return ldif_of(Item(item.dn, each) for item, each in zip(items, kept, strict=True)).splitlines(keepends=True)
+
+    def begin_anew(self, lines: Iterable[str], *, is_new: bool = False) -> None:
+        """Stop, and start with these lines of a backup in place of what it has."""
+        self.kill()
+        load(self.replica, self._installation, lines, f"before-{time.monotonic_ns()}", is_new=is_new)
+        self.start()
 
     def stop_following(self) -> None:
         """Have a shadow take nothing more from its master, without knowing that it is behind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import smtplib
 from collections.abc import Iterator
@@ -244,6 +245,25 @@ def test_what_a_backup_has_can_be_restored(servers: Pair, tmp_path: Path) -> Non
     until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "both have the same")
     until_answered(servers.second, "carol@example.org", 550)
     until_answered(servers.second, "alice@example.org", 250)
+
+
+def test_a_backup_with_numbers_of_the_future_is_numbered_anew(servers: Pair, tmp_path: Path) -> None:
+    """What a clock leaves behind that was ahead: `status` says so, and restoring a backup is the remedy."""
+    file = tmp_path / "backup.ldif"
+    servers.run("backup", str(file))
+    ahead = re.sub(r"^(entryCSN|contextCSN): 2\d{3}", r"\1: 2999", file.read_text(), flags=re.MULTILINE)
+    for server in (servers.first, servers.second):
+        server.stop()
+    file.write_text(ahead)
+    servers.run("restore", str(file))
+    servers.first.start()
+    assert servers.second.nightmail("directory", "reseed").returncode == 0
+    servers.second.start()
+    until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "both have the same")
+    assert [each["warnings"] for each in servers.first.facts("directory", "status")] == [[], []]
+    done = servers.first.nightmail("directory", "add", stdin=CAROL.encode())
+    assert (done.returncode, done.stderr) == (0, ""), done
+    until_answered(servers.second, "carol@example.org", 250)
 
 
 def test_that_every_domain_is_gone_is_not_believed(servers: Pair) -> None:
