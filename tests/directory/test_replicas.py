@@ -15,6 +15,7 @@ from tests.e2e.waiting import until
 from nightmail.directory.certificates import write_certificates
 from nightmail.directory.feed import Feed
 from nightmail.directory.sessions import Access, open_session
+from nightmail.directory.slapd import has_entries
 from nightmail.directory.tree import Item, item_of
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
@@ -129,6 +130,14 @@ def test_the_writer_gives_people_passwords_and_leaves_those_of_the_servers_alone
         assert not any("userPassword" in item.attributes for item in directory.search(alice.dn))
         with pytest.raises(ConfigInvalid, match=r"Insufficient access|No such object"):
             directory.replace([Item(f"cn=reader,ou=system,{SUFFIX}", {"userpassword": ("known",)})])
+
+
+def test_a_file_without_anything_in_it_is_no_directory(tmp_path: Path) -> None:
+    """slapd would begin an empty one in it."""
+    master = Slapd(tmp_path / "master")
+    assert has_entries(master.replica)
+    Path(master.replica.database, "data.mdb").write_bytes(b"")
+    assert not has_entries(master.replica)
 
 
 def test_its_files_are_nobody_elses(master: Slapd) -> None:

@@ -2,6 +2,9 @@
 
 What it is to be is written anew before every start. A replica that can't be had stops nothing: mail goes on with the
 others, and this one is tried again.
+
+Where slapd finds its entries damaged it says so in a line, and answers as if those that it can't read were not there:
+somebody's mail would be refused for good. It is ended at that line.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ _USUAL = re.compile(
     r"^@\(#\)|^Debian|slapd (?:starting|stopped|shutdown)|slapd destroy|slap_read_controls|deferring operation"
     r"|DIGEST-MD5"
 )
+_DAMAGED = re.compile(r"MDB_(?:CORRUPTED|PAGE_NOTFOUND|INVALID)\b|\bmdb\.c:[0-9]+: Assertion")
 
 State = Literal["starting", "running", "restarting", "not set up", "stopped"]
 
@@ -37,14 +41,15 @@ log = structlog.get_logger()
 
 class ReplicaChild:
     """The place of one slapd. `prepare` writes its configuration and returns the command; it may block, and raise
-    ConfigInvalid or OSError.
+    ConfigInvalid or OSError. `damaged` is told slapd's words on damaged entries, and may raise OSError.
     """
 
-    def __init__(self, prepare: Callable[[], Sequence[str]], clock: Clock) -> None:
+    def __init__(self, prepare: Callable[[], Sequence[str]], damaged: Callable[[str], None], clock: Clock) -> None:
         self.state: State = "starting"
         self.fault = ""
         self.pid = 0
         self._prepare = prepare
+        self._damaged = damaged
         self._clock = clock
         self._patience = RestartPatience()
         self._process: subprocess.Popen[bytes] | None = None
@@ -85,8 +90,13 @@ class ReplicaChild:
         code = await exit_of(self._process, os.pidfd_open(self.pid))
         self.pid = 0
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        log.error("directory replica died", how=how, said=await hearing,
+        said = await hearing
+        log.error("directory replica died", how=how, said=said,
                   remedy="none: it is started again; others answer meanwhile")  # fmt: skip
+        if code == -signal.SIGBUS:  # what is mapped into memory is not there in the file
+            self._damaged(said or how)
+        elif _DAMAGED.search(said):
+            self._damaged(said)
         return True
 
     async def _rest(self, lived_s: float) -> None:
@@ -126,7 +136,10 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 async def _hear(process: subprocess.Popen[bytes]) -> str:
-    """The last thing that slapd said before it ended, which is why, where it said anything of its own accord."""
+    """The last thing that slapd said before it ended, which is why, where it said anything of its own accord.
+
+    What it says of damaged entries is the last thing that it says.
+    """
     reader = asyncio.StreamReader(limit=_LINE_BYTES)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), process.stderr
@@ -137,6 +150,9 @@ async def _hear(process: subprocess.Popen[bytes]) -> str:
             said = _STAMP.sub("", line.decode(errors="replace").strip())
             if said and not _USUAL.search(said):
                 last = said
+            if _DAMAGED.search(said):
+                process.kill()
+                break
     except ValueError:
         last = "a line that is too long to be kept"
     finally:
