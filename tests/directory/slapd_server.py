@@ -50,6 +50,7 @@ class Slapd:
     ) -> None:
         directory.mkdir(exist_ok=True)
         self._prefix = prefix
+        self._said = directory / "said"
         self._environment = environment or {}
         self._installation = find_installation()
         self.uri = f"ldap://{host}:{free_port()}"
@@ -85,10 +86,19 @@ class Slapd:
 
     def start(self, provider: str = "") -> None:
         """Start it, as a shadow of another master if one is given, and wait until it lets everybody in."""
+        self.spawn(provider)
+        until(self.is_up, f"{self.uri} lets us in", 10)
+
+    def spawn(self, provider: str = "") -> None:
+        """Start it, and wait for nothing."""
         words = [*self._prefix, *self.prepared(provider)]
         environment = {**os.environ, **self._environment}
-        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment)
-        until(self.is_up, f"{self.uri} lets us in", 10)
+        with self._said.open("ab") as said:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=said, env=environment)
+
+    def has_said(self, words: str) -> bool:
+        """Whether slapd ever said this on standard error."""
+        return words in self._said.read_text(errors="replace")
 
     def prepared(self, provider: str = "") -> list[str]:
         """Write its configuration, as a shadow of another master if one is given; the command that runs it."""
