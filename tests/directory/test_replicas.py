@@ -41,7 +41,7 @@ def names(server: Slapd, filter_text: str = "(nmDomain=*)") -> list[str]:
         return sorted(item.dn for item in directory.search(SUFFIX, filter_text))
 
 
-def test_what_the_master_was_given_its_shadow_has(master: Slapd, shadow: Slapd) -> None:
+def test_r18_r19_what_the_master_was_given_its_shadow_has(master: Slapd, shadow: Slapd) -> None:
     with master.as_account("writer") as directory:
         assert directory.add([ORG, *PEOPLE]) == 301
         until(lambda: len(names(shadow, "(uid=*)")) == 300, "everybody is on the shadow")
