@@ -92,6 +92,8 @@ def test_what_the_directory_says_is_in_force_on_both_servers(servers: Pair) -> N
     for server in (servers.first, servers.second):
         until_answered(server, "alice@example.org", 250)
         assert answer(server, "nobody@example.org") == 550
+        for local_part in ("*", "a*", '"*)(uid=*"', '"alice@example.org)(|(cn=*"', '"\\\\2a"'):
+            assert answer(server, f"{local_part}@example.org") == 550  # it means itself, and nobody has it
         send(server, "team@example.org")
     servers.first.wait_for_mail("alice", 2)
     servers.fill(mailboxes="alice@example.org\ncarol@example.org\n")

@@ -34,6 +34,9 @@ def open_session(uri: str, access: Access) -> Any:
     """
     try:
         return _bind(uri, access)
+    except ldap.CONNECT_ERROR as error:  # libldap says no more than that
+        wrong = f"no TLS with it: {words(error)}; its certificate may be of another secret_file, host or time"
+        raise DirectoryUnavailable(f"{uri}: {wrong}") from error
     except ldap.LDAPError as error:
         raise DirectoryUnavailable(f"{uri}: {words(error)}") from error
     except (OSError, ValueError) as error:  # an option that can't be set, such as an authority that can't be read
