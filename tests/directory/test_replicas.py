@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -213,6 +214,23 @@ def test_the_end_of_a_replica_ends_its_feed_with_the_reason(master: Slapd) -> No
                 await asyncio.wait_for(task, 5)
         assert not follower.feed.source
         assert len(follower.feed.content.items) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_replica_is_not_left_because_we_were_busy_ourselves(master: Slapd) -> None:
+    async def scene() -> None:
+        follower = Follower()
+        with master.as_account("writer") as directory:
+            directory.add([ORG])
+            async with follower.following(master) as task:
+                await follower.until(ORG)
+                for _ in range(2):
+                    await asyncio.sleep(0.1)  # a moment in which nothing that was asked is unanswered
+                    time.sleep(2.5)  # noqa: ASYNC251 - this is being busy
+                directory.add([NET])
+                await follower.until(ORG, NET)
+                assert not task.done()
 
     asyncio.run(scene())
 
