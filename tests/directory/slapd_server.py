@@ -130,8 +130,12 @@ class Slapd:
     def begin_anew(self, lines: Iterable[str], *, is_new: bool = False) -> None:
         """Stop, and start with these lines of a backup in place of what it has."""
         self.kill()
-        load(self.replica, self._installation, lines, f"before-{time.monotonic_ns()}", is_new=is_new)
+        self.load(lines, is_new=is_new)
         self.start()
+
+    def load(self, lines: Iterable[str], *, is_new: bool = False) -> None:
+        """Have these lines of LDIF in place of what it has; it must not run."""
+        load(self.replica, self._installation, lines, f"before-{time.monotonic_ns()}", is_new=is_new)
 
     def stop_following(self) -> None:
         """Have a shadow take nothing more from its master, without knowing that it is behind."""
