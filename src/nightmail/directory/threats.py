@@ -7,9 +7,8 @@ away, has smaller numbers, and is never asked for.
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 _CLOCKS_APART_S = 2.0
 _NEARLY_FULL = 0.9
@@ -19,7 +18,8 @@ _NUMBERS = ("entryCSN: ", "contextCSN: ")
 
 def ahead_s(moment: str, now: float) -> float:
     """How far ahead of `now` a time is as the directory writes it; a change's number begins with one."""
-    return float(calendar.timegm(time.strptime(moment[:_MOMENT], "%Y%m%d%H%M%S")) - int(now))
+    then = datetime.strptime(moment[:_MOMENT], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    return then.timestamp() - int(now)
 
 
 def warnings_of_time(clock_s: float, numbered_s: float) -> Iterator[str]:
