@@ -36,7 +36,7 @@ def all_but_the_head_zeroed(data: bytes) -> bytes:
 
 
 def cut(data: bytes) -> bytes:
-    return data[: len(data) // 2]
+    return data[:HEAD]
 
 
 def indexes_overwritten(data: bytes) -> bytes:
