@@ -106,6 +106,11 @@ class Slapd:
         prepare(replica, self._installation)
         return command(replica, self._installation)
 
+    def heard(self) -> list[str]:
+        """As `prepared`, for somebody else to run it: what it says is heard by `has_said`."""
+        words = [f"{name}={value}" for name, value in self._environment.items()]
+        return ["sh", "-c", 'exec "$@" 2>>"$0"', str(self._said), "env", *words, *self.prepared()]
+
     def is_up(self) -> bool:
         """Whether everybody gets in; a shadow knows nobody before it has any content."""
         try:

@@ -21,5 +21,6 @@ class TimeOfDay:
 
     def set_by(self, ahead_s: int) -> None:
         """Let it differ from the machine's by so much, at once."""
+        self.ahead_s = ahead_s
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.write(struct.pack("=q", ahead_s))

@@ -5,6 +5,9 @@ others, and this one is tried again.
 
 Where slapd finds its entries damaged it says so in a line, and answers as if those that it can't read were not there:
 somebody's mail would be refused for good. It is ended at that line.
+
+It plans by the time of day when to ask its master again. Where that is set back by hours, it would ask in hours, and is
+started anew.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from nightmail.world import Clock
 
 _STOP_S = 10.0
 _TRY_AGAIN_S = 10.0
+_LOOK_AT_CLOCKS_S = 1.0
+_SET_BACK_S = 1.0
 _LINE_BYTES = 64 * 1024
 _STAMP = re.compile(r"^[0-9a-f.]+ (?:0x[0-9a-f]+ )?")
 _USUAL = re.compile(
@@ -87,7 +92,7 @@ class ReplicaChild:
         self.pid, self.state, self.fault = self._process.pid, "running", ""
         log.info("directory replica started", pid=self.pid)
         hearing = asyncio.create_task(_hear(self._process))
-        code = await exit_of(self._process, os.pidfd_open(self.pid))
+        code = await self._ended(self._process)
         self.pid = 0
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         said = await hearing
@@ -98,6 +103,25 @@ class ReplicaChild:
         elif _DAMAGED.search(said):
             self._damaged(said)
         return True
+
+    async def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Its exit code once it ended, by itself or because the time of day was set back."""
+        watching = asyncio.create_task(self._end_where_set_back(process))
+        try:
+            return await exit_of(process, os.pidfd_open(self.pid))
+        finally:
+            watching.cancel()
+
+    async def _end_where_set_back(self, process: subprocess.Popen[bytes]) -> None:
+        before_s = self._clock.wall() - self._clock.elapsed()
+        while True:
+            await asyncio.sleep(_LOOK_AT_CLOCKS_S)
+            now_s = self._clock.wall() - self._clock.elapsed()
+            if now_s < before_s - _SET_BACK_S:
+                why = f"the time of day was set back by {before_s - now_s:.0f} s"
+                log.warning("directory replica ended", reason=why, remedy="none: it is started again, and goes by it")
+                process.terminate()
+            before_s = now_s
 
     async def _rest(self, lived_s: float) -> None:
         self.state = "restarting"
