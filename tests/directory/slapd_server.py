@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,20 +21,39 @@ from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
 from nightmail.directory.sessions import Access, open_session
 from nightmail.directory.slapd import command, find_installation, load, own_schema, prepare
+from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import DirectoryUnavailable
 
 SUFFIX = "dc=example,dc=org"
 SECRET = b"a secret of the tests, and of nothing else"
+_MADE_UP = {"entryDN", "subschemaSubentry", "hasSubordinates"}
 
 
 class Slapd:
-    """One replica in `directory`, of the master `provider` or a master itself. As a context it runs."""
+    """One replica in `directory`, of the master `provider` or a master itself. As a context it runs.
 
-    def __init__(self, directory: Path, number: int = 1, provider: str = "") -> None:
-        directory.mkdir()
+    `prefix` are the words before its command, such as those that give it another network in which it is `host`;
+    `environment` is what it finds in its own beside ours.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        number: int = 1,
+        provider: str = "",
+        *,
+        host: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        room_bytes: int = 1 << 30,
+    ) -> None:
+        directory.mkdir(exist_ok=True)
+        self._prefix = prefix
+        self._said = directory / "said"
+        self._environment = environment or {}
         self._installation = find_installation()
-        self.uri = f"ldap://127.0.0.1:{free_port()}"
+        self.uri = f"ldap://{host}:{free_port()}"
         self.replica = Replica(
             number=number,
             directory=str(directory),
@@ -40,11 +61,11 @@ class Slapd:
             uri=self.uri,
             provider=provider,
             accounts=accounts_of(SECRET),
-            tls=write_certificates(str(directory), SECRET, f"mx{number}", "127.0.0.1"),
+            tls=write_certificates(str(directory), SECRET, f"mx{number}", host),
             schema=own_schema(),
             schema_directory=self._installation.schema_directory,
             module_directory=self._installation.module_directory,
-            room_bytes=1 << 30,
+            room_bytes=room_bytes,
             uid=os.geteuid(),
             gid=os.getegid(),
         )
@@ -65,10 +86,30 @@ class Slapd:
 
     def start(self, provider: str = "") -> None:
         """Start it, as a shadow of another master if one is given, and wait until it lets everybody in."""
+        self.spawn(provider)
+        until(self.is_up, f"{self.uri} lets us in", 10)
+
+    def spawn(self, provider: str = "") -> None:
+        """Start it, and wait for nothing."""
+        words = [*self._prefix, *self.prepared(provider)]
+        environment = {**os.environ, **self._environment}
+        with self._said.open("ab") as said:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=said, env=environment)
+
+    def has_said(self, words: str) -> bool:
+        """Whether slapd ever said this on standard error."""
+        return words in self._said.read_text(errors="replace")
+
+    def prepared(self, provider: str = "") -> list[str]:
+        """Write its configuration, as a shadow of another master if one is given; the command that runs it."""
         replica = msgspec.structs.replace(self.replica, provider=provider or self.replica.provider)
         prepare(replica, self._installation)
-        self.process = subprocess.Popen(command(self.replica, self._installation), stdin=subprocess.DEVNULL)
-        until(self.is_up, f"{self.uri} lets us in", 10)
+        return command(replica, self._installation)
+
+    def heard(self) -> list[str]:
+        """As `prepared`, for somebody else to run it: what it says is heard by `has_said`."""
+        words = [f"{name}={value}" for name, value in self._environment.items()]
+        return ["sh", "-c", 'exec "$@" 2>>"$0"', str(self._said), "env", *words, *self.prepared()]
 
     def is_up(self) -> bool:
         """Whether everybody gets in; a shadow knows nobody before it has any content."""
@@ -89,6 +130,23 @@ class Slapd:
         with self.as_account("replicator") as directory:
             top = directory.read(SUFFIX, ["contextCSN"])
         return top is not None and "contextCSN" in top.attributes
+
+    def dump(self) -> list[str]:
+        """Everything that it has, as the lines of a backup."""
+        with self.as_account("replicator") as directory:
+            items = [*directory.search(SUFFIX, attributes=["*", "+"])]
+        kept = ({k: v for k, v in item.attributes.items() if k not in _MADE_UP} for item in items)
+        return ldif_of(Item(item.dn, each) for item, each in zip(items, kept, strict=True)).splitlines(keepends=True)
+
+    def begin_anew(self, lines: Iterable[str], *, is_new: bool = False) -> None:
+        """Stop, and start with these lines of a backup in place of what it has."""
+        self.kill()
+        self.load(lines, is_new=is_new)
+        self.start()
+
+    def load(self, lines: Iterable[str], *, is_new: bool = False) -> None:
+        """Have these lines of LDIF in place of what it has; it must not run."""
+        load(self.replica, self._installation, lines, f"before-{time.monotonic_ns()}", is_new=is_new)
 
     def stop_following(self) -> None:
         """Have a shadow take nothing more from its master, without knowing that it is behind."""

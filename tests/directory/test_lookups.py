@@ -103,7 +103,7 @@ async def asking(*servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Ask
         await asyncio.gather(task, return_exceptions=True)
 
 
-def test_both_replicas_are_asked_and_equally_so(replicas: tuple[Slapd, Slapd]) -> None:
+def test_r20_both_replicas_are_asked_and_equally_so(replicas: tuple[Slapd, Slapd]) -> None:
     async def scene() -> None:
         async with asking(*replicas) as asks:
             for server in replicas:

@@ -12,7 +12,7 @@ MASTER, SHADOW, OTHER = (f"ldap://{name}" for name in ("master", "shadow", "othe
 def behind(*looks: tuple[float, dict[str, str]]) -> set[str]:
     """Who is behind after these looks, each at its time."""
     replicas = [MASTER, SHADOW, OTHER]
-    progress = Progress("dc=example", replicas, MASTER, Access(), lag_limit_s=5.0)
+    progress = Progress("dc=example", replicas, lambda: MASTER, Access(), lag_limit_s=5.0)
     for now, states in looks:
         progress.note(states, now)
     return {uri for uri in replicas if progress.is_behind(uri, looks[-1][0])}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.e2e.waiting import until
 from nightmail.directory.certificates import write_certificates
 from nightmail.directory.feed import Feed
 from nightmail.directory.sessions import Access, open_session
+from nightmail.directory.slapd import has_entries
 from nightmail.directory.tree import Item, item_of
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
@@ -40,7 +42,7 @@ def names(server: Slapd, filter_text: str = "(nmDomain=*)") -> list[str]:
         return sorted(item.dn for item in directory.search(SUFFIX, filter_text))
 
 
-def test_what_the_master_was_given_its_shadow_has(master: Slapd, shadow: Slapd) -> None:
+def test_r18_r19_what_the_master_was_given_its_shadow_has(master: Slapd, shadow: Slapd) -> None:
     with master.as_account("writer") as directory:
         assert directory.add([ORG, *PEOPLE]) == 301
         until(lambda: len(names(shadow, "(uid=*)")) == 300, "everybody is on the shadow")
@@ -131,6 +133,14 @@ def test_the_writer_gives_people_passwords_and_leaves_those_of_the_servers_alone
             directory.replace([Item(f"cn=reader,ou=system,{SUFFIX}", {"userpassword": ("known",)})])
 
 
+def test_a_file_without_anything_in_it_is_no_directory(tmp_path: Path) -> None:
+    """slapd would begin an empty one in it."""
+    master = Slapd(tmp_path / "master")
+    assert has_entries(master.replica)
+    Path(master.replica.database, "data.mdb").write_bytes(b"")
+    assert not has_entries(master.replica)
+
+
 def test_its_files_are_nobody_elses(master: Slapd) -> None:
     assert Path(master.replica.directory).stat().st_mode & 0o077 == 0
     key = Path(master.replica.tls.key)
@@ -204,6 +214,23 @@ def test_the_end_of_a_replica_ends_its_feed_with_the_reason(master: Slapd) -> No
                 await asyncio.wait_for(task, 5)
         assert not follower.feed.source
         assert len(follower.feed.content.items) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_replica_is_not_left_because_we_were_busy_ourselves(master: Slapd) -> None:
+    async def scene() -> None:
+        follower = Follower()
+        with master.as_account("writer") as directory:
+            directory.add([ORG])
+            async with follower.following(master) as task:
+                await follower.until(ORG)
+                for _ in range(2):
+                    await asyncio.sleep(0.1)  # a moment in which nothing that was asked is unanswered
+                    time.sleep(2.5)  # noqa: ASYNC251 - this is being busy
+                directory.add([NET])
+                await follower.until(ORG, NET)
+                assert not task.done()
 
     asyncio.run(scene())
 

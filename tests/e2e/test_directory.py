@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ def test_what_the_directory_says_is_in_force_on_both_servers(servers: DirectoryP
     for server in (servers.first, servers.second):
         until_answered(server, "alice@example.org", 250)
         assert answer(server, "nobody@example.org") == 550
+        for local_part in ("*", "a*", '"*)(uid=*"', '"alice@example.org)(|(cn=*"', '"\\\\2a"'):
+            assert answer(server, f"{local_part}@example.org") == 550  # it means itself, and nobody has it
         send(server, "team@example.org")
     servers.first.wait_for_mail("alice", 2)
     servers.fill(mailboxes="alice@example.org\ncarol@example.org\n")
@@ -179,6 +182,25 @@ def test_what_a_backup_has_can_be_restored(servers: DirectoryPair, tmp_path: Pat
     until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "both have the same")
     until_answered(servers.second, "carol@example.org", 550)
     until_answered(servers.second, "alice@example.org", 250)
+
+
+def test_a_backup_with_numbers_of_the_future_is_numbered_anew(servers: DirectoryPair, tmp_path: Path) -> None:
+    """What a clock leaves behind that was ahead: `status` says so, and restoring a backup is the remedy."""
+    file = tmp_path / "backup.ldif"
+    servers.run("backup", str(file))
+    ahead = re.sub(r"^(entryCSN|contextCSN): 2\d{3}", r"\1: 2999", file.read_text(), flags=re.MULTILINE)
+    for server in (servers.first, servers.second):
+        server.stop()
+    file.write_text(ahead)
+    servers.run("restore", str(file))
+    servers.first.start()
+    assert servers.second.nightmail("directory", "reseed").returncode == 0
+    servers.second.start()
+    until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "both have the same")
+    assert [each["warnings"] for each in servers.first.facts("directory", "status")] == [[], []]
+    done = servers.first.nightmail("directory", "add", stdin=CAROL.encode())
+    assert (done.returncode, done.stderr) == (0, ""), done
+    until_answered(servers.second, "carol@example.org", 250)
 
 
 def test_that_every_domain_is_gone_is_not_believed(servers: DirectoryPair) -> None:

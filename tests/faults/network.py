@@ -68,9 +68,24 @@ class Network:
         """Plug it in again."""
         _ip(f"-n {self._hub} link set port{self._numbers[name]} up")
 
+    def part(self) -> None:
+        """Let no server reach another one by its cable for mail; from outside all of them are reached as ever."""
+        self._isolate("on")
+
+    def join(self) -> None:
+        """Let them reach one another again."""
+        self._isolate("off")
+
+    def _isolate(self, how: str) -> None:
+        for number in self._numbers.values():
+            _ip(f"link set {self._mail(number)} type bridge_slave isolated {how}")
+
+    def _mail(self, number: int) -> str:
+        return f"{self._tag}m{number}"
+
     def _connect(self, undo: ExitStack, name: str) -> None:
         space, number = self._namespace(name), self._numbers[name]
-        mail = f"{self._tag}m{number}"
+        mail = self._mail(number)
         self._make(undo, f"netns add {space}", f"netns del {space}")
         # A namespace that is deleted takes its interfaces along, but some time later.
         self._make(undo, f"link add {mail} type veth peer name mail netns {space}", f"link del {mail}")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -20,6 +20,18 @@ RUNS = [sys.executable, "-c", "import signal; signal.pause()"]
 FAILS = [sys.executable, "-c", "import sys; sys.exit('6567.1 0x7f bind failed: Permission denied')"]
 
 
+DAMAGED = [
+    sys.executable,
+    "-c",
+    "import signal, sys; print('1.2 0x7f => mdb_idl_fetch_key: get failed: MDB_CORRUPTED', file=sys.stderr, flush=True)"
+    "; signal.pause()",
+]
+
+
+def child_of(prepare: Callable[[], Sequence[str]], damaged: Callable[[str], None] = lambda words: None) -> ReplicaChild:
+    return ReplicaChild(prepare, damaged, SystemClock())
+
+
 async def until_pid(child: ReplicaChild, but: int = 0) -> int:
     async with asyncio.timeout(10):
         while child.pid in (0, but):  # noqa: ASYNC110 - a process is no event of ours
@@ -29,7 +41,7 @@ async def until_pid(child: ReplicaChild, but: int = 0) -> int:
 
 @on_a_loop
 async def test_it_is_started_again_when_it_dies_and_ends_with_its_server() -> None:
-    child = ReplicaChild(lambda: RUNS, SystemClock())
+    child = child_of(lambda: RUNS)
     running = asyncio.create_task(child.run())
     first = await until_pid(child)
     os.kill(first, signal.SIGKILL)
@@ -43,7 +55,7 @@ async def test_it_is_started_again_when_it_dies_and_ends_with_its_server() -> No
 
 @on_a_loop
 async def test_why_it_ended_is_told_in_its_own_words() -> None:
-    child = ReplicaChild(lambda: FAILS, SystemClock())
+    child = child_of(lambda: FAILS)
     with capture_logs() as logs:
         running = asyncio.create_task(child.run())
         async with asyncio.timeout(10):
@@ -60,7 +72,7 @@ async def test_one_that_is_not_set_up_is_said_once_and_tried_again() -> None:
     def refuse() -> Sequence[str]:
         raise ConfigInvalid("here", "there are no entries", "make some")
 
-    child = ReplicaChild(refuse, SystemClock())
+    child = child_of(refuse)
     with capture_logs() as logs:
         running = asyncio.create_task(child.run())
         async with asyncio.timeout(10):
@@ -70,3 +82,22 @@ async def test_one_that_is_not_set_up_is_said_once_and_tried_again() -> None:
         await asyncio.wait([running])
     assert child.fault == "here: there are no entries; make some"
     assert [line["event"] for line in logs] == ["directory replica can't be started"]
+
+
+@on_a_loop
+async def test_one_that_finds_its_entries_damaged_is_ended_at_once_and_not_started_with_them() -> None:
+    found: list[str] = []
+
+    def prepare() -> Sequence[str]:
+        if found:
+            raise ConfigInvalid("here", "the entries are damaged", "reseed")
+        return DAMAGED
+
+    child = child_of(prepare, found.append)
+    running = asyncio.create_task(child.run())
+    async with asyncio.timeout(10):
+        while child.state != "not set up":  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
+    assert found == ["=> mdb_idl_fetch_key: get failed: MDB_CORRUPTED"]

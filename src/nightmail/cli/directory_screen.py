@@ -30,7 +30,8 @@ def show_standings(standings: Sequence[Standing], console: Console) -> None:
             _clock(each.clock_s),
         )
     reasons = [whole(each.state, "bold red") for each in standings if each.state != "ok"]
-    show(console, Group(table, *reasons))
+    warnings = [whole(f"{each.server}: {warning}", "yellow") for each in standings for warning in each.warnings]
+    show(console, Group(table, *reasons, *warnings))
 
 
 def _behind(standing: Standing) -> Text:

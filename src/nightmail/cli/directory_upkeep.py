@@ -23,6 +23,7 @@ from nightmail.directory.accounts import first_entries
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
 from nightmail.directory.slapd import find_installation, has_entries, load
+from nightmail.directory.threats import is_numbered_ahead, without_numbers_ahead
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import SystemClock
@@ -102,7 +103,11 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
         if replica.provider:
             wrong = f"the master of the directory is {loaded.master}, not {loaded.server.name}"
             raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}, then `reseed` on the others")
-        _say_aside(load(replica, find_installation(), _whole(source, file), moment(SystemClock())))
+        now = SystemClock().wall()
+        is_ahead = is_numbered_ahead(_whole(source, file), now)
+        source.seek(0)
+        kept = without_numbers_ahead(_whole(source, file), now)
+        _say_aside(load(replica, find_installation(), kept, moment(SystemClock()), is_new=is_ahead))
     sys.stdout.write("The master has what the backup has. Start the server; then stop, `reseed` and start those of "
                      "other replicas.\n")  # fmt: skip
 

@@ -251,14 +251,13 @@ class _Following:
             await asyncio.wait([self._ended], timeout=_ASK_EVERY_S)
             if self._ended.done():
                 break
-            if loop.time() - self._heard_at > _SILENCE_S:
-                self._read()  # it may have come while we were busy with something else
-            if self._ended.done():
-                break
-            if loop.time() - self._heard_at > _SILENCE_S:
-                raise DirectoryUnavailable(f"{self._uri}: nothing came for {_SILENCE_S:g} s")
             if self._question < 0:
+                self._heard_at = loop.time()  # a silence begins with a question: we may have been busy ourselves
                 self._question = self._ask_state()
+            elif loop.time() - self._heard_at > _SILENCE_S:
+                self._read()  # it may have come while we were busy with something else
+                if not self._ended.done() and loop.time() - self._heard_at > _SILENCE_S:
+                    raise DirectoryUnavailable(f"{self._uri}: nothing came for {_SILENCE_S:g} s")
         self._ended.result()
 
     def close(self) -> None:

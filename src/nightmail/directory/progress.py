@@ -27,7 +27,9 @@ class Progress:
     What the master has is what there is to have; while it can't be asked, what the one has that is ahead of all.
     """
 
-    def __init__(self, suffix: str, replicas: Sequence[str], master: str, access: Access, lag_limit_s: float) -> None:
+    def __init__(
+        self, suffix: str, replicas: Sequence[str], master: Callable[[], str], access: Access, lag_limit_s: float
+    ) -> None:
         self._master = master
         # What is known of one may be older by a look than what is known of another.
         self._lags = {uri: Lag(lag_limit_s + _LOOK_S) for uri in replicas}
@@ -39,7 +41,7 @@ class Progress:
 
     def note(self, states: dict[str, str], now: float) -> None:
         """Take in how far those have come that can be asked; `now` is elapsed seconds."""
-        newest = states.get(self._master) or max(states.values(), default="")
+        newest = states.get(self._master()) or max(states.values(), default="")
         for uri, state in states.items():
             self._lags[uri].note(state, newest, now)
 

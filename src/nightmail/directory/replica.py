@@ -39,7 +39,6 @@ _INDEXES = (
 _SCHEMAS = ("core", "cosine", "inetorgperson", "misc")
 _MANAGER = "gidNumber={gid}+uidNumber={uid},cn=peercred,cn=external,cn=auth"
 _ROLE_ROOM_BYTES = 1 << 20
-_ROOM_BYTES = 16 << 30  # address space and the most that the file may grow to, not what it takes
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
@@ -69,7 +68,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     schema: str
     schema_directory: str
     module_directory: str
-    room_bytes: int = _ROOM_BYTES
+    room_bytes: int
     uid: int
     gid: int
 

@@ -43,6 +43,9 @@ def open_session(uri: str, access: Access) -> Any:
         if not uri.startswith("ldap:"):
             return _bind(ldap.initialize(uri), uri, access)
         return _bind_in_time(uri, access)
+    except ldap.CONNECT_ERROR as error:  # libldap says no more than that
+        wrong = f"no TLS with it: {words(error)}; its certificate may be of another secret_file, host or time"
+        raise DirectoryUnavailable(f"{uri}: {wrong}") from error
     except ldap.LDAPError as error:
         raise DirectoryUnavailable(f"{uri}: {words(error)}") from error
     except (OSError, ValueError) as error:  # no connection, or an option that can't be set, such as an authority

@@ -49,6 +49,14 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             extra={"path": True},
         ),
     ]
+    size_limit_mib: Annotated[
+        int,
+        msgspec.Meta(
+            description="What the entries of a replica may grow to, in MiB; a full one takes no writes. Address space "
+            "of that size is set aside, memory and disk are not.",
+            ge=16,
+        ),
+    ] = 16384
     lookup_timeout_s: Annotated[
         float, msgspec.Meta(description="How long a replica may take to answer before another one is asked.", gt=0)
     ] = 0.25

@@ -22,6 +22,7 @@ _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
 _SCHEMA_DIRECTORIES = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
 _MODULE_DIRECTORIES = ("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/libexec/openldap", "/usr/local/libexec/openldap")
 _CONNECTIONS = 8192
+_DAMAGED = "damaged"
 _REMEDY = "install OpenLDAP's server (apt-get install slapd)"
 
 
@@ -65,9 +66,13 @@ def prepare(replica: Replica, installation: Installation) -> None:
     """Write the replica's configuration anew; its entries stay. Blocks for some 20 ms; slapd must not be running.
 
     Raises:
-        ConfigInvalid: slapd refuses it.
+        ConfigInvalid: slapd refuses it, or the entries are known to be damaged.
         OSError: it can't be written.
     """
+    damage = _damage(replica)
+    if damage:
+        right = "stop this server, `nightmail directory reseed`, start it: it has then what another replica has"
+        raise ConfigInvalid(replica.database, f"the entries are damaged: {damage}", right)
     shutil.rmtree(replica.role_database, ignore_errors=True)  # a gate is shut at every start
     for directory in (replica.directory, replica.database, *([replica.role_database] if replica.is_gated else ())):
         os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -82,7 +87,25 @@ def prepare(replica: Replica, installation: Installation) -> None:
 
 def has_entries(replica: Replica) -> bool:
     """Whether the replica was ever given or sent any entry."""
-    return os.path.exists(os.path.join(replica.database, "data.mdb"))
+    try:
+        return os.path.getsize(os.path.join(replica.database, "data.mdb")) > 0
+    except FileNotFoundError:
+        return False
+
+
+def note_damage(replica: Replica, words: str) -> None:
+    """Remember beside the entries that slapd found them damaged, until others come in their place. Raises: OSError."""
+    with open(os.path.join(replica.database, _DAMAGED), "w", encoding="utf-8") as file:
+        file.write(words)
+
+
+def _damage(replica: Replica) -> str:
+    """What slapd once said of damaged entries, or empty."""
+    try:
+        with open(os.path.join(replica.database, _DAMAGED), encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
 
 
 def load(

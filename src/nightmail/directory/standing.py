@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import calendar
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from nightmail.directory.sessions import Access
+from nightmail.directory.threats import ahead_s, warnings_of_room, warnings_of_time
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import Clock
@@ -25,7 +24,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """One replica. `behind` is how many entries differ from the master's, None where that can't be told.
 
     `clock_s` is what its clock shows more than ours, in whole seconds and as the way there takes. `state` is ok, or why
-    it does not answer.
+    it does not answer. `warnings` say what will go wrong if nobody does anything, and what to do.
     """
 
     server: str
@@ -37,6 +36,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     used_bytes: int = 0
     room_bytes: int = 0
     clock_s: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def look_at(servers: Mapping[str, str], master: str, access: Access, now: float) -> list[Standing]:
@@ -47,20 +47,24 @@ def look_at(servers: Mapping[str, str], master: str, access: Access, now: float)
         standing = Standing(server=server, role="master" if server == master else "shadow", uri=uri)
         try:
             with Directory(uri, access) as directory:
-                contents[server] = _states(directory, access)
+                contents[server], newest = _states(directory, access)
                 standing = _measured(standing, directory, now)
+                numbered_s = ahead_s(newest, now) if newest else 0.0
+                standing = msgspec.structs.replace(standing, warnings=(*_warnings(standing, numbered_s),))
         except (DirectoryUnavailable, ConfigInvalid) as error:
             standing = msgspec.structs.replace(standing, state=str(error))
         standings.append(standing)
     return [_compared(standing, contents, master) for standing in standings]
 
 
-def _states(directory: Directory, access: Access) -> dict[str, str]:
+def _states(directory: Directory, access: Access) -> tuple[dict[str, str], str]:
+    """The number of each entry's last change, and of the last of all."""
     suffix = access.name.partition(",ou=system,")[2]
-    return {
-        item.dn: next(iter(item.attributes.get("entryCSN", ())), "")
-        for item in directory.search(suffix, attributes=["entryCSN"])
-    }
+    states, newest = dict[str, str](), ""
+    for item in directory.search(suffix, attributes=["entryCSN", "contextCSN"]):
+        states[item.dn] = next(iter(item.attributes.get("entryCSN", ())), "")
+        newest = max(newest, *item.attributes.get("contextCSN", ("",)))
+    return states, newest
 
 
 def _measured(standing: Standing, directory: Directory, now: float) -> Standing:
@@ -69,8 +73,12 @@ def _measured(standing: Standing, directory: Directory, now: float) -> Standing:
         used += _PAGE_BYTES * int(item.attributes["olmMDBPagesUsed"][0])
         room += _PAGE_BYTES * int(item.attributes["olmMDBPagesMax"][0])
     [clock] = [item.attributes["monitorTimestamp"][0] for item in directory.search(_TIME, attributes=["+"])]
-    ahead_s = calendar.timegm(time.strptime(clock, "%Y%m%d%H%M%SZ")) - int(now)
-    return msgspec.structs.replace(standing, used_bytes=used, room_bytes=room, clock_s=float(ahead_s))
+    return msgspec.structs.replace(standing, used_bytes=used, room_bytes=room, clock_s=ahead_s(clock, now))
+
+
+def _warnings(standing: Standing, numbered_ahead_s: float) -> Iterator[str]:
+    yield from warnings_of_time(standing.clock_s or 0.0, numbered_ahead_s)
+    yield from warnings_of_room(standing.used_bytes, standing.room_bytes)
 
 
 def _compared(standing: Standing, contents: Mapping[str, Mapping[str, str]], master: str) -> Standing:

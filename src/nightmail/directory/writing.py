@@ -163,12 +163,18 @@ class _Faults:
         return
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ldap.OTHER):  # what slapd calls its own failures
+            raise DirectoryUnavailable(f"{self._uri}: {words(error)}; {_ITS_OWN_FAULT}") from error
         if isinstance(error, _TEMPORARY):
             raise DirectoryUnavailable(f"{self._uri}: {words(error)}") from error
         if isinstance(error, ldap.LDAPError):
             raise ConfigInvalid(self._name, words(error), _REMEDIES.get(type(error), "")) from error
 
 
+_ITS_OWN_FAULT = (
+    "its database or its disk may be full: `nightmail directory status` shows how full the database is, [directory] "
+    "size_limit_mib is its limit"
+)
 _REMEDIES: Mapping[type[Exception], str] = {
     ldap.ALREADY_EXISTS: "change the entry, or delete it first",
     ldap.NO_SUCH_OBJECT: "`nightmail directory search` shows what there is",

@@ -12,7 +12,7 @@ from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
-from nightmail.directory.slapd import command, find_installation, has_entries, prepare
+from nightmail.directory.slapd import command, find_installation, has_entries, note_damage, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
 from nightmail.supervisor.moving_role import MovingRole
@@ -44,7 +44,7 @@ class ServerDirectory:
         self._moving: MovingRole | None = None
         if config.server.name in config.replicas:
             find_installation()
-            self._replica = ReplicaChild(self._prepare, clock, self._replica_started)
+            self._replica = ReplicaChild(self._prepare, self._note_damage, clock, self._replica_started)
 
     def keep_routing(self, announce: Announce) -> Reloads:
         """Have routing be as the directory has it."""
@@ -135,3 +135,6 @@ class ServerDirectory:
             raise ConfigInvalid(replica.directory, wrong, right)
         prepare(replica, installation)
         return command(replica, installation)
+
+    def _note_damage(self, words: str) -> None:
+        note_damage(replica_of(self._config, find_installation()), words)

@@ -2,6 +2,12 @@
 
 What it is to be is written anew before every start. A replica that can't be had stops nothing: mail goes on with the
 others, and this one is tried again.
+
+Where slapd finds its entries damaged it says so in a line, and answers as if those that it can't read were not there:
+somebody's mail would be refused for good. It is ended at that line.
+
+It plans by the time of day when to ask its master again. Where that is set back by hours, it would ask in hours, and is
+started anew.
 """
 
 from __future__ import annotations
@@ -24,12 +30,15 @@ from nightmail.world import Clock
 
 _STOP_S = 10.0
 _TRY_AGAIN_S = 10.0
+_LOOK_AT_CLOCKS_S = 1.0
+_SET_BACK_S = 1.0
 _LINE_BYTES = 64 * 1024
 _STAMP = re.compile(r"^[0-9a-f.]+ (?:0x[0-9a-f]+ )?")
 _USUAL = re.compile(
     r"^@\(#\)|^Debian|slapd (?:starting|stopped|shutdown)|slapd destroy|slap_read_controls|deferring operation"
     r"|DIGEST-MD5"
 )
+_DAMAGED = re.compile(r"MDB_(?:CORRUPTED|PAGE_NOTFOUND|INVALID)\b|\bmdb\.c:[0-9]+: Assertion")
 
 State = Literal["starting", "running", "restarting", "not set up", "stopped"]
 
@@ -38,16 +47,22 @@ log = structlog.get_logger()
 
 class ReplicaChild:
     """The place of one slapd. `prepare` writes its configuration and returns the command; it may block, and raise
-    ConfigInvalid, DirectoryUnavailable or OSError. `started` is called whenever it runs anew.
+    ConfigInvalid, DirectoryUnavailable or OSError. `damaged` is told slapd's words on damaged entries, and may raise
+    OSError. `started` is called whenever it runs anew.
     """
 
     def __init__(
-        self, prepare: Callable[[], Sequence[str]], clock: Clock, started: Callable[[], None] = lambda: None
+        self,
+        prepare: Callable[[], Sequence[str]],
+        damaged: Callable[[str], None],
+        clock: Clock,
+        started: Callable[[], None] = lambda: None,
     ) -> None:
         self.state: State = "starting"
         self.fault = ""
         self.pid = 0
         self._prepare = prepare
+        self._damaged = damaged
         self._clock = clock
         self._patience = RestartPatience()
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,16 +116,40 @@ class ReplicaChild:
         log.info("directory replica started", pid=self.pid)
         self._started()
         hearing = asyncio.create_task(_hear(self._process))
-        code = await exit_of(self._process, os.pidfd_open(self.pid))
+        code = await self._ended(self._process)
         self.pid = 0
         if self._is_wanted_anew.is_set():
             await hearing
             log.info("directory replica ended, to be started anew")
             return True
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        log.error("directory replica died", how=how, said=await hearing,
+        said = await hearing
+        log.error("directory replica died", how=how, said=said,
                   remedy="none: it is started again; others answer meanwhile")  # fmt: skip
+        if code == -signal.SIGBUS:  # what is mapped into memory is not there in the file
+            self._damaged(said or how)
+        elif _DAMAGED.search(said):
+            self._damaged(said)
         return True
+
+    async def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Its exit code once it ended, by itself or because the time of day was set back."""
+        watching = asyncio.create_task(self._end_where_set_back(process))
+        try:
+            return await exit_of(process, os.pidfd_open(self.pid))
+        finally:
+            watching.cancel()
+
+    async def _end_where_set_back(self, process: subprocess.Popen[bytes]) -> None:
+        before_s = self._clock.wall() - self._clock.elapsed()
+        while True:
+            await asyncio.sleep(_LOOK_AT_CLOCKS_S)
+            now_s = self._clock.wall() - self._clock.elapsed()
+            if now_s < before_s - _SET_BACK_S:
+                why = f"the time of day was set back by {before_s - now_s:.0f} s"
+                log.warning("directory replica ended", reason=why, remedy="none: it is started again, and goes by it")
+                process.terminate()
+            before_s = now_s
 
     async def _rest(self, lived_s: float) -> None:
         self.state = "restarting"
@@ -149,7 +188,10 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 async def _hear(process: subprocess.Popen[bytes]) -> str:
-    """The last thing that slapd said before it ended, which is why, where it said anything of its own accord."""
+    """The last thing that slapd said before it ended, which is why, where it said anything of its own accord.
+
+    What it says of damaged entries is the last thing that it says.
+    """
     reader = asyncio.StreamReader(limit=_LINE_BYTES)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), process.stderr
@@ -160,6 +202,9 @@ async def _hear(process: subprocess.Popen[bytes]) -> str:
             said = _STAMP.sub("", line.decode(errors="replace").strip())
             if said and not _USUAL.search(said):
                 last = said
+            if _DAMAGED.search(said):
+                process.kill()
+                break
     except ValueError:
         last = "a line that is too long to be kept"
     finally:

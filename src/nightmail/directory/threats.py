@@ -1,0 +1,60 @@
+"""What will go wrong with a replica that is well so far, and what to do about it.
+
+The master numbers each change by its clock, and a shadow that comes back asks for the changes after the last number it
+has seen. A clock that was ahead leaves a number of the future behind: what is written from then on, while a shadow is
+away, has smaller numbers, and is never asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+_CLOCKS_APART_S = 2.0
+_NEARLY_FULL = 0.9
+_MOMENT = 14
+_NUMBERS = ("entryCSN: ", "contextCSN: ")
+
+
+def ahead_s(moment: str, now: float) -> float:
+    """How far ahead of `now` a time is as the directory writes it; a change's number begins with one."""
+    then = datetime.strptime(moment[:_MOMENT], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    return then.timestamp() - int(now)
+
+
+def warnings_of_time(clock_s: float, numbered_s: float) -> Iterator[str]:
+    """What comes of a replica's clock, and of its last change's number, where they are so far ahead."""
+    if abs(clock_s) > _CLOCKS_APART_S:
+        yield (
+            f"its clock is {clock_s:+,.0f} s off: set it right, and write nothing until then; "
+            "changes are numbered by the master's clock"
+        )
+    if numbered_s > _CLOCKS_APART_S:
+        yield (
+            f"its last change has a number {numbered_s:,.0f} s ahead of time; until then a shadow that was away misses "
+            "what was written meanwhile: set clocks right, then `nightmail directory backup`, stop the servers, "
+            "`restore` numbers anew, and `reseed` the shadow"
+        )
+
+
+def warnings_of_room(used_bytes: int, room_bytes: int) -> Iterator[str]:
+    """What comes of it that so much of a replica's room is taken."""
+    if used_bytes > _NEARLY_FULL * room_bytes > 0:
+        yield (
+            f"its database is {used_bytes / room_bytes:.0%} full, and a full one takes no writes: raise "
+            "[directory] size_limit_mib, and restart its server"
+        )
+
+
+def is_numbered_ahead(lines: Iterable[str], now: float) -> bool:
+    """Whether a change among these lines of LDIF has a number of the future."""
+    return any(_is_ahead(line, now) for line in lines)
+
+
+def without_numbers_ahead(lines: Iterable[str], now: float) -> Iterator[str]:
+    """The lines without numbers of the future: these changes get new ones."""
+    return (line for line in lines if not _is_ahead(line, now))
+
+
+def _is_ahead(line: str, now: float) -> bool:
+    return line.startswith(_NUMBERS) and ahead_s(line.partition(": ")[2], now) > _CLOCKS_APART_S

@@ -1,0 +1,111 @@
+"""The directory's master killed under writes, again and again: no write that it acknowledged is lost (R19, R21)."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.conftest import Campaign
+from tests.directory.acknowledged import Acknowledged
+from tests.directory.slapd_server import Slapd
+from tests.e2e.waiting import until
+
+from nightmail.directory.sessions import Access
+from nightmail.directory.writing import Directory
+from nightmail.errors import DirectoryUnavailable
+
+PATIENCE_S = 0.5
+SEED = 77
+
+
+class Writer:
+    """Adds, changes and deletes for as long as it is let, and has what was acknowledged looked for on the shadow."""
+
+    def __init__(self, master: Slapd, shadow: Slapd) -> None:
+        self.writes = Acknowledged()
+        self.confirmed = 0
+        self.failed = 0
+        self._master = master
+        self._shadow = shadow
+        self._random = random.Random(SEED)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def has_written(self, count: int) -> bool:
+        """Whether so many were acknowledged."""
+        assert self._thread.is_alive(), "the writer failed"
+        return self.writes.count >= count
+
+    def _write(self) -> None:
+        while not self._is_over.is_set():
+            try:
+                with Directory(self._master.uri, _quick(self._master)) as directory:
+                    while not self._is_over.is_set():
+                        self._write_some(directory)
+            except DirectoryUnavailable:
+                self.failed += 1
+                self._is_over.wait(0.02)  # whoever writes tries again, though not all the time
+
+    def _write_some(self, directory: Directory) -> None:
+        kinds: list[Callable[[Directory], list[str]]] = [self.writes.add, self.writes.change, self.writes.delete]
+        directory.written.clear()
+        for write in self._random.choices(kinds, [3, 1, 1], k=5):
+            write(directory)
+        deadline = time.monotonic() + PATIENCE_S
+        with self._shadow.as_account("reader") as shadow:
+            while not shadow.has_all(directory.written):
+                if time.monotonic() > deadline:  # its master may have died just now
+                    return
+        self.confirmed += len(directory.written)
+
+
+def _quick(server: Slapd) -> Access:
+    access = server.access("writer")
+    return Access(name=access.name, password=access.password, authority=access.authority, timeout_s=PATIENCE_S)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Slapd, Slapd]]:
+    with Slapd(tmp_path / "master") as master, Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+        yield master, shadow
+
+
+def test_r19_r21_a_hundred_kills_of_the_master_under_writes_lose_none_of_those_that_it_acknowledged(
+    pair: tuple[Slapd, Slapd], campaign: Campaign
+) -> None:
+    """Every fourth time, about, the shadow is killed with it, so that what was not shipped yet has to be later."""
+    kills = campaign(6, 100)
+    master, shadow = pair
+    chance = random.Random(SEED)
+    with Writer(master, shadow) as writer:
+        for _ in range(kills):
+            until(partial(writer.has_written, writer.writes.count + 30), "writes are acknowledged", 30)
+            time.sleep(chance.random() / 10)  # not to wait for anything: whatever strikes next strikes at any instant
+            failed = writer.failed
+            struck = [master, shadow] if chance.random() < 0.25 else [master]
+            for server in struck:
+                server.kill()
+            until(lambda f=failed: writer.failed > f, "a write fails", 10)  # type: ignore[misc]
+            for server in struck:
+                server.start()
+    writes = writer.writes
+    until(lambda: not writes.contradictions(shadow), "both have the same", 30)
+    assert not writes.contradictions(master)
+    sys.stdout.write(
+        f"kills {kills}, writes acknowledged {writes.count}, lost on the master 0, on the shadow 0, "
+        f"seen on the shadow within {PATIENCE_S} s {writer.confirmed}, failed {writer.failed}\n"
+    )
