@@ -18,15 +18,16 @@ from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.cli.client import Client
 from nightmail.cli.configuration import load_config
+from nightmail.cli.directory_tables import entries_of, lines_of_tables
 from nightmail.cli.failing import CommandFailed
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
 from nightmail.directory.certificates import write_authority
+from nightmail.directory.copying import copy_of
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
 from nightmail.directory.slapd import find_installation, has_entries, load
-from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import SystemClock
@@ -34,18 +35,21 @@ from nightmail.world import SystemClock
 _ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 _END = "# {count} entries, and that is all\n"
 _ENDED = re.compile(r"# [0-9]+ entries, and that is all\n")
-_MADE_UP = {"entrydn", "subschemasubentry", "hassubordinates", "numsubordinates"}
 
 File = Annotated[str, typer.Argument(metavar="FILE", show_default=False, help="An LDIF file.")]
 
 
 def init(
+    tables: Annotated[
+        str, typer.Option("--tables", metavar="TABLES", show_default=False, help="Begin with what these tables say.")
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Even if another replica has a directory.")] = False,
     config: ConfigFile = None,
     name: ServerName = None,
 ) -> None:
     """Begin a new directory on the server that is its first master."""
     loaded = load_config(config, name)
+    lines = lines_of_tables(tables, loaded.base) if tables else {}
     _prepare_to_write(loaded)
     settings, replica = directory_of(loaded), _own_replica(loaded)
     if replica.provider:
@@ -57,10 +61,10 @@ def init(
     if other:
         right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
         raise ConfigInvalid(other, "this replica has the directory", right)
-    first = ldif_of(first_entries(settings.suffix, replica.accounts))
-    load(replica, find_installation(), [first], _moment(), is_new=True)
-    sys.stdout.write(f"The directory {settings.suffix} is set up in {replica.directory}. Start the server, then fill "
-                     "it: nightmail directory import TABLES\n")  # fmt: skip
+    items = [*first_entries(settings.suffix, replica.accounts), *entries_of(lines, settings.suffix)]
+    load(replica, find_installation(), (ldif_of([item]) for item in items), _moment(), is_new=True)
+    then = f"It has the {len(lines):,} lines of {tables}." if lines else "Fill it: nightmail directory import TABLES"
+    sys.stdout.write(f"The directory {settings.suffix} is set up in {replica.directory}. Start the server. {then}\n")
 
 
 def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
@@ -166,29 +170,10 @@ def _filled_replica(config: Config) -> str:
 
 
 def _everything(config: Config, uris: list[str]) -> Iterator[str]:
-    """All entries of the first replica that answers, each as text, with what a replica needs to go on from there.
-
-    Raises:
-        DirectoryUnavailable: none answers, or has all of them.
-    """
+    """All entries of the first replica that answers; see `copy_of`."""
     settings = directory_of(config)
     with authority(config) as trusted:
-        access = access_of(settings, "replicator", trusted)
-        reason = "there is no other replica"
-        for uri in uris:
-            try:
-                directory = Directory(uri, access)
-            except DirectoryUnavailable as error:
-                reason = str(error)
-                continue
-            with directory:
-                if not any(item.attributes for item in directory.search(settings.suffix, attributes=["contextCSN"])):
-                    reason = f"{uri}: it has no content yet"
-                    continue
-                for item in directory.search(settings.suffix, attributes=["*", "+"]):
-                    yield ldif_of([_without_made_up(item)])
-            return
-    raise DirectoryUnavailable(reason)
+        yield from copy_of(uris, settings.suffix, access_of(settings, "replicator", trusted))
 
 
 def _whole(lines: Iterable[str], file: str) -> Iterator[str]:
@@ -199,13 +184,6 @@ def _whole(lines: Iterable[str], file: str) -> Iterator[str]:
         yield line
     if not _ENDED.fullmatch(last):
         raise ConfigInvalid(file, "this is no whole backup", "`nightmail directory backup` makes one")
-
-
-def _without_made_up(item: Item) -> Item:
-    """An entry without what a server works out when it is asked."""
-    return item._replace(
-        attributes={name: values for name, values in item.attributes.items() if name.lower() not in _MADE_UP}
-    )
 
 
 def _say_aside(archive: str) -> None:

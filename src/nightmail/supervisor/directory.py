@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from nightmail.admin.answers import DirectoryPicture
+from nightmail.admin.filling import fill_if_empty
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
@@ -87,5 +88,6 @@ class ServerDirectory:
                 "`nightmail directory init` begins a new one, `nightmail directory reseed` takes what the shadow has"
             )
             raise ConfigInvalid(replica.directory, wrong, right)
+        fill_if_empty(self._config, replica, installation)
         prepare(replica, installation)
         return command(replica, installation)
