@@ -32,7 +32,7 @@ def test_the_normal_text_is_read_as_what_was_written(table: str, key: str, value
 def test_every_table_has_a_notation_that_says_where_a_fault_is() -> None:
     assert set(NOTATIONS) == set(NAMES)
     for notation in NOTATIONS.values():
-        with pytest.raises(ConfigInvalid, match="^here: "):
+        with pytest.raises(ConfigInvalid, match=r"^here: "):
             notation.normal(Entry("here", "no key", "no value"))
 
 

@@ -62,7 +62,14 @@ def init(
         right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
         raise ConfigInvalid(other, "this replica has the directory", right)
     items = [*first_entries(settings.suffix, replica.accounts), *entries_of(lines, settings.suffix)]
-    load(replica, find_installation(), (ldif_of([item]) for item in items), _moment(), is_new=True)
+    load(
+        replica,
+        find_installation(),
+        (ldif_of([item]) for item in items),
+        _moment(),
+        is_new=True,
+        now=SystemClock().wall(),
+    )
     then = f"It has the {len(lines):,} lines of {tables}." if lines else "Fill it: nightmail directory import TABLES"
     sys.stdout.write(f"The directory {settings.suffix} is set up in {replica.directory}. Start the server. {then}\n")
 
