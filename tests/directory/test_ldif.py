@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightmail.directory.ldif import ldif_of, numbered
+from nightmail.directory.ldif import ldif_of
 from nightmail.directory.tree import Item
 
 
@@ -32,18 +32,3 @@ def test_any_value_is_one_line_and_comes_back(value: str) -> None:
     name, _, rest = line.partition(":")
     assert (name, end) == ("o", "\n")
     assert (base64.b64decode(rest[2:]).decode() if rest.startswith(": ") else rest[1:]) == value
-
-
-def test_the_first_of_new_records_has_the_last_number_and_says_that_it_is_the_last() -> None:
-    items = [Item(f"ou={name},o=x", {"ou": (name,)}) for name in ("a", "b", "ü\n\nü")]
-    pieces = [ldif_of(items[:2]), ldif_of(items[2:])]
-    first, *others = numbered(pieces, 2, 1_000_000_000.9)
-    assert first == (
-        "dn: ou=a,o=x\nou: a\nentryCSN: 20010909014640.000000Z#ffffff#002#000000\n"
-        "contextCSN: 20010909014640.000000Z#ffffff#002#000000\n\n"
-    )
-    assert [other.splitlines()[-2] for other in others] == [
-        "entryCSN: 20010909014640.000000Z#fffffe#002#000000",
-        "entryCSN: 20010909014640.000000Z#fffffd#002#000000",
-    ]
-    assert "contextCSN" not in "".join(others)

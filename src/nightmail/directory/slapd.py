@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from nightmail.directory.ldif import ldif_of, numbered
+from nightmail.directory.ldif import ldif_of
+from nightmail.directory.numbering import numbered
 from nightmail.directory.replica import Replica, configuration
 from nightmail.errors import ConfigInvalid
 

@@ -171,9 +171,16 @@ MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
 CHANGES_FILTER = any_of(MAIL_FILTER, "(mail=*)")
 """These, and whoever else may be the member of a list."""
 
-_WHOLE = any_of(*(equals("objectClass", name) for name in ("nmMailDomain", "nmMailRoute", "nmMailClient")))
+_WHOLE_CLASSES = ("nmMailDomain", "nmMailRoute", "nmMailClient")
+_WHOLE = any_of(*(equals("objectClass", name) for name in _WHOLE_CLASSES))
 WHOLE_FILTER = any_of(_WHOLE, "(&(mailHost=*)(mailRoutingAddress=*))")
 """Entries that are held whole: all but addresses, and of these the ones that say where another address goes."""
+
+
+def is_held_whole(item: Item) -> bool:
+    """Whether `WHOLE_FILTER` matches an entry."""
+    return any(map(item.is_a, _WHOLE_CLASSES)) or bool(item.value("mailHost") and item.value("mailRoutingAddress"))
+
 
 WHOLE_TABLES = ("domains", "routes", "clients")
 """The tables for which they have lines."""
