@@ -6,6 +6,7 @@ everything else is temporary, and the same write may be tried again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,11 +29,13 @@ class Directory:
     """One replica as an operator uses it; to be used as a context. All calls block.
 
     `written` has the entries that were changed through it, each with the number of its change (entryCSN), empty where
-    it was deleted. Each call raises DirectoryUnavailable where no answer comes, ConfigInvalid where it is refused.
+    it was deleted; `in_doubt` those of which nobody knows whether they were, since no answer came. Each call raises
+    DirectoryUnavailable where no answer comes, ConfigInvalid where it is refused.
     """
 
     def __init__(self, uri: str, access: Access) -> None:
         self.written: dict[str, str] = {}
+        self.in_doubt: list[str] = []
         self._uri = uri
         self._timeout_s = access.timeout_s
         self._session = open_session(uri, access)
@@ -50,8 +53,9 @@ class Directory:
 
         None where there is no entry `base`.
         """
-        with _Faults(self._uri, base):
+        with _Faults(self._uri, filter_text):
             number = self._session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(attributes))
+        with _Faults(self._uri, base):
             while True:
                 try:
                     kind, data = self._session.result(number, all=0, timeout=self._timeout_s)
@@ -91,22 +95,37 @@ class Directory:
         """Send many requests without waiting for each answer; the first that is refused ends it."""
         under_way: dict[int, str] = {}
         count = 0
-        for each in what:
-            name = name_of(each)
-            with _Faults(self._uri, name):
-                under_way[send(each)] = name
-            if len(under_way) >= _WINDOW:
+        try:
+            for each in what:
+                name = name_of(each)
+                with _Faults(self._uri, name):
+                    under_way[send(each)] = name
+                if len(under_way) >= _WINDOW:
+                    count += self._hear(under_way)
+            while under_way:
                 count += self._hear(under_way)
-        while under_way:
-            count += self._hear(under_way)
+        except (DirectoryUnavailable, ConfigInvalid):
+            self._hear_the_rest(under_way)
+            raise
         return count
+
+    def _hear_the_rest(self, under_way: dict[int, str]) -> None:
+        """Take the answers to what was sent before something failed, for as long as any come."""
+        while under_way and not self.in_doubt:
+            with contextlib.suppress(DirectoryUnavailable, ConfigInvalid):  # the first one is told
+                self._hear(under_way)
+        self.in_doubt += under_way.values()
 
     def _hear(self, under_way: dict[int, str]) -> int:
         """Take one answer, to the oldest request."""
         number = next(iter(under_way))
         name = under_way.pop(number)
-        with _Faults(self._uri, name):
-            *_, controls = self._session.result3(number, timeout=self._timeout_s)
+        try:
+            with _Faults(self._uri, name):
+                *_, controls = self._session.result3(number, timeout=self._timeout_s)
+        except DirectoryUnavailable:
+            self.in_doubt.append(name)
+            raise
         told = [value for control in controls for value in control.entry.get("entryCSN", ())]
         self.written[name] = told[0].decode() if told else ""
         return 1
@@ -162,6 +181,7 @@ _REMEDIES: Mapping[type[Exception], str] = {
     ldap.INSUFFICIENT_ACCESS: "use the account that may write",
     ldap.OBJECT_CLASS_VIOLATION: "give it the attributes that its object classes need, and no others",
     ldap.INVALID_SYNTAX: "mend the value",
+    ldap.FILTER_ERROR: "write it as in (mail=alice@example.org)",
 }
 
 
