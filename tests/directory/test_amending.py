@@ -5,7 +5,7 @@ from __future__ import annotations
 import ldap
 import pytest
 
-from nightmail.directory.amending import amended, is_as_wanted
+from nightmail.directory.amending import amended, is_as_wanted, is_carried_out
 from nightmail.directory.reading import Change, read_ldif
 from nightmail.directory.tree import Item
 
@@ -38,6 +38,13 @@ def test_values_are_added_taken_away_and_replaced(lines: list[str], attribute: s
 def test_a_number_that_is_to_grow_is_left_alone() -> None:
     growing: Change = [(ldap.MOD_INCREMENT, "description", [b"1"])]
     assert amended(ITEM, growing) == ITEM
+    assert not is_carried_out(ITEM, growing)
+
+
+def test_a_change_that_was_carried_out_is_known_as_such() -> None:
+    assert is_carried_out(ITEM, [(ldap.MOD_ADD, "mail", [b"a@x.org"]), (ldap.MOD_DELETE, "sn", None)])
+    assert not is_carried_out(ITEM, [(ldap.MOD_DELETE, "mail", [b"a@x.org"])])
+    assert not is_carried_out(ITEM, [(ldap.MOD_DELETE, "userPassword", None)])
 
 
 def test_what_is_there_as_it_is_wanted_is_known_whatever_the_case() -> None:

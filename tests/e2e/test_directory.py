@@ -170,7 +170,7 @@ def test_single_entries_are_added_changed_and_deleted(servers: Pair) -> None:
             until_answered(server, unknown, 550)
     again = servers.first.nightmail("directory", "add", stdin=CAROL.encode())
     assert again.returncode == os.EX_CONFIG
-    assert "uid=carol,ou=people,dc=example,dc=org: Already exists" in again.stderr
+    assert "uid=carol,ou=people,dc=example,dc=org: it is there already, and says something else" in again.stderr
     done = servers.first.nightmail("directory", "delete", "uid=carol,ou=people,dc=example,dc=org")
     assert (done.returncode, done.stderr) == (0, ""), done
     until_answered(servers.second, "c@example.org", 550)

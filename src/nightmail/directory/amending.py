@@ -35,11 +35,18 @@ def amended(item: Item, change: Change) -> Item:
     return item._replace(attributes={name: values for name, values in attributes.items() if values})
 
 
+def is_carried_out(item: Item, change: Change) -> bool:
+    """Whether a change would leave the entry as it is. What can't be seen, such as a password, may be another."""
+    if any(kind == ldap.MOD_INCREMENT or name.lower() == _SECRET for kind, name, _ in change):
+        return False
+    return amended(item, change).attributes == item.attributes
+
+
 def is_as_wanted(item: Item, wanted: Mapping[str, tuple[str, ...]]) -> bool:
     """Whether an entry that is there has these values of these attributes, and no others of them.
 
-    Values are compared without regard to case, as nearly all are by the directory; passwords can't be seen, and count
-    as others.
+    Values are compared without regard to case, as nearly all are by the directory. A password can't be seen, and is
+    taken for another one.
     """
     return all(
         name.lower() != _SECRET and set(_folded(values)) == set(_folded(item.values(name)))

@@ -100,14 +100,12 @@ class Judge:
         """What is wrong with the addresses of a person or a list. Raises: DirectoryUnavailable."""
         members = self._contents.named(item.values("member")) if addresses_of_list(item) else {}
         yield from _members_without_address(item, members)
-        try:
-            lines = lines_of(with_members(item, members))
-            for line in lines:
-                NOTATIONS[line.table].normal(line.entry)
-        except ConfigInvalid as fault:
+        item = with_members(item, members)
+        fault = misread(item)
+        if fault is not None:
             yield _finding(fault)
             return
-        for line in lines:
+        for line in lines_of(item):
             if line.table in _ADDRESSES:
                 yield from self._findings_of_line(item, line)
 
@@ -172,6 +170,16 @@ def judge_of(contents: Contents, suffix: str, base: str, in_force: Items | None 
         judge = Judge(contents, base, whole)
         with contextlib.closing(open_newest(scratch, complete=judge.complete)) as judge.snapshot:
             yield judge
+
+
+def misread(item: Item) -> ConfigInvalid | None:
+    """Why an entry can't be understood, all by itself."""
+    try:
+        for table, entry in lines_of(item):
+            NOTATIONS[table].normal(entry)
+    except ConfigInvalid as fault:
+        return fault
+    return None
 
 
 def faults_of_change(

@@ -13,14 +13,13 @@ from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
+from nightmail.directory.last_copy import COPY_NAME
 from nightmail.directory.slapd import command, find_installation, has_entries, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
 from nightmail.supervisor.replica import ReplicaChild
 from nightmail.supervisor.tables import Announce, Reloads
 from nightmail.world import Clock
-
-_COPY = "directory.last"
 
 
 class ServerDirectory:
@@ -54,7 +53,7 @@ class ServerDirectory:
             access_of(self._settings, "reader", authority),
             announce,
             compiled=self._compiled,
-            copy_path=os.path.join(self._settings.data_directory, _COPY),
+            copy_path=os.path.join(self._settings.data_directory, COPY_NAME),
             base=self._config.base,
         )
         return self._reloads
