@@ -177,6 +177,7 @@ def test_single_entries_are_added_changed_and_deleted(servers: Pair) -> None:
 
 
 def test_how_the_replicas_stand_is_seen(servers: Pair) -> None:
+    until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "the shadow has what the master has")
     master, shadow = servers.first.facts("directory", "status")
     assert (master["role"], master["state"], master["clock_s"]) == ("master", "ok", pytest.approx(0, abs=2))
     assert (shadow["role"], shadow["state"], shadow["behind"]) == ("shadow", "ok", 0)

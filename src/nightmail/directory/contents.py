@@ -59,10 +59,13 @@ class Asked:
     def __init__(self, directory: Directory, suffix: str) -> None:
         self._directory = directory
         self._suffix = suffix
+        self._whole: list[Item] | None = None
 
     def whole(self) -> list[Item]:
-        """Those that servers hold whole."""
-        return [*map(folded, self._directory.search(self._suffix, WHOLE_FILTER))]
+        """Those that servers hold whole, as they are when they are first asked for: it takes a look at every entry."""
+        if self._whole is None:
+            self._whole = [*map(folded, self._directory.search(self._suffix, WHOLE_FILTER))]
+        return self._whole
 
     def about(self, keys: Collection[str]) -> list[Item]:
         """Those that say something of one of these addresses."""

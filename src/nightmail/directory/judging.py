@@ -22,7 +22,6 @@ from nightmail.directory.selection import Items, select
 from nightmail.directory.tree import (
     WHOLE_TABLES,
     Item,
-    Line,
     address_of_member,
     addresses_of_list,
     folded_name,
@@ -101,24 +100,24 @@ class Judge:
         members = self._contents.named(item.values("member")) if addresses_of_list(item) else {}
         yield from _members_without_address(item, members)
         item = with_members(item, members)
-        fault = misread(item)
-        if fault is not None:
+        try:
+            lines = [(table, *NOTATIONS[table].normal(entry)) for table, entry in lines_of(item)]
+        except ConfigInvalid as fault:
             yield _finding(fault)
             return
-        for line in lines_of(item):
-            if line.table in _ADDRESSES:
-                yield from self._findings_of_line(item, line)
+        for table, key, value in lines:
+            if table in _ADDRESSES:
+                yield from self._findings_of_line(item, table, key, value)
 
-    def _findings_of_line(self, item: Item, line: Line) -> Iterator[Finding]:
-        key, value = NOTATIONS[line.table].normal(line.entry)
-        check = self._checks.check_mailbox if line.table == "mailboxes" else self._checks.check_alias_key
+    def _findings_of_line(self, item: Item, table: str, key: str, value: str) -> Iterator[Finding]:
+        check = self._checks.check_mailbox if table == "mailboxes" else self._checks.check_alias_key
         try:
             check(key, item.dn)
         except ConfigInvalid as fault:
             yield _finding(fault)
             return
-        yield from self._duplicates(item, line.table, key)
-        if line.table == "aliases":
+        yield from self._duplicates(item, table, key)
+        if table == "aliases":
             yield from self._dead_ends(item, key, parse_targets(value, item.dn))
 
     def _duplicates(self, item: Item, table: str, key: str) -> Iterator[Finding]:
