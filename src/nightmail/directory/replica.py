@@ -29,6 +29,9 @@ _INDEXES = (
 )
 _SCHEMAS = ("core", "cosine", "inetorgperson", "misc")
 _MANAGER = "gidNumber={gid}+uidNumber={uid},cn=peercred,cn=external,cn=auth"
+WRITE_TIMEOUT_S = 5
+"""Whoever takes nothing of an answer for so long is cut off."""
+
 _ROOM_BYTES = 16 << 30  # address space and the most that the file may grow to, not what it takes
 
 
@@ -104,6 +107,7 @@ def _globals(replica: Replica) -> Item:
         olcLogLevel="none",
         olcThreads="8",
         olcIdleTimeout="0",
+        olcWriteTimeout=str(WRITE_TIMEOUT_S),  # else a few who do not read keep all threads, and everybody waits
         olcConnMaxPendingAuth="1000",
         olcDisallows="bind_anon",
         olcRequires="authc",
