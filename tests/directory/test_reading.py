@@ -41,3 +41,34 @@ def test_no_value_is_fetched_from_anywhere() -> None:
 def test_the_text_of_an_entry_of_ours_is_ldif() -> None:
     item = item_of("aliases", "#team@x.org", '"a, b"@x.org, c@x.org', "o=x")
     assert read_ldif(ldif_of([item]), "file").entries == [item]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("this is no ldif\n", 1),
+        ("dn: o=x\no: x\nbroken line\n", 3),
+        ("dn: o=x\n# a comment\ndescription: a\n  b\n  c\nbroken line\no: x\n", 6),
+        ("version: 1\n\ndn: o=x\nbroken\n", 4),
+        ("dn: o=x\no: x\n\n\nou: y\n", 5),
+        ("dn: no name\no: x\n", 1),
+        ("dn: o=x\nchangetype: modify\nreplace: a\na: b\nb: c\n-\n", 5),
+    ],
+)
+def test_the_line_that_is_none_is_named(text: str, line: int) -> None:
+    with pytest.raises(ConfigInvalid) as refused:
+        read_ldif(text, "file")
+    assert refused.value.place == f"file:{line}"
+    assert "Line" not in refused.value.wrong
+
+
+def test_the_case_of_an_attribute_does_not_matter_where_it_is_changed() -> None:
+    text = "dn: o=x\nchangetype: modify\nreplace: mail\nMAIL: a\n# b\nMail:: Yg==\n-\nadd: sn\nSN: s\n-\n"
+    [(_, change)] = read_ldif(text, "file").changes
+    assert change == [(ldap.MOD_REPLACE, "mail", [b"a", b"b"]), (ldap.MOD_ADD, "sn", [b"s"])]
+
+
+def test_a_value_of_another_attribute_is_never_passed_over() -> None:
+    text = "dn: o=x\nchangetype: modify\nreplace: mailLocalAddress\nmail: a@x.org\n-\n"
+    with pytest.raises(ConfigInvalid, match=r"^file:4: .*mail stands where a value of mailLocalAddress is expected"):
+        read_ldif(text, "file")

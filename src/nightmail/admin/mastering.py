@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from nightmail.admin.replicas import directory_of, uri_of
 from nightmail.config.settings import Config
-from nightmail.directory.comparing import see
+from nightmail.directory.comparing import has_everything, see
 from nightmail.directory.confirming import confirmed, look
 from nightmail.directory.role import Role
 from nightmail.directory.role_log import RoleLog
@@ -47,15 +47,19 @@ def master_now(config: Config) -> Master:
     return Master(role.master, role)
 
 
-def confirm(config: Config, master: Master, access: Access, written: Mapping[str, str]) -> Confirmation:
+def confirm(
+    config: Config, master: Master, access: Access, written: Mapping[str, str], *, is_whole: bool
+) -> Confirmation:
     """Wait until what was written on the master is where it has to be. Blocks.
+
+    `is_whole`: everything that it has, where its role moves.
 
     Raises:
         DirectoryUnavailable: the role moves, and it is not seen everywhere: the write is not acknowledged, though it
             may be found there later.
     """
     if master.role is not None:
-        return asyncio.run(_confirm(config, master.role, access, written))
+        return asyncio.run(_confirm(config, master.role, _Replicas(config, access, written, is_whole=is_whole)))
     found = Confirmation([], {})
     for server in config.replicas:
         if server == master.server:
@@ -76,9 +80,8 @@ async def _role_now(config: Config) -> Role:
         await store.close()
 
 
-async def _confirm(config: Config, role: Role, access: Access, written: Mapping[str, str]) -> Confirmation:
+async def _confirm(config: Config, role: Role, replicas: _Replicas) -> Confirmation:
     clock, store = SystemClock(), open_store(config.store.url, SystemRandomness())
-    replicas = _Replicas(config, access, written)
     try:
         return Confirmation(await confirmed(RoleLog(store, clock), role, replicas.lack, clock), {})
     finally:
@@ -89,10 +92,11 @@ async def _confirm(config: Config, role: Role, access: Access, written: Mapping[
 class _Replicas:
     """Sessions with shadows, each opened when it is first needed. Every look blocks."""
 
-    def __init__(self, config: Config, access: Access, written: Mapping[str, str]) -> None:
+    def __init__(self, config: Config, access: Access, written: Mapping[str, str], *, is_whole: bool) -> None:
         self._config = config
         self._access = access
         self._written = written
+        self._is_whole = is_whole
         self._suffix = directory_of(config).suffix
         self._open: dict[str, Directory] = {}
 
@@ -102,6 +106,8 @@ class _Replicas:
             replica = self._session(server)
             if not replica.has_all(self._written):
                 return "it is behind"
+            if self._is_whole and not has_everything(uri_of(self._config, role.master), replica.uri, self._access):
+                return "it lacks something"
             now = see(replica, self._suffix)  # after the entries were seen: until now it had its content from there
         except (DirectoryUnavailable, ConfigInvalid) as error:
             self._drop([server])

@@ -11,13 +11,8 @@ from contextlib import contextmanager
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
-from nightmail.directory.ldif import ldif_of
-from nightmail.directory.tree import Item
-from nightmail.directory.writing import Directory
-from nightmail.errors import DirectoryUnavailable
+from nightmail.directory.copying import copy_of
 from nightmail.world import Clock
-
-_MADE_UP = {"entrydn", "subschemasubentry", "hassubordinates", "numsubordinates"}
 
 
 def other_replicas(config: Config) -> list[str]:
@@ -27,36 +22,10 @@ def other_replicas(config: Config) -> list[str]:
 
 
 def everything(config: Config, uris: list[str]) -> Iterator[str]:
-    """All entries of the first replica that answers, each as text, with what a replica needs to go on from there.
-
-    Raises:
-        DirectoryUnavailable: none answers, or has all of them.
-    """
+    """All entries of the first replica that answers; see `copy_of`. Raises: DirectoryUnavailable: none does."""
     settings = directory_of(config)
     with authority(config) as trusted:
-        access = access_of(settings, "replicator", trusted)
-        reason = "there is no other replica"
-        for uri in uris:
-            try:
-                directory = Directory(uri, access)
-            except DirectoryUnavailable as error:
-                reason = str(error)
-                continue
-            with directory:
-                if not any(item.attributes for item in directory.search(settings.suffix, attributes=["contextCSN"])):
-                    reason = f"{uri}: it has no content yet"
-                    continue
-                for item in directory.search(settings.suffix, attributes=["*", "+"]):
-                    yield ldif_of([_without_made_up(item)])
-            return
-    raise DirectoryUnavailable(reason)
-
-
-def _without_made_up(item: Item) -> Item:
-    """An entry without what a server works out when it is asked."""
-    return item._replace(
-        attributes={name: values for name, values in item.attributes.items() if name.lower() not in _MADE_UP}
-    )
+        yield from copy_of(uris, settings.suffix, access_of(settings, "replicator", trusted))
 
 
 def moment(clock: Clock) -> str:

@@ -38,6 +38,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     entries: dict[str, int] = {}
     directory: str = ""
     replicas: dict[str, str] = {}
+    judged: str = ""
     remarks: tuple[str, ...] = ()
 
 
@@ -76,12 +77,33 @@ def _with_tables(findings: Findings, config: Config) -> Findings:
 
 
 def _with_directory(findings: Findings, config: Config) -> Findings:
-    """What is in a directory is judged by the servers that follow it, entry by entry."""
+    """Judge what a replica has, or else what was last known of it; a server starts without both."""
     directory = config.directory
     if directory is None:
         return findings
     read_secret(directory.secret_file, "[directory] secret_file")
-    return msgspec.structs.replace(findings, directory=directory.suffix, replicas=config.replicas)
+    findings = msgspec.structs.replace(findings, directory=directory.suffix, replicas=config.replicas)
+    try:
+        from nightmail.cli import directory_checks as checks  # noqa: PLC0415 - LDAP is an extra, and slow to load
+    except ModuleNotFoundError as error:
+        wrong = f"{error.name} is not installed, which a directory needs"
+        raise ConfigInvalid("[directory]", wrong, "pip install 'nightmail[directory]'") from error
+
+    found = checks.found_in(config)
+    if found is None:
+        remark = (
+            "no replica of the directory answers, so that nothing in it was judged, nor what whoever comes through a "
+            "balancer may do; once the servers run, check again"
+        )
+        return msgspec.structs.replace(findings, remarks=(remark,))
+    with checks.judged(config, found) as judge:
+        _check_balancer(config, judge.snapshot)
+        wrong = checks.told(checks.findings_of(judge, found.items))
+        remarks = _remarks(judge.snapshot, config.server.hostname) if found.is_all else ()
+    if wrong:
+        remarks = (f"{wrong}: `nightmail directory check` names them", *remarks)
+    entries = {name: number for name, number in checks.counted(found.items).items() if found.is_all or number}
+    return msgspec.structs.replace(findings, judged=found.source, entries=entries, remarks=remarks)
 
 
 def _check_balancer(config: Config, snapshot: RoutingSnapshot) -> None:
@@ -135,6 +157,8 @@ def show_findings(findings: Findings, console: Console) -> None:
     _good(console, findings.tables or findings.directory)
     for name, address in findings.replicas.items():
         _fact(console, "replica", f"{name} at {address}")
+    if findings.judged:
+        _fact(console, "judged", findings.judged)
     for name, number in findings.entries.items():
         _fact(console, name, f"{number:,}" if number else "–")
     for remark in findings.remarks:

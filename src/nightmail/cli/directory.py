@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -15,14 +14,17 @@ from nightmail.admin.mastering import Master, confirm, master_now
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
 from nightmail.admin.whole_content import authority
 from nightmail.cli.configuration import load_config
+from nightmail.cli.directory_changes import Done, add_entries, delete_entries, modify_entries
+from nightmail.cli.directory_checks import check_entries, fault_as_comment, show_checked, told, with_fault
 from nightmail.cli.directory_role import promote
 from nightmail.cli.directory_screen import show_standings
-from nightmail.cli.directory_upkeep import backup, init, reseed, restore
-from nightmail.cli.failing import complain
+from nightmail.cli.directory_tables import carry_out, lines_of_tables, plan_for, show_plan
+from nightmail.cli.directory_upkeep import authority, backup, init, reseed, restore
+from nightmail.cli.failing import CommandFailed, complain
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
-from nightmail.directory.exchange import normal_lines, plan_changes, text_of
+from nightmail.directory.exchange import normal_lines, text_of
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.reading import read_ldif
 from nightmail.directory.selection import DirectoryTables
@@ -31,9 +33,7 @@ from nightmail.directory.standing import look_at
 from nightmail.directory.tree import folded
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
-from nightmail.routing.generations import check_tables
 from nightmail.routing.source import NAMES
-from nightmail.routing.tables import TextTables
 from nightmail.world import SystemClock
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command()(restore)
 app.command()(promote)
 
 Ldif = Annotated[str, typer.Argument(metavar="LDIF", help="The file; -: standard input.")]
+Force = Annotated[bool, typer.Option("--force", help="Also what can't come into force.")]
 Names = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False, help="Distinguished names.")]
 Tables = Annotated[str, typer.Argument(metavar="TABLES", show_default=False, help="The directory with the tables.")]
 
@@ -57,27 +58,23 @@ Tables = Annotated[str, typer.Argument(metavar="TABLES", show_default=False, hel
 @app.command("import")
 def import_tables(
     tables: Tables,
+    *,
     delete: Annotated[bool, typer.Option("--delete", help="Delete what the tables don't have.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     config: ConfigFile = None,
     name: ServerName = None,
     json: AsJson = False,
 ) -> None:
     """Have the directory say what tables say."""
     loaded = load_config(config, name)
-    settings = directory_of(loaded)
-    with tempfile.TemporaryDirectory(prefix="nightmail-import-") as scratch:
-        check_tables(tables, scratch, loaded.base)
-    wanted = normal_lines(TextTables(tables))
+    wanted = lines_of_tables(tables, loaded.base)
+    if dry_run:
+        with _reading(loaded) as directory:
+            show_plan(plan_for(wanted, directory, loaded, delete=delete), json=json)
+        return
     with _writing(loaded) as directory:
-        changes = plan_changes(wanted, map(folded, directory.search(settings.suffix)), settings.suffix, delete=delete)
-        renewed = directory.delete(name for name, _ in changes.renewed)
-        done = {
-            "added": directory.add([*(item for _, item in changes.renewed), *changes.added]) - renewed,
-            "changed": directory.replace(changes.replaced) + renewed,
-            "deleted": directory.delete(changes.deleted),
-            "left": changes.foreign,
-        }
-        confirmed = _confirm(loaded, directory)
+        done = carry_out(plan_for(wanted, directory, loaded, delete=delete), directory)
+        confirmed = _confirm(loaded, directory, is_whole=True)
     if json:
         print_json({**done, "confirmed": confirmed})
         return
@@ -104,21 +101,21 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
 
 
 @app.command()
-def add(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) -> None:
-    """Add the entries of an LDIF file."""
+def add(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
+    """Add the entries of an LDIF file. Those that are there already, just so, are left."""
     loaded = load_config(config, name)
     entries, changes = read_ldif(_text_of(ldif), ldif)
     if changes:
         raise ConfigInvalid(ldif, "it has changes of entries", "`nightmail directory modify` carries them out")
     with _writing(loaded) as directory:
-        count = directory.add(entries)
-        _confirm(loaded, directory)
-    sys.stdout.write(f"Entries added: {count:,}\n")
+        done = add_entries(directory, loaded, entries, force=force)
+        _confirm(loaded, directory, is_whole=done.left > 0)
+    _say_done("added", done, "there already")
 
 
 @app.command()
-def modify(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) -> None:
-    """Carry out the changes of an LDIF file (changetype: modify)."""
+def modify(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
+    """Carry out the changes of an LDIF file (changetype: modify). Those that are carried out already are left."""
     loaded = load_config(config, name)
     entries, changes = read_ldif(_text_of(ldif), ldif)
     if entries:
@@ -126,20 +123,35 @@ def modify(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None)
             ldif, "it has whole entries", "`nightmail directory add` adds them; a change has changetype: modify"
         )
     with _writing(loaded) as directory:
-        for entry, change in changes:
-            directory.modify(entry, change)
-        _confirm(loaded, directory)
-    sys.stdout.write(f"Entries changed: {len(changes):,}\n")
+        done = modify_entries(directory, loaded, changes, force=force)
+        _confirm(loaded, directory, is_whole=done.left > 0)
+    _say_done("changed", done, "so already")
 
 
 @app.command()
-def delete(names: Names, config: ConfigFile = None, name: ServerName = None) -> None:
-    """Delete entries, by their names."""
+def delete(names: Names, force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
+    """Delete entries, by their names. Those that are not there are named, and the others deleted."""
     loaded = load_config(config, name)
     with _writing(loaded) as directory:
-        count = directory.delete(names)
-        _confirm(loaded, directory)
-    sys.stdout.write(f"Entries deleted: {count:,}\n")
+        done = delete_entries(directory, loaded, names, force=force)
+        _confirm(loaded, directory, is_whole=done.left > 0)
+    _say_done("deleted", done, "not there")
+
+
+@app.command()
+def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
+    """Name every entry that can't come into force or be used, with the reason."""
+    loaded = load_config(config, name)
+    settings = directory_of(loaded)
+    with _reading(loaded) as directory:
+        items = [*map(folded, directory.search(settings.suffix))]
+    checked = check_entries(items, settings.suffix, loaded.base)
+    if json:
+        print_json(checked)
+    else:
+        show_checked(checked, screen())
+    if checked.fatal:
+        raise CommandFailed(os.EX_CONFIG, told(checked))
 
 
 @app.command()
@@ -166,15 +178,20 @@ def search(
     name: ServerName = None,
     json: AsJson = False,
 ) -> None:
-    """Show entries as LDIF."""
+    """Show entries as LDIF; of one that can't be understood a comment says why."""
     loaded = load_config(config, name)
     with _reading(loaded) as directory:
         found = directory.search(directory_of(loaded).suffix, filter_text)
         if json:
-            print_json([{"dn": item.dn, **item.attributes} for item in found])
+            print_json([with_fault(item) for item in found])
         else:
             for item in found:
-                sys.stdout.write(ldif_of([item]))
+                sys.stdout.write(f"{fault_as_comment(item)}{ldif_of([item])}")
+
+
+def _say_done(what: str, done: Done, how: str) -> None:
+    left = f", {how}: {done.left:,}" if done.left else ""
+    sys.stdout.write(f"Entries {what}: {done.written:,}{left}\n")
 
 
 def _text_of(ldif: str) -> str:
@@ -189,11 +206,14 @@ def _text_of(ldif: str) -> str:
         ) from error
 
 
-def _confirm(config: Config, directory: MasterReplica) -> list[str]:
-    """The shadows on which everything that was written has been seen; it is said of the others that it was not."""
+def _confirm(config: Config, directory: MasterReplica, *, is_whole: bool) -> list[str]:
+    """The shadows on which everything that was written has been seen; it is said of the others that it was not.
+
+    `is_whole`: something was found to be written already. Whoever wrote it may have been told that it does not count.
+    """
     with authority(config) as trusted:
         access = access_of(directory_of(config), "reader", trusted)
-        confirmation = confirm(config, directory.master, access, directory.written)
+        confirmation = confirm(config, directory.master, access, directory.written, is_whole=is_whole)
     for server, reason in confirmation.unseen.items():
         complain(f"written on {directory.master.server} alone, and not yet seen on {server}: {reason}")
     return confirmation.seen

@@ -11,15 +11,18 @@ from typing import Annotated
 
 import typer
 
+from nightmail.admin.claiming import claim, refuse_where_there_is_a_role, see_that_nobody_leads
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, replica_uris
 from nightmail.admin.whole_content import authority, everything, moment, other_replicas
 from nightmail.cli.client import Client
 from nightmail.cli.configuration import load_config
+from nightmail.cli.directory_tables import entries_of, lines_of_tables
 from nightmail.cli.failing import CommandFailed
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
+from nightmail.directory.held import Held
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
 from nightmail.directory.slapd import find_installation, has_entries, load
@@ -36,27 +39,40 @@ File = Annotated[str, typer.Argument(metavar="FILE", show_default=False, help="A
 
 
 def init(
+    tables: Annotated[
+        str, typer.Option("--tables", metavar="TABLES", show_default=False, help="Begin with what these tables say.")
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Even if another replica has a directory.")] = False,
     config: ConfigFile = None,
     name: ServerName = None,
 ) -> None:
     """Begin a new directory on the server that is its first master."""
     loaded = load_config(config, name)
+    lines = lines_of_tables(tables, loaded.base) if tables else {}
     _prepare_to_write(loaded)
     settings, replica = directory_of(loaded), _own_replica(loaded)
-    if replica.provider:
+    if loaded.server.name != loaded.master:
         wrong = f"the first master of the directory is {loaded.master}, not {loaded.server.name}"
         raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}; the other replicas fill by themselves")
     if has_entries(replica):
         raise ConfigInvalid(replica.directory, "there is a directory already", "nothing needs to be done")
+    if loaded.has_failover:
+        refuse_where_there_is_a_role(loaded)
     other = "" if force else _filled_replica(loaded)
     if other:
         right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
         raise ConfigInvalid(other, "this replica has the directory", right)
-    first = ldif_of(first_entries(settings.suffix, replica.accounts))
-    load(replica, find_installation(), [first], moment(SystemClock()), is_new=True)
-    sys.stdout.write(f"The directory {settings.suffix} is set up in {replica.directory}. Start the server, then fill "
-                     "it: nightmail directory import TABLES\n")  # fmt: skip
+    items = [*first_entries(settings.suffix, replica.accounts), *entries_of(lines, settings.suffix)]
+    load(
+        replica,
+        find_installation(),
+        (ldif_of([item]) for item in items),
+        moment(SystemClock()),
+        is_new=True,
+        now=SystemClock().wall(),
+    )
+    then = f"It has the {len(lines):,} lines of {tables}." if lines else "Fill it: nightmail directory import TABLES"
+    sys.stdout.write(f"The directory {settings.suffix} is set up in {replica.directory}. Start the server. {then}\n")
 
 
 def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
@@ -64,6 +80,10 @@ def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
     loaded = load_config(config, name)
     _prepare_to_write(loaded)
     replica = _own_replica(loaded)
+    if loaded.has_failover:
+        Held(replica.directory).forget()
+        sys.stdout.write("This replica begins anew with what the master has when the server starts.\n")
+        return
     _say_aside(load(replica, find_installation(), everything(loaded, other_replicas(loaded)), moment(SystemClock())))
     sys.stdout.write("This replica has what the other one had. Start the server.\n")
 
@@ -100,7 +120,9 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
     with source:
         _prepare_to_write(loaded)
         replica = _own_replica(loaded)
-        if replica.provider:
+        if loaded.has_failover:
+            see_that_nobody_leads(loaded)
+        elif replica.provider:
             wrong = f"the master of the directory is {loaded.master}, not {loaded.server.name}"
             raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}, then `reseed` on the others")
         now = SystemClock().wall()
@@ -108,6 +130,12 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
         source.seek(0)
         kept = without_numbers_ahead(_whole(source, file), now)
         _say_aside(load(replica, find_installation(), kept, moment(SystemClock()), is_new=is_ahead))
+    if loaded.has_failover:
+        claim(loaded, Held(replica.directory))
+        sys.stdout.write(
+            "This server is the master, with what the backup has, once it starts; all others begin anew.\n"
+        )
+        return
     sys.stdout.write("The master has what the backup has. Start the server; then stop, `reseed` and start those of "
                      "other replicas.\n")  # fmt: skip
 

@@ -74,7 +74,7 @@ def _queues(picture: ServerPicture) -> RenderableType:
 
 def _directory(picture: DirectoryPicture) -> RenderableType:
     table = columns(
-        "DIRECTORY", "ROLE", "STATE", "PID", "FOLLOWED AT", "ENTRIES", "REFUSED", right="PID ENTRIES REFUSED"
+        "DIRECTORY", "ROLE", "STATE", "PID", "FOLLOWED AT", "IN-FORCE", "REFUSED", right="PID IN-FORCE REFUSED"
     )
     table.add_row(
         plain(picture.suffix),

@@ -6,25 +6,14 @@ tables that give the same routing have the same normal text, and that text is wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from nightmail.directory.tree import ATTRIBUTES, Item, folded_name, item_of, lines_of, with_members
 from nightmail.errors import ConfigInvalid
-from nightmail.routing.entries import (
-    parse_alias_key,
-    parse_domain_entry,
-    parse_domain_key,
-    parse_mailbox,
-    parse_nothing,
-    parse_route_key,
-    parse_rule,
-    parse_targets,
-)
 from nightmail.routing.names import parents
-from nightmail.routing.networks import parse_network
-from nightmail.routing.route import parse_route
-from nightmail.routing.source import NAMES, Entry, Source
+from nightmail.routing.notation import NOTATIONS
+from nightmail.routing.source import NAMES, Source
 
 _OURS = {name.lower() for name in ATTRIBUTES} - {"objectclass", "cn", "mail"}
 _ORDER = ("routes", "domains", "mailboxes", "aliases", "clients")
@@ -48,45 +37,6 @@ class Changes(NamedTuple):
     foreign: int
 
 
-class _Notation(NamedTuple):
-    key: Callable[[str, str], str]
-    value: Callable[[str, str], str]
-
-
-def _domain(value: str, place: str) -> str:
-    entry = parse_domain_entry(value, place)
-    if entry.kind == "alias":
-        return f"alias {entry.target}"
-    return "relay verify" if entry.verify else entry.kind
-
-
-def _route(value: str, place: str) -> str:
-    parse_route(value, place)
-    return value
-
-
-def _targets(value: str, place: str) -> str:
-    return ", ".join(sorted(set(parse_targets(value, place))))
-
-
-def _network(text: str, place: str) -> str:
-    return str(parse_network(text, place))
-
-
-def _nothing(value: str, place: str) -> str:
-    parse_nothing(value, place)
-    return ""
-
-
-_NOTATIONS = {
-    "domains": _Notation(parse_domain_key, _domain),
-    "routes": _Notation(parse_route_key, _route),
-    "aliases": _Notation(parse_alias_key, _targets),
-    "mailboxes": _Notation(parse_mailbox, _nothing),
-    "clients": _Notation(_network, parse_rule),
-}
-
-
 def normal_lines(source: Source) -> dict[tuple[str, str], str]:
     """All that a source says, in its normal form. Of two lines with one key the first counts.
 
@@ -96,7 +46,7 @@ def normal_lines(source: Source) -> dict[tuple[str, str], str]:
     lines: dict[tuple[str, str], str] = {}
     for table in NAMES:
         for entry in source.entries(table):
-            key, value = _normal(table, entry)
+            key, value = NOTATIONS[table].normal(entry)
             lines.setdefault((table, key), value)
     _verify_where_mailboxes_are_listed(lines)
     return lines
@@ -108,11 +58,6 @@ def _verify_where_mailboxes_are_listed(lines: dict[tuple[str, str], str]) -> Non
         nearest = next((each for each in (domain, *parents(domain)) if ("domains", each) in lines), "")
         if nearest and lines["domains", nearest] == "relay":
             lines["domains", domain] = "relay verify"
-
-
-def _normal(table: str, entry: Entry) -> tuple[str, str]:
-    notation = _NOTATIONS[table]
-    return notation.key(entry.key, entry.place), notation.value(entry.value, entry.place)
 
 
 def text_of(table: str, lines: Lines) -> str:
@@ -169,11 +114,11 @@ def _said(items: Iterable[Item]) -> Iterator[tuple[Item, dict[tuple[str, str], s
     for item in items:
         try:
             item = with_members(item, by_name)  # noqa: PLW2901 - the same entry, completed
-            said = {(line.table, key): value for line in lines_of(item) for key, value in [_normal(*line)]}
+            normal = [(table, *NOTATIONS[table].normal(entry)) for table, entry in lines_of(item)]
         except ConfigInvalid:
             continue
-        if said:
-            yield item, said
+        if normal:
+            yield item, {(table, key): value for table, key, value in normal}
 
 
 def _check_alone(item: Item, said: Lines, line: tuple[str, str], wanted: Lines) -> None:

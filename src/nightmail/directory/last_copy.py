@@ -8,6 +8,9 @@ import msgspec
 
 from nightmail.directory.tree import Item
 
+COPY_NAME = "directory.last"
+"""Its file, in the directory of a server's replica."""
+
 _FORMAT = 1
 
 

@@ -12,6 +12,8 @@ from nightmail.directory.sessions import text_of_values
 from nightmail.directory.tree import Item
 from nightmail.errors import ConfigInvalid
 
+_LINE = re.compile(r"^Line [0-9]+: ")
+_CHANGES = ("add", "delete", "replace", "increment")
 _CHANGE_TYPE = re.compile(r"^changetype:\s*(\S*)", re.MULTILINE)
 
 Change = list[tuple[int, str, list[bytes] | None]]
@@ -24,13 +26,37 @@ class Records(NamedTuple):
     changes: list[tuple[str, Change]]
 
 
+class _Records(ldif.LDIFRecordList):  # type: ignore[misc]  # the library has no types
+    """Knows the number of the line that it reads. The library's own count is of lines that it has looked at ahead.
+
+    In a change, values of another attribute than the one that is changed are refused. The library would pass over them,
+    and have the attribute lose all its values.
+    """
+
+    line = 0
+    attribute = ""
+
+    def _unfold_lines(self) -> str:
+        self.line = self.line_counter
+        text = str(super()._unfold_lines())
+        if text.startswith("#"):
+            return text
+        name, colon, value = text.partition(":")
+        if not colon or not self.attribute:
+            self.attribute = value.strip() if name in _CHANGES else ""
+            return text
+        if name.lower() != self.attribute.lower():
+            raise ValueError(f"{name} stands where a value of {self.attribute} is expected, or a line with '-' alone")
+        return f"{self.attribute}:{value}"  # in the same case, by which the library knows it
+
+
 def read_ldif(text: str, file: str) -> Records:
     """The records of an LDIF text, all of them entries or all of them changes. Values at URLs are not fetched.
 
     Raises:
         ConfigInvalid: it is no LDIF, or says nothing.
     """
-    parser = ldif.LDIFRecordList(io.StringIO(text))
+    parser = _Records(io.StringIO(text))
     kinds = _CHANGE_TYPE.findall(text)
     if unknown := [kind for kind in kinds if kind != "modify"]:
         raise ConfigInvalid(file, f"changetype: {unknown[0]} is not carried out", "only changetype: modify is")
@@ -40,8 +66,8 @@ def read_ldif(text: str, file: str) -> Records:
         else:
             parser.parse_entry_records()
     except (ValueError, EOFError) as error:
-        place = f"{file}:{parser.line_counter}"
-        raise ConfigInvalid(place, f"this is not LDIF: {error}", "see ldif(5)") from error
+        wrong = f"this is not LDIF: {_LINE.sub('', str(error))}"
+        raise ConfigInvalid(f"{file}:{parser.line}", wrong, "see ldif(5)") from error
     entries = [Item(name, text_of_values(_without_urls(values, name))) for name, values in parser.all_records]
     changes = [(name, list(change)) for name, change, _ in parser.all_modify_changes]
     if not entries and not changes:

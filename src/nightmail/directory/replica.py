@@ -39,6 +39,8 @@ _INDEXES = (
 _SCHEMAS = ("core", "cosine", "inetorgperson", "misc")
 _MANAGER = "gidNumber={gid}+uidNumber={uid},cn=peercred,cn=external,cn=auth"
 _ROLE_ROOM_BYTES = 1 << 20
+WRITE_TIMEOUT_S = 5
+"""Whoever takes nothing of an answer for so long is cut off."""
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
@@ -123,6 +125,7 @@ def _globals(replica: Replica) -> Item:
         olcLogLevel="none",
         olcThreads="8",
         olcIdleTimeout="0",
+        olcWriteTimeout=str(WRITE_TIMEOUT_S),  # else a few who do not read keep all threads, and everybody waits
         olcConnMaxPendingAuth="1000",
         olcDisallows="bind_anon",
         olcRequires="authc",

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from nightmail.directory.ldif import ldif_of
+from nightmail.directory.numbering import numbered
 from nightmail.directory.replica import Replica, configuration
 from nightmail.errors import ConfigInvalid
 
@@ -109,12 +110,18 @@ def _damage(replica: Replica) -> str:
 
 
 def load(
-    replica: Replica, installation: Installation, pieces: Iterable[str], moment: str, *, is_new: bool = False
+    replica: Replica,
+    installation: Installation,
+    pieces: Iterable[str],
+    moment: str,
+    *,
+    is_new: bool = False,
+    now: float = 0.0,
 ) -> str:
     """Let a replica that does not run have these entries, as LDIF, in place of what it has: all of them, or none.
 
     What it had is set aside under a name with `moment` in it; where that is, empty if it had nothing. Entries of a
-    replica bring the numbers of their changes; those of one that `is_new` are given some.
+    replica bring the numbers of their changes; those of one that `is_new` are given some, as changes of the time `now`.
 
     Raises:
         ConfigInvalid: slapd refuses one; the message has its words.
@@ -124,7 +131,8 @@ def load(
     shutil.rmtree(staging.directory, ignore_errors=True)
     try:
         prepare(staging, installation)
-        _slapadd(staging, installation, "1", pieces, "-q", *(["-w"] if is_new else []))
+        # slapadd could number them too (-w), but frees a cursor twice then, now and then, and dies of it.
+        _slapadd(staging, installation, "1", numbered(pieces, replica.number, now) if is_new else pieces, "-q")
         if not has_entries(staging):
             raise ConfigInvalid("[directory]", "there is nothing to be loaded")
         archive = f"{replica.database}.{moment}" if os.path.exists(replica.database) else ""

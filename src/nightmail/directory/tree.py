@@ -60,9 +60,14 @@ class Item(NamedTuple):
         """The first value of an attribute, or nothing."""
         return next(iter(self.values(name)), "")
 
+    @property
+    def classes(self) -> set[str]:
+        """The object classes that the entry names, in lower case."""
+        return {name.lower() for name in self.attributes.get("objectclass", ())}
+
     def is_a(self, object_class: str) -> bool:
         """Whether the entry is of this class."""
-        return object_class.lower() in (name.lower() for name in self.values("objectClass"))
+        return object_class.lower() in self.classes
 
 
 def folded(item: Item) -> Item:
@@ -83,8 +88,9 @@ def lines_of(item: Item) -> list[Line]:
     Raises:
         ConfigInvalid: the entry is none that can be understood.
     """
-    for object_class, read in _READERS.items():
-        if item.is_a(object_class):
+    classes = item.classes
+    for object_class, read in _READERS_BY_CLASS.items():
+        if object_class in classes:
             return [Line(table, Entry(item.dn, key, value)) for table, key, value in read(item)]
     return []
 
@@ -163,6 +169,7 @@ _READERS: dict[str, Callable[[Item], Iterator[_Words]]] = {
     "inetLocalMailRecipient": _person,
     "nmUnicodeRecipient": _person,
 }
+_READERS_BY_CLASS = {name.lower(): read for name, read in _READERS.items()}
 
 
 MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
@@ -171,9 +178,18 @@ MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
 CHANGES_FILTER = any_of(MAIL_FILTER, "(mail=*)")
 """These, and whoever else may be the member of a list."""
 
-_WHOLE = any_of(*(equals("objectClass", name) for name in ("nmMailDomain", "nmMailRoute", "nmMailClient")))
+_WHOLE_CLASSES = ("nmMailDomain", "nmMailRoute", "nmMailClient")
+_WHOLE = any_of(*(equals("objectClass", name) for name in _WHOLE_CLASSES))
 WHOLE_FILTER = any_of(_WHOLE, "(&(mailHost=*)(mailRoutingAddress=*))")
 """Entries that are held whole: all but addresses, and of these the ones that say where another address goes."""
+
+
+def is_held_whole(item: Item) -> bool:
+    """Whether `WHOLE_FILTER` matches an entry."""
+    return not item.classes.isdisjoint(map(str.lower, _WHOLE_CLASSES)) or bool(
+        item.value("mailHost") and item.value("mailRoutingAddress")
+    )
+
 
 WHOLE_TABLES = ("domains", "routes", "clients")
 """The tables for which they have lines."""

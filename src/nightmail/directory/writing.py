@@ -6,6 +6,7 @@ everything else is temporary, and the same write may be tried again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,12 +29,14 @@ class Directory:
     """One replica as an operator uses it; to be used as a context. All calls block.
 
     `written` has the entries that were changed through it, each with the number of its change (entryCSN), empty where
-    it was deleted. Each call raises DirectoryUnavailable where no answer comes, ConfigInvalid where it is refused.
+    it was deleted; `in_doubt` those of which nobody knows whether they were, since no answer came. Each call raises
+    DirectoryUnavailable where no answer comes, ConfigInvalid where it is refused.
     """
 
     def __init__(self, uri: str, access: Access) -> None:
         self.written: dict[str, str] = {}
-        self._uri = uri
+        self.in_doubt: list[str] = []
+        self.uri = uri
         self._timeout_s = access.timeout_s
         self._session = open_session(uri, access)
 
@@ -54,8 +57,9 @@ class Directory:
 
         None where there is no entry `base`.
         """
-        with _Faults(self._uri, base):
+        with _Faults(self.uri, filter_text):
             number = self._session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(attributes))
+        with _Faults(self.uri, base):
             while True:
                 try:
                     kind, data = self._session.result(number, all=0, timeout=self._timeout_s)
@@ -69,7 +73,7 @@ class Directory:
 
     def read(self, name: str, attributes: Sequence[str] = ("*",)) -> Item | None:
         """One entry, or None where there is none of that name."""
-        with _Faults(self._uri, name):
+        with _Faults(self.uri, name):
             try:
                 found = self._session.search_ext_s(name, ldap.SCOPE_BASE, attrlist=list(attributes))
             except ldap.NO_SUCH_OBJECT:
@@ -104,22 +108,37 @@ class Directory:
         """Send many requests without waiting for each answer; the first that is refused ends it."""
         under_way: dict[int, str] = {}
         count = 0
-        for each in what:
-            name = name_of(each)
-            with _Faults(self._uri, name):
-                under_way[send(each)] = name
-            if len(under_way) >= _WINDOW:
+        try:
+            for each in what:
+                name = name_of(each)
+                with _Faults(self.uri, name):
+                    under_way[send(each)] = name
+                if len(under_way) >= _WINDOW:
+                    count += self._hear(under_way)
+            while under_way:
                 count += self._hear(under_way)
-        while under_way:
-            count += self._hear(under_way)
+        except (DirectoryUnavailable, ConfigInvalid):
+            self._hear_the_rest(under_way)
+            raise
         return count
+
+    def _hear_the_rest(self, under_way: dict[int, str]) -> None:
+        """Take the answers to what was sent before something failed, for as long as any come."""
+        while under_way and not self.in_doubt:
+            with contextlib.suppress(DirectoryUnavailable, ConfigInvalid):  # the first one is told
+                self._hear(under_way)
+        self.in_doubt += under_way.values()
 
     def _hear(self, under_way: dict[int, str]) -> int:
         """Take one answer, to the oldest request."""
         number = next(iter(under_way))
         name = under_way.pop(number)
-        with _Faults(self._uri, name):
-            *_, controls = self._session.result3(number, timeout=self._timeout_s)
+        try:
+            with _Faults(self.uri, name):
+                *_, controls = self._session.result3(number, timeout=self._timeout_s)
+        except DirectoryUnavailable:
+            self.in_doubt.append(name)
+            raise
         told = [value for control in controls for value in control.entry.get("entryCSN", ())]
         self.written[name] = told[0].decode() if told else ""
         return 1
@@ -132,7 +151,7 @@ class Directory:
         names_left = [*written]
         while names_left:
             names, names_left = names_left[:_WINDOW], names_left[_WINDOW:]
-            with _Faults(self._uri, names[0]):
+            with _Faults(self.uri, names[0]):
                 asked = {self._ask_for(name, written[name]): name for name in names}
             for number, name in asked.items():
                 if self._is_there(number, name) != bool(written[name]):
@@ -144,7 +163,7 @@ class Directory:
         return int(self._session.search_ext(name, ldap.SCOPE_BASE, filter_text, ["1.1"]))
 
     def _is_there(self, number: int, name: str) -> bool:
-        with _Faults(self._uri, name):
+        with _Faults(self.uri, name):
             try:
                 _, found = self._session.result(number, timeout=self._timeout_s)
             except ldap.NO_SUCH_OBJECT:
@@ -156,7 +175,7 @@ class _Faults:
     """What libldap raises, as what our callers act on: `name` is the entry that it is about."""
 
     def __init__(self, uri: str, name: str) -> None:
-        self._uri = uri
+        self.uri = uri
         self._name = name
 
     def __enter__(self) -> None:
@@ -164,9 +183,9 @@ class _Faults:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ldap.OTHER):  # what slapd calls its own failures
-            raise DirectoryUnavailable(f"{self._uri}: {words(error)}; {_ITS_OWN_FAULT}") from error
+            raise DirectoryUnavailable(f"{self.uri}: {words(error)}; {_ITS_OWN_FAULT}") from error
         if isinstance(error, _TEMPORARY):
-            raise DirectoryUnavailable(f"{self._uri}: {words(error)}") from error
+            raise DirectoryUnavailable(f"{self.uri}: {words(error)}") from error
         if isinstance(error, ldap.LDAPError):
             raise ConfigInvalid(self._name, words(error), _REMEDIES.get(type(error), "")) from error
 
@@ -181,6 +200,7 @@ _REMEDIES: Mapping[type[Exception], str] = {
     ldap.INSUFFICIENT_ACCESS: "use the account that may write",
     ldap.OBJECT_CLASS_VIOLATION: "give it the attributes that its object classes need, and no others",
     ldap.INVALID_SYNTAX: "mend the value",
+    ldap.FILTER_ERROR: "write it as in (mail=alice@example.org)",
 }
 
 

@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import islice
-from typing import NamedTuple
 
 from nightmail.errors import ConfigInvalid
 from nightmail.routing import compiled
 from nightmail.routing.compiled import Summary, Writer
 from nightmail.routing.crosschecks import CrossChecks
-from nightmail.routing.entries import (
-    parse_alias_key,
-    parse_client_key,
-    parse_domain_entry,
-    parse_domain_key,
-    parse_mailbox,
-    parse_nothing,
-    parse_route_key,
-    parse_rule,
-    parse_targets,
-)
 from nightmail.routing.expansion import alias_of
 from nightmail.routing.networks import prefix_of
+from nightmail.routing.notation import NOTATIONS
 from nightmail.routing.resolution import POSTMASTER
-from nightmail.routing.route import Route, parse_route
+from nightmail.routing.route import parse_route
 from nightmail.routing.source import NAMES, Source
 
 LOCAL_DOMAINS_KNOWN = 100
 
 
-class _Table(NamedTuple):
-    """How the entries of one table are read: both functions take a text and the place where it stands."""
-
-    octet: bytes
-    parse_key: Callable[[str, str], str]
-    parse_value: Callable[[str, str], object]
+_OCTETS = {
+    "domains": compiled.DOMAIN,
+    "routes": compiled.ROUTE,
+    "mailboxes": compiled.MAILBOX,
+    "aliases": compiled.ALIAS,
+    "clients": compiled.CLIENT,
+}
 
 
 class Compilation:
@@ -48,13 +37,7 @@ class Compilation:
     def __init__(self, source: Source, base: str, writer: Writer) -> None:
         self._source = source
         self._writer = writer
-        self._tables = {
-            "domains": _Table(compiled.DOMAIN, parse_domain_key, parse_domain_entry),
-            "routes": _Table(compiled.ROUTE, parse_route_key, partial(_parse_route, base)),
-            "mailboxes": _Table(compiled.MAILBOX, parse_mailbox, parse_nothing),
-            "aliases": _Table(compiled.ALIAS, parse_alias_key, parse_targets),
-            "clients": _Table(compiled.CLIENT, parse_client_key, parse_rule),
-        }
+        self._base = base
         self._counts = dict.fromkeys(NAMES, 0)
         self._prefix_lengths: dict[int, set[int]] = {4: set(), 6: set()}
         self._checks = CrossChecks(writer.lookups)
@@ -89,10 +72,10 @@ class Compilation:
 
     def _add(self, name: str, note: Callable[[str, str], None] | None = None) -> None:
         """Write the entries of a table; `note` is given the key and the place of each."""
-        table = self._tables[name]
+        notation = NOTATIONS[name]
         for place, text, value in self._source.entries(name):
-            key = table.parse_key(text, place)
-            if not self._writer.add(table.octet, key, table.parse_value(value, place)):
+            key = notation.parse_key(text, place)
+            if not self._writer.add(_OCTETS[name], key, notation.parse_value(value, place, self._base)):
                 raise self._duplicate(name, key, text, place)
             self._counts[name] += 1
             if note:
@@ -100,7 +83,7 @@ class Compilation:
 
     def _keys(self, name: str) -> Iterator[tuple[str, str]]:
         """The place and the key of each entry of a table that was read before."""
-        parse = self._tables[name].parse_key
+        parse = NOTATIONS[name].parse_key
         return ((place, parse(text, place)) for place, text, _ in self._source.entries(name))
 
     def _place(self, name: str, key: str) -> str:
@@ -147,7 +130,3 @@ class Compilation:
                 return address
             first.setdefault(entry.kind, address)
         return first.get("local") or first.get("relay") or ""
-
-
-def _parse_route(base: str, text: str, place: str) -> Route:
-    return parse_route(text, place, base)

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import msgspec
 
 from nightmail.admin.answers import DirectoryPicture
+from nightmail.admin.filling import fill_if_empty
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
+from nightmail.directory.last_copy import COPY_NAME
 from nightmail.directory.slapd import command, find_installation, has_entries, note_damage, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
@@ -19,8 +21,6 @@ from nightmail.supervisor.moving_role import MovingRole
 from nightmail.supervisor.replica import ReplicaChild
 from nightmail.supervisor.tables import Announce, Reloads
 from nightmail.world import Clock, Randomness
-
-_COPY = "directory.last"
 
 
 class ServerDirectory:
@@ -57,7 +57,7 @@ class ServerDirectory:
             access_of(self._settings, "reader", authority),
             announce,
             compiled=self._compiled,
-            copy_path=os.path.join(self._settings.data_directory, _COPY),
+            copy_path=os.path.join(self._settings.data_directory, COPY_NAME),
             base=self._config.base,
             lag_limit_s=self._settings.lag_limit_s,
         )
@@ -133,6 +133,7 @@ class ServerDirectory:
                 "`nightmail directory init` begins a new one, `nightmail directory reseed` takes what the shadow has"
             )
             raise ConfigInvalid(replica.directory, wrong, right)
+        fill_if_empty(self._config, replica, installation)
         prepare(replica, installation)
         return command(replica, installation)
 

@@ -9,8 +9,9 @@ import structlog
 
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, uri_of
-from nightmail.admin.whole_content import everything, moment
+from nightmail.admin.whole_content import moment
 from nightmail.config.settings import Config
+from nightmail.directory.copying import copy_of
 from nightmail.directory.held import Held
 from nightmail.directory.managing import Manager, ManagerThread
 from nightmail.directory.replica import Replica
@@ -57,7 +58,7 @@ class MovingRole:
         self._store = open_store(config.store.url, randomness)
         self._held = Held(own.directory)
         uris = {name: uri_of(config, name) for name in config.replicas}
-        access = access_of(directory_of(config), "replicator", own.tls.authority)
+        access = self._access = access_of(directory_of(config), "replicator", own.tls.authority)
         manager = ManagerThread(Manager(own, timeout_s))
         self._peers = ReplicaPeers(server, uris, access)
         self.gate = Gate(server, uris, replica, manager, clock, look_every_s=lease_s / 4)
@@ -129,7 +130,7 @@ class MovingRole:
             return
         if wanted.master not in self._config.replicas:
             raise ConfigInvalid(self._config.path, f"{wanted.master} is no server with a replica", "it is the master")
-        source = everything(self._config, [uri_of(self._config, wanted.master)])
+        source = copy_of([uri_of(self._config, wanted.master)], replica.suffix, self._access)
         self._held.forget()
         archive = load(replica, installation, source, moment(self._clock))
         drop_archives(replica, _ARCHIVES_KEPT)

@@ -1,0 +1,141 @@
+"""Entries written as an operator asks for it: judged before, and no more than is needed, so that it can be repeated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from nightmail.admin.replicas import directory_of
+from nightmail.cli.failing import CommandFailed, complain
+from nightmail.config.settings import Config
+from nightmail.directory.amending import amended, is_as_wanted, is_carried_out
+from nightmail.directory.contents import Amended, Asked
+from nightmail.directory.judging import Finding, faults_of_change
+from nightmail.directory.reading import Change
+from nightmail.directory.tree import Item, folded, folded_name
+from nightmail.directory.writing import Directory
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+
+_NAMED = 5
+
+
+class Done(NamedTuple):
+    """How many entries were written, and how many were left since they were so already."""
+
+    written: int
+    left: int
+
+
+def add_entries(directory: Directory, config: Config, entries: Sequence[Item], *, force: bool) -> Done:
+    """Add those that are not there yet; with `force` also such as can't come into force.
+
+    Raises:
+        CommandFailed: some can't.
+        ConfigInvalid: one is there and says something else, or the directory refuses it.
+        DirectoryUnavailable: no answer comes.
+    """
+    contents = Asked(directory, directory_of(config).suffix)
+    there = contents.named(entry.dn for entry in entries)
+    for name, item in there.items():
+        for entry in entries:
+            if folded_name(entry.dn) == name and not is_as_wanted(item, entry.attributes):
+                raise ConfigInvalid(entry.dn, "it is there already, and says something else", "change it, or delete it")
+    new = {folded_name(entry.dn): entry for entry in entries if folded_name(entry.dn) not in there}
+    if not force:
+        _refuse_faults(contents, {name: folded(entry) for name, entry in new.items()}, config)
+    with telling_what_was_written(directory, [entry.dn for entry in new.values()]):
+        return Done(directory.add(new.values()), len(there))
+
+
+def modify_entries(directory: Directory, config: Config, changes: Sequence[tuple[str, Change]], *, force: bool) -> Done:
+    """Carry out those changes that are not yet carried out; with `force` also to what can't come into force.
+
+    Raises:
+        CommandFailed: an entry could not come into force as it would be.
+        ConfigInvalid: one is not there, or the directory refuses a change.
+        DirectoryUnavailable: no answer comes.
+    """
+    contents = Asked(directory, directory_of(config).suffix)
+    before = contents.named(name for name, _ in changes)
+    after, wanted = dict(before), list[tuple[str, Change]]()
+    for name, change in changes:
+        item = after.get(folded_name(name))
+        if item is None:
+            raise _missing(name)
+        if not is_carried_out(item, change):
+            wanted.append((name, change))
+            after[folded_name(name)] = amended(item, change)
+    if not force:
+        _refuse_faults(contents, {name: item for name, item in after.items() if item != before[name]}, config)
+    with telling_what_was_written(directory, [name for name, _ in wanted]):
+        for name, change in wanted:
+            directory.modify(name, change)
+    return Done(len(wanted), len(changes) - len(wanted))
+
+
+def delete_entries(directory: Directory, config: Config, names: Sequence[str], *, force: bool) -> Done:
+    """Delete those that are there; with `force` also what others need. It is said which are not there.
+
+    Raises:
+        CommandFailed: others could not come into force without them.
+        ConfigInvalid: none of them is there, or the directory refuses it.
+        DirectoryUnavailable: no answer comes.
+    """
+    contents = Asked(directory, directory_of(config).suffix)
+    there = contents.named(names)
+    missing = [name for name in names if folded_name(name) not in there]
+    if len(missing) == len(names):
+        raise _missing(names[0])
+    for name in missing:
+        complain(_missing(name))
+    if not force:
+        _refuse_faults(contents, dict.fromkeys(there), config)
+    doomed = [name for name in names if folded_name(name) in there]
+    with telling_what_was_written(directory, (), doomed):
+        return Done(directory.delete(doomed), len(missing))
+
+
+@contextmanager
+def telling_what_was_written(
+    directory: Directory, written: Sequence[str], deleted: Sequence[str] = ()
+) -> Iterator[None]:
+    """Say, where writing fails, which of the entries were written or deleted before, and which were not."""
+    try:
+        yield
+    except (DirectoryUnavailable, ConfigInvalid):
+        left = [name for name in written if not directory.written.get(name)]
+        left += [name for name in deleted if name not in directory.written]
+        doubtful = [name for name in left if name in directory.in_doubt]
+        left = [name for name in left if name not in directory.in_doubt]
+        total = len(written) + len(deleted)
+        done = total - len(left) - len(doubtful)
+        told = [f"{done:,} of {total:,} entries were written" if done else "nothing was written"]
+        told += [f"it is not known of {_some(doubtful)}"] if doubtful else []
+        told += [f"not written: {_some(left)}"] if left and total > 1 else []
+        complain(f"{'; '.join(told)}. Once the reason is gone, the same command does the rest. The reason:")
+        raise
+
+
+def _some(names: Sequence[str]) -> str:
+    further = len(names) - _NAMED
+    return " and ".join([*names[:_NAMED], f"{further:,} more"] if further > 0 else names)
+
+
+def _missing(name: str) -> ConfigInvalid:
+    return ConfigInvalid(name, "there is no such entry", "`nightmail directory search` shows what there is")
+
+
+def _refuse_faults(contents: Asked, changes: Mapping[str, Item | None], config: Config) -> None:
+    """Raises: CommandFailed: something would be wrong that is not wrong yet; each is said."""
+    changed: Iterable[Item] = [item for item in changes.values() if item is not None]
+    found = faults_of_change(contents, Amended(contents, changes), changed, directory_of(config).suffix, config.base)
+    _complain_of(found)
+    if found:
+        raise CommandFailed(os.EX_CONFIG, "nothing was written: mend this, or write it all the same with --force")
+
+
+def _complain_of(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        complain(finding)

@@ -1,0 +1,216 @@
+"""Whether entries can come into force, judged by what servers read them with.
+
+Domains, routes and clients are judged as a server that begins anew does: all of them together, each bad one left out.
+Persons and lists, which servers look up one by one, are judged against these and against whom else there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from nightmail.directory.contents import Contents
+from nightmail.directory.known import Known, answers_of, keys_of, members_named
+from nightmail.directory.maps import DirectoryMaps
+from nightmail.directory.maps import Whole as HeldWhole
+from nightmail.directory.selection import Items, select
+from nightmail.directory.tree import (
+    WHOLE_TABLES,
+    Item,
+    address_of_member,
+    addresses_of_list,
+    folded_name,
+    lines_of,
+    with_members,
+)
+from nightmail.errors import ConfigInvalid
+from nightmail.mail.address import fold_domain, split
+from nightmail.routing.crosschecks import CrossChecks
+from nightmail.routing.entries import parse_targets
+from nightmail.routing.expansion import ExpansionFailed, alias_of, expand, is_deliverable, past_alias_domain
+from nightmail.routing.generations import compile_source, open_newest
+from nightmail.routing.model import Maps
+from nightmail.routing.names import address_key
+from nightmail.routing.notation import NOTATIONS
+from nightmail.routing.snapshot import RoutingSnapshot
+
+_ADDRESSES = ("mailboxes", "aliases")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What is wrong with an entry, and what would be right.
+
+    `is_fatal`: it is not in force, or mail for it can't be taken. Otherwise something of it is passed over.
+    """
+
+    entry: str
+    wrong: str
+    right: str = ""
+    is_fatal: bool = True
+
+    def __str__(self) -> str:
+        return str(ConfigInvalid(self.entry, self.wrong, self.right))
+
+
+class Whole(NamedTuple):
+    """The entries that come into force of those that servers hold whole, and what is wrong with others."""
+
+    items: Items
+    findings: tuple[Finding, ...]
+
+
+class Judge:
+    """Judges the entries of `contents`, which it asks as it needs them; `judge_of` makes one.
+
+    `whole` is what comes into force of what servers hold whole, `snapshot` the routing that this gives.
+    """
+
+    def __init__(self, contents: Contents, base: str, whole: Whole) -> None:
+        self.whole = whole
+        self._contents = contents
+        self._base = base
+        self._known: dict[str, Known] = {}
+        self._maps: Maps
+        self._checks: CrossChecks
+        self.snapshot: RoutingSnapshot
+
+    def complete(self, held: HeldWhole) -> Maps:
+        """The model of which what servers hold whole is a part; whatever is judged is judged by it."""
+        self._maps = DirectoryMaps(held, self._find)
+        self._checks = CrossChecks(self._maps)
+        return self._maps
+
+    def _find(self, key: str) -> Known:
+        """What the directory says of an address; nothing where an entry is wrong, which is said of that entry."""
+        known = self._known.get(key)
+        if known is None:
+            found = self._contents.about([key])
+            members = self._contents.named(members_named(found))
+            known = answers_of([key], found, self._base, members.values())[key]
+            known = self._known[key] = Known() if known.fault else known
+        return known
+
+    def findings_of(self, item: Item) -> Iterator[Finding]:
+        """What is wrong with the addresses of a person or a list. Raises: DirectoryUnavailable."""
+        members = self._contents.named(item.values("member")) if addresses_of_list(item) else {}
+        yield from _members_without_address(item, members)
+        item = with_members(item, members)
+        try:
+            lines = [(table, *NOTATIONS[table].normal(entry)) for table, entry in lines_of(item)]
+        except ConfigInvalid as fault:
+            yield _finding(fault)
+            return
+        for table, key, value in lines:
+            if table in _ADDRESSES:
+                yield from self._findings_of_line(item, table, key, value)
+
+    def _findings_of_line(self, item: Item, table: str, key: str, value: str) -> Iterator[Finding]:
+        check = self._checks.check_mailbox if table == "mailboxes" else self._checks.check_alias_key
+        try:
+            check(key, item.dn)
+        except ConfigInvalid as fault:
+            yield _finding(fault)
+            return
+        yield from self._duplicates(item, table, key)
+        if table == "aliases":
+            yield from self._dead_ends(item, key, parse_targets(value, item.dn))
+
+    def _duplicates(self, item: Item, table: str, key: str) -> Iterator[Finding]:
+        """An address is one entry's; a list may have that of a person, who stands behind it then, as in tables."""
+        is_list = bool(addresses_of_list(item))
+        for other in self._contents.about([key]):
+            if folded_name(other.dn) == folded_name(item.dn) or key not in keys_of(other):
+                continue
+            if is_list == bool(addresses_of_list(other)) or table in _tables_of(other, key):
+                yield Finding(item.dn, f"{key} is an address of {other.dn} as well", "take it from one of the two")
+
+    def _dead_ends(self, item: Item, key: str, targets: tuple[str, ...]) -> Iterator[Finding]:
+        try:
+            expand(self._maps, key, targets)
+            dead = [target for target in targets if self._leads_nowhere(key, target)]
+        except ExpansionFailed as error:
+            yield Finding(item.dn, str(error), "name somebody who gets mail, or mend the name")
+            return
+        for target in dead:
+            yield Finding(item.dn, f"{target} is neither a mailbox nor an alias", "add it, or mend the name", False)
+
+    def _leads_nowhere(self, key: str, target: str) -> bool:
+        target = past_alias_domain(self._maps, target)
+        wanted, domain = address_key(target), fold_domain(split(target)[1])
+        if wanted != key and alias_of(self._maps, wanted, domain) is not None:
+            return False
+        return not is_deliverable(self._maps, wanted, domain)
+
+
+@contextlib.contextmanager
+def judge_of(contents: Contents, suffix: str, base: str, in_force: Items | None = None) -> Iterator[Judge]:
+    """A judge of a directory; `in_force` are the good entries of an earlier state, which stay where others are bad.
+
+    Relative paths in routes start from `base`.
+
+    Raises:
+        DirectoryUnavailable: what is in it can't be found out.
+    """
+    offered = {item.dn: item for item in contents.whole()}
+    with tempfile.TemporaryDirectory(prefix="nightmail-judging-") as scratch:
+        bring_into_force = partial(compile_source, output=scratch, base=base)
+        try:
+            selected = select(offered, in_force or {}, suffix, bring_into_force, WHOLE_TABLES)
+            whole = Whole(selected.items, tuple(map(_finding, selected.faults.values())))
+        except ConfigInvalid as fault:
+            kept = in_force or {}
+            select(kept, kept, suffix, bring_into_force, WHOLE_TABLES)
+            whole = Whole(kept, (_finding(fault),))
+        judge = Judge(contents, base, whole)
+        with contextlib.closing(open_newest(scratch, complete=judge.complete)) as judge.snapshot:
+            yield judge
+
+
+def misread(item: Item) -> ConfigInvalid | None:
+    """Why an entry can't be understood, all by itself."""
+    try:
+        for table, entry in lines_of(item):
+            NOTATIONS[table].normal(entry)
+    except ConfigInvalid as fault:
+        return fault
+    return None
+
+
+def faults_of_change(
+    before: Contents, after: Contents, changed: Iterable[Item], suffix: str, base: str
+) -> list[Finding]:
+    """What would be wrong after a change and is not wrong yet; `changed` are the entries that are new or others then.
+
+    Raises:
+        DirectoryUnavailable: what there is can't be found out.
+    """
+    with judge_of(before, suffix, base) as earlier:
+        was_wrong, in_force = set(earlier.whole.findings), earlier.whole.items
+    with judge_of(after, suffix, base, in_force) as judge:
+        found = [finding for finding in judge.whole.findings if finding not in was_wrong]
+        for item in changed:
+            found += judge.findings_of(item)
+    return found
+
+
+def _finding(fault: ConfigInvalid) -> Finding:
+    return Finding(fault.place, fault.wrong, fault.right)
+
+
+def _tables_of(item: Item, key: str) -> set[str]:
+    """The tables in which an entry says something of an address. It was understood before."""
+    return {table for table, entry in lines_of(item) if table in _ADDRESSES and entry.key.lower() == key}
+
+
+def _members_without_address(item: Item, members: Mapping[str, Item]) -> Iterator[Finding]:
+    for name in item.values("member"):
+        member = members.get(folded_name(name))
+        if member is None:
+            yield Finding(item.dn, f"there is no entry {name}, a member of it", "take it out, or add the entry", False)
+        elif not address_of_member(member):
+            yield Finding(item.dn, f"{name}, a member of it, has no address", "give it one, or take it out", False)

@@ -1,0 +1,124 @@
+"""add, modify and delete: judged before anything is written, and the same command once more does no harm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+from tests.cli.directory_rig import SOUND, Rig, line
+from tests.directory.slapd_server import SUFFIX, Slapd
+
+BOB = line("mailboxes", "bob@example.org")
+PEOPLE = [line("mailboxes", f"user{number}@example.org") for number in range(20)]
+
+
+@pytest.fixture
+def rig(tmp_path: Path, run: Run) -> Iterator[Rig]:
+    with Slapd(tmp_path / "master") as master, Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+        made = Rig(tmp_path, master, shadow, run)
+        made.fill(SOUND)
+        yield made
+
+
+def change(name: str, *lines: str) -> str:
+    return "\n".join([f"dn: {name}", "changetype: modify", *lines, "", ""])
+
+
+def test_what_could_not_come_into_force_is_not_written(rig: Rig) -> None:
+    before = rig.names()
+    bad = [line("mailboxes", "bob@exmaple.org"), line("domains", "new.org", "local")]
+    refused = rig.directory("add", rig.file(BOB, *bad))
+    assert refused.exit_code == os.EX_CONFIG
+    assert f"{bad[0].dn}: exmaple.org is not in domains" in refused.err
+    assert f"{bad[1].dn}: new.org is local and has no route" in refused.err
+    assert "nothing was written" in refused.err
+    assert rig.names() == before
+    written = rig.directory("add", rig.file(BOB, *bad), "--force")
+    assert (written.exit_code, written.out, written.err) == (0, "Entries added: 3\n", "")
+
+
+def test_an_address_that_another_entry_has_is_refused(rig: Rig) -> None:
+    again = SOUND[2]._replace(dn=f"uid=other,ou=people,{SUFFIX}")
+    again.attributes["uid"] = ("other",)  # type: ignore[index]  # a dictionary, here
+    refused = rig.directory("add", rig.file(again))
+    assert refused.exit_code == os.EX_CONFIG
+    assert "alice@example.org is an address of uid=alice@example.org,ou=people" in refused.err
+
+
+def test_adding_the_same_once_more_is_no_fault_and_adding_another_of_its_name_is(rig: Rig) -> None:
+    file = rig.file(BOB, *PEOPLE[:2])
+    assert rig.directory("add", file).out == "Entries added: 3\n"
+    again = rig.directory("add", file)
+    assert (again.exit_code, again.out) == (0, "Entries added: 0, there already: 3\n")
+    other = BOB._replace(attributes={**BOB.attributes, "sn": ("Other",)})
+    refused = rig.directory("add", rig.file(PEOPLE[3], other))
+    assert refused.exit_code == os.EX_CONFIG
+    assert f"{BOB.dn}: it is there already, and says something else" in refused.err
+    assert PEOPLE[3].dn not in rig.names()
+
+
+def test_what_was_written_before_a_failure_is_said_and_the_same_command_does_the_rest(rig: Rig) -> None:
+    bad = line("mailboxes", "carol@example.org")
+    del bad.attributes["sn"]  # type: ignore[attr-defined]  # a dictionary, here
+    failed = rig.directory("add", rig.file(*PEOPLE[:10], bad, *PEOPLE[10:]))
+    assert failed.exit_code == os.EX_CONFIG
+    assert f"20 of 21 entries were written; not written: {bad.dn}" in failed.err
+    assert f"{bad.dn}: Object class violation" in failed.err
+    done = rig.directory("add", rig.file(*PEOPLE[:10], line("mailboxes", "carol@example.org"), *PEOPLE[10:]))
+    assert (done.exit_code, done.out) == (0, "Entries added: 1, there already: 20\n")
+
+
+def test_a_change_is_judged_by_what_the_entry_will_be(rig: Rig) -> None:
+    name = SOUND[2].dn
+    refused = rig.directory("modify", rig.text(change(name, "replace: mailLocalAddress", "mailLocalAddress: a@x.org")))
+    assert refused.exit_code == os.EX_CONFIG
+    assert f"{name}: x.org is not in domains" in refused.err
+    route = SOUND[1].dn
+    refused = rig.directory("modify", rig.text(change(route, "replace: nmNextHop", "nmNextHop: smpt:host")))
+    assert refused.exit_code == os.EX_CONFIG
+    assert f"{route}: " in refused.err
+    assert "smpt:host" in refused.err
+    good = change(name, "add: mailLocalAddress", "mailLocalAddress: a@example.org", "-")
+    assert rig.directory("modify", rig.text(good)).out == "Entries changed: 1\n"
+    assert rig.directory("modify", rig.text(good)).out == "Entries changed: 0, so already: 1\n"
+    missing = rig.directory("modify", rig.text(change(BOB.dn, "delete: mail")))
+    assert missing.exit_code == os.EX_CONFIG
+    assert f"{BOB.dn}: there is no such entry" in missing.err
+
+
+def test_a_half_failed_change_is_repeated_whole(rig: Rig) -> None:
+    rig.fill([BOB])
+    first = change(SOUND[2].dn, "add: mailLocalAddress", "mailLocalAddress: a@example.org", "-")
+    bad = change(BOB.dn, "delete: sn", "-")
+    failed = rig.directory("modify", rig.text(first + bad))
+    assert failed.exit_code == os.EX_CONFIG
+    assert f"1 of 2 entries were written; not written: {BOB.dn}" in failed.err
+    done = rig.directory("modify", rig.text(first + change(BOB.dn, "replace: sn", "sn: Bob", "-")))
+    assert (done.exit_code, done.out) == (0, "Entries changed: 1, so already: 1\n")
+
+
+def test_what_others_need_is_not_deleted(rig: Rig) -> None:
+    domain, route, alice = (item.dn for item in SOUND)
+    refused = rig.directory("delete", route)
+    assert refused.exit_code == os.EX_CONFIG
+    assert f"{domain}: example.org is local and has no route" in refused.err
+    assert route in rig.names()
+    assert rig.directory("delete", route, domain, alice).out == "Entries deleted: 3\n"
+
+
+def test_deleting_once_more_names_what_is_not_there(rig: Rig) -> None:
+    rig.fill([BOB, *PEOPLE[:1]])
+    done = rig.directory("delete", BOB.dn, BOB.dn.replace("bob", "bbo"), PEOPLE[0].dn)
+    assert (done.exit_code, done.out) == (0, "Entries deleted: 2, not there: 1\n")
+    assert "uid=bbo@example.org,ou=people,dc=example,dc=org: there is no such entry" in done.err
+    assert rig.directory("delete", BOB.dn).exit_code == os.EX_CONFIG
+
+
+def test_a_master_that_is_away_is_told_apart_from_a_fault(rig: Rig) -> None:
+    rig.master.kill()
+    failed = rig.directory("add", rig.file(BOB))
+    assert failed.exit_code == os.EX_TEMPFAIL
+    assert "repeat this" in failed.err

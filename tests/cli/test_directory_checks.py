@@ -1,0 +1,169 @@
+"""What is wrong in a directory is named entry by entry; what an import would do is shown before it is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+from tests.cli.directory_rig import SOUND, Rig, line
+from tests.directory.slapd_server import SUFFIX, Slapd
+
+from nightmail.directory.last_copy import COPY_NAME, LastCopy, write_copy
+
+BALANCER = '[balancer]\naddress = "127.0.0.1:2500"\n[[listener]]\naddress = "127.0.0.1:7002"\n'
+RELAYS = line("clients", "127.0.0.0/8", "relay")
+BAD = {
+    "domain": line("domains", "new.org", "local"),
+    "person": line("mailboxes", "bob@exmaple.org"),
+    "list": line("aliases", "list@example.org", "nobody@example.org"),
+    "client": line("clients", "10.0.0.0/8", "rely"),
+}
+LESSER = line("aliases", "team@example.org", "alice@example.org, alcie@example.org")
+
+
+@pytest.fixture
+def rig(tmp_path: Path, run: Run) -> Iterator[Rig]:
+    with Slapd(tmp_path / "master") as master, Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+        made = Rig(tmp_path, master, shadow, run)
+        made.fill(SOUND)
+        yield made
+
+
+def test_a_sound_directory_is_found_to_be_so(rig: Rig) -> None:
+    done = rig.directory("check")
+    assert (done.exit_code, done.err) == (0, "")
+    assert done.out.endswith("entries, nothing is wrong\n")
+
+
+def test_every_bad_entry_is_named_whatever_its_kind(rig: Rig) -> None:
+    rig.fill([*BAD.values(), LESSER])
+    done = rig.directory("check")
+    assert done.exit_code == os.EX_CONFIG
+    assert "4 entries can't come into force, or get no mail" in done.err
+    lines = done.out.splitlines()
+    assert len(lines) == 5
+    for bad in BAD.values():
+        assert any(each.startswith(f"✗ {bad.dn}: ") for each in lines)
+    assert f"! {LESSER.dn}: alcie@example.org is neither a mailbox nor an alias; add it, or mend the name" in lines
+    facts = rig.facts("check")
+    assert {each["entry"] for each in facts["findings"] if each["is_fatal"]} == {bad.dn for bad in BAD.values()}
+
+
+def test_a_lesser_fault_is_no_failure(rig: Rig) -> None:
+    rig.fill([LESSER])
+    done = rig.directory("check")
+    assert (done.exit_code, done.err) == (0, "")
+    assert LESSER.dn in done.out
+
+
+def test_two_entries_with_one_address_are_both_named(rig: Rig) -> None:
+    other = line("mailboxes", "second@example.org")
+    other.attributes["maillocaladdress"] = ("alice@example.org",)  # type: ignore[index]  # a dictionary, here
+    rig.fill([other])
+    done = rig.directory("check")
+    assert done.exit_code == os.EX_CONFIG
+    assert f"{other.dn}: alice@example.org is an address of {SOUND[2].dn} as well" in done.out
+    assert f"{SOUND[2].dn}: alice@example.org is an address of {other.dn} as well" in done.out
+
+
+def test_a_search_says_of_an_entry_that_it_is_not_understood(rig: Rig) -> None:
+    bad = line("mailboxes", "eve@example.org")
+    bad.attributes["mailroutingaddress"] = ("eve",)  # type: ignore[index]  # a dictionary, here
+    rig.fill([bad])
+    done = rig.directory("search", "(uid=eve@example.org)")
+    assert done.out.startswith(
+        f"# not understood: 'eve' is not an address; an address looks like alice@example.org\ndn: {bad.dn}\n"
+    )
+    assert "'eve' is not an address" in rig.facts("search", "(uid=eve@example.org)")[0]["fault"]
+    assert not rig.directory("search", "(uid=alice*)").out.startswith("#")
+
+
+def test_a_filter_that_is_none_is_named(rig: Rig) -> None:
+    done = rig.directory("search", "mail=(")
+    assert done.exit_code == os.EX_CONFIG
+    assert done.err.startswith("nightmail: mail=(: Bad search filter")
+    assert "(mail=alice@example.org)" in done.err
+
+
+def test_what_an_import_would_do_is_shown_and_not_done(rig: Rig) -> None:
+    rig.fill([RELAYS, line("mailboxes", "bob@example.org")])
+    before = rig.names()
+    tables = rig.tables(
+        domains="example.org local\n",
+        routes="example.org discard\n",
+        mailboxes="alice@example.org\ncarol@example.org\n",
+        clients="127.0.0.0/8 deny\n",
+    )
+    done = rig.directory("import", tables, "--delete", "--dry-run")
+    assert done.exit_code == 0
+    assert done.out.splitlines() == [
+        f"+ uid=carol@example.org,ou=people,{SUFFIX}",
+        f"~ {RELAYS.dn}",
+        f"- uid=bob@example.org,ou=people,{SUFFIX}",
+        "Entries to be added: 1, changed: 1, deleted: 1; lines left: 0",
+    ]
+    assert rig.names() == before
+    assert rig.facts("import", tables, "--dry-run") == {
+        "added": [f"uid=carol@example.org,ou=people,{SUFFIX}"],
+        "changed": [RELAYS.dn],
+        "deleted": [],
+        "left": 1,
+    }
+    assert rig.directory("import", tables, "--delete").out == "Entries added: 1, changed: 1, deleted: 1\n"
+    assert rig.directory("import", tables, "--delete", "--dry-run").out == (
+        "Entries to be added: 0, changed: 0, deleted: 0; lines left: 0\n"
+    )
+
+
+def test_an_import_that_fails_says_how_far_it_came_and_repeating_it_does_the_rest(rig: Rig) -> None:
+    in_the_way = line("mailboxes", "user5@example.org")._replace(dn=f"uid=user5@example.org,ou=people,{SUFFIX}")
+    in_the_way.attributes["maillocaladdress"] = ("other@example.org",)  # type: ignore[index]  # a dictionary, here
+    rig.fill([in_the_way])
+    people = "".join(f"user{number}@example.org\n" for number in range(10))
+    tables = rig.tables(domains="example.org local\n", routes="example.org discard\n", mailboxes=people)
+    failed = rig.directory("import", tables)
+    assert failed.exit_code == os.EX_CONFIG
+    assert f"9 of 10 entries were written; not written: {in_the_way.dn}" in failed.err
+    assert rig.directory("delete", in_the_way.dn).exit_code == 0
+    assert rig.directory("import", tables).out.startswith("Entries added: 1, changed: 0, deleted: 0\n")
+
+
+def test_the_balancers_rights_are_judged_by_what_the_directory_says(rig: Rig) -> None:
+    rig.configure(BALANCER)
+    sound = rig.nightmail("check")
+    assert sound.exit_code == 0
+    assert f"judged    {rig.master.uri}" in sound.out
+    assert "mailboxes 1" in sound.out
+    rig.fill([RELAYS])
+    refused = rig.nightmail("check")
+    assert refused.exit_code == os.EX_CONFIG
+    assert "could send anywhere" in refused.err
+    rig.configure(BALANCER + 'proxy_from = ["127.0.0.1"]\n')
+    assert rig.nightmail("check").exit_code == 0
+
+
+def test_a_check_tells_of_entries_that_are_wrong(rig: Rig) -> None:
+    rig.fill([BAD["domain"], BAD["person"]])
+    done = rig.nightmail("check")
+    assert done.exit_code == 0
+    assert "! 2 entries can't come into force, or get no mail: `nightmail directory check` names them" in done.out
+
+
+def test_with_no_replica_a_check_judges_the_last_copy_or_says_that_nothing_was_judged(rig: Rig) -> None:
+    rig.configure(BALANCER)
+    rig.master.kill()
+    rig.shadow.kill()
+    done = rig.nightmail("check")
+    assert done.exit_code == 0
+    assert "! no replica of the directory answers, so that nothing in it was judged" in done.out
+    (rig.place / "data").mkdir()
+    content = {str(number): item for number, item in enumerate([*SOUND[:2], RELAYS])}
+    write_copy(str(rig.place / "data" / COPY_NAME), LastCopy(suffix=SUFFIX, content=content))
+    refused = rig.nightmail("check")
+    assert refused.exit_code == os.EX_CONFIG
+    assert "could send anywhere" in refused.err
+    rig.configure("")
+    assert "judged    the last copy" in rig.nightmail("check").out

@@ -1,0 +1,146 @@
+"""Whatever could not come into force is found before anybody has to rely on it, with the reason and the remedy."""
+
+from __future__ import annotations
+
+import pytest
+
+from nightmail.directory.contents import Amended, Held
+from nightmail.directory.judging import Finding, faults_of_change, judge_of
+from nightmail.directory.tree import Item, folded, folded_name, item_of
+
+SUFFIX = "dc=example,dc=org"
+BASE = "/"
+
+
+def line(table: str, key: str, value: str = "") -> Item:
+    return item_of(table, key, value, SUFFIX)
+
+
+def entry(name: str, *classes: str, **attributes: str | tuple[str, ...]) -> Item:
+    values = {key: (value,) if isinstance(value, str) else value for key, value in attributes.items()}
+    return folded(Item(f"{name},{SUFFIX}", {"objectClass": classes, **values}))
+
+
+def person(name: str, **attributes: str | tuple[str, ...]) -> Item:
+    return entry(f"uid={name},ou=people", "inetOrgPerson", "inetLocalMailRecipient", **attributes)
+
+
+ORG = line("domains", "example.org", "local")
+ROUTE = line("routes", "example.org", "discard")
+ALICE = person("alice", mailLocalAddress="alice@example.org")
+SOUND = [
+    ORG,
+    ROUTE,
+    line("domains", "relayed.org", "relay"),
+    line("routes", "relayed.org", "smtp:[127.0.0.1]"),
+    line("domains", "other.org", "alias example.org"),
+    line("clients", "127.0.0.0/8", "relay"),
+    ALICE,
+    person("bob", mailLocalAddress=("bob@example.org", "b@example.org"), mailHost="mail.example.org"),
+    person("carol", mailLocalAddress="carol@example.org", mailRoutingAddress="c@elsewhere.net"),
+    line("aliases", "team@example.org", "alice@other.org, b@example.org, x@elsewhere.net, y@relayed.org"),
+    line("aliases", "alice@example.org", "alice@example.org, carol@example.org"),
+    entry("cn=crew,ou=lists", "nmMailList", cn="crew@example.org", member=ALICE.dn),
+    entry("cn=empty,ou=lists", "nmMailList", cn="empty@example.org"),
+    entry("cn=printer", "device", cn="printer"),
+]
+
+
+def findings(*items: Item) -> list[Finding]:
+    with judge_of(Held(items), SUFFIX, BASE) as judge:
+        return [*judge.whole.findings, *(found for item in items for found in judge.findings_of(item))]
+
+
+def test_of_a_sound_directory_there_is_nothing_to_say() -> None:
+    assert findings(*SOUND) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "wrong", "right"),
+    [
+        (line("domains", "bad.org", "local"), "bad.org is local and has no route", "add a line for bad.org"),
+        (line("domains", "bad.org", "lokal"), "'lokal' is no kind of domain", "write local"),
+        (line("domains", "bad.org", "alias nowhere.org"), "nowhere.org is not in domains", "add it"),
+        (line("routes", "example.net", "carrier-pigeon:x"), "carrier-pigeon", ""),
+        (line("clients", "10.0.0.0/33", "relay"), "10.0.0.0/33", ""),
+        (line("clients", "10.0.0.0/8", "rely"), "'rely' is no rule", "write relay"),
+        (person("eve", mailLocalAddress="eve@exmaple.org"), "exmaple.org is not in domains", "mend the name"),
+        (person("eve", mailLocalAddress="eve@other.org"), "another name of example.org", "write eve@example.org"),
+        (person("eve", mailLocalAddress="eve"), "'eve' is not an address", "alice@example.org"),
+        (person("eve", mailLocalAddress="eve@example.org", mailHost="a b"), "a b", ""),
+        (person("eve", mailLocalAddress="eve@example.org", mailRoutingAddress="x"), "'x' is not an address", ""),
+        (person("eve", mailLocalAddress="ALICE@example.org"), f"an address of {ALICE.dn} as well", "one of the two"),
+        (line("aliases", "carol@example.org", "x@y.net"), "an address of uid=carol", "one of the two"),
+        (line("aliases", "l@example.org", "nobody@example.org"), "leads to nobody", "mend the name"),
+        (entry("cn=l", "nisMailAlias", cn="l@example.org", rfc822MailMember="/x"), "is not an address", "commands"),
+        (line("aliases", "l@exmaple.org", "alice@example.org"), "exmaple.org is not in domains", "mend the name"),
+    ],
+)
+def test_a_bad_entry_is_named_with_the_reason_and_the_remedy(bad: Item, wrong: str, right: str) -> None:
+    found = findings(*SOUND, bad)
+    assert [each.entry for each in found if each.entry == bad.dn], found
+    assert any(wrong in each.wrong and right in each.right and each.is_fatal for each in found), found
+    assert {each.entry for each in found} <= {bad.dn, "uid=alice,ou=people," + SUFFIX, "uid=carol,ou=people," + SUFFIX}
+
+
+@pytest.mark.parametrize(
+    ("bad", "wrong"),
+    [
+        (line("aliases", "l@example.org", "alice@example.org, alcie@example.org"), "alcie@example.org is neither"),
+        (entry("cn=l", "nmMailList", cn="l@example.org", member=(ALICE.dn, f"uid=no,{SUFFIX}")), "there is no entry"),
+        (entry("cn=l", "nmMailList", cn="l@example.org", member=(ALICE.dn, f"cn=printer,{SUFFIX}")), "no address"),
+    ],
+)
+def test_a_member_of_a_list_that_gets_nothing_is_a_lesser_fault(bad: Item, wrong: str) -> None:
+    (found,) = findings(*SOUND, bad)
+    assert (found.entry, found.is_fatal) == (bad.dn, False)
+    assert wrong in found.wrong
+
+
+def test_a_list_leads_to_nobody_where_who_is_in_it_can_not_be_used() -> None:
+    wrong = person("eve", mailLocalAddress="eve@example.org", mailRoutingAddress="x")
+    found = findings(*SOUND, wrong, line("aliases", "l@example.org", "eve@example.org"))
+    assert [each.wrong for each in found] == ["'x' is not an address", "the alias l@example.org leads to nobody"]
+
+
+def faults(before: list[Item], *changed: Item, deleted: tuple[Item, ...] = ()) -> list[Finding]:
+    amended: dict[str, Item | None] = {folded_name(item.dn): item for item in changed}
+    amended |= {folded_name(item.dn): None for item in deleted}
+    contents = Held(before)
+    return faults_of_change(contents, Amended(contents, amended), changed, SUFFIX, BASE)
+
+
+def test_what_comes_together_is_judged_together() -> None:
+    new = [
+        line("aliases", "all@new.org", "dave@new.org"),
+        person("dave", mailLocalAddress="dave@new.org"),
+        line("domains", "new.org", "local"),
+        line("routes", "new.org", "discard"),
+    ]
+    assert faults(SOUND, *new) == []
+    found = faults(SOUND, *new[:3])
+    assert [(each.entry, each.wrong.partition(" (")[0]) for each in found[:1]] == [
+        (new[2].dn, "new.org is local and has no route")
+    ]
+
+
+def test_what_was_wrong_before_is_no_fault_of_a_change() -> None:
+    wrong = line("domains", "bad.org", "local")
+    assert faults([*SOUND, wrong], person("dave", mailLocalAddress="dave@example.org")) == []
+    assert faults([*SOUND, wrong], line("routes", "bad.org", "discard")) == []
+
+
+def test_who_takes_away_what_others_need_hears_of_it() -> None:
+    (found,) = faults(SOUND, deleted=(ROUTE,))
+    assert found.entry == ORG.dn
+    assert "example.org is local and has no route" in found.wrong
+    alias = SOUND[4]
+    assert faults(SOUND, deleted=(ROUTE, ORG, alias)) == []
+
+
+def test_an_entry_that_is_changed_does_not_stand_in_its_own_way() -> None:
+    assert faults(SOUND, ALICE) == []
+    moved = ALICE._replace(attributes={**ALICE.attributes, "maillocaladdress": ("bob@example.org",)})
+    assert [each.wrong for each in faults(SOUND, moved)] == [
+        f"bob@example.org is an address of uid=bob,ou=people,{SUFFIX} as well"
+    ]
