@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.e2e.test_directory import TABLES, Pair, until_answered
+from tests.e2e.directories import TABLES, DirectoryPair, until_answered
 from tests.e2e.waiting import until
 
 
-def written_tables(made: Pair) -> str:
+def written_tables(made: DirectoryPair) -> str:
     made.tables.mkdir()
     for name, text in TABLES.items():
         (made.tables / name).write_text(text.replace("{mail}", str(made.first.mail)))
     return str(made.tables)
 
 
-def are_the_same(made: Pair) -> bool:
+def are_the_same(made: DirectoryPair) -> bool:
     master, shadow = made.first.facts("directory", "status")
     return bool(master["entries"]) and shadow["behind"] == 0
 
 
 def test_a_new_directory_begins_with_what_tables_say_and_its_shadow_with_what_the_master_has(tmp_path: Path) -> None:
-    made = Pair(tmp_path)
+    made = DirectoryPair(tmp_path)
     assert "It has the 5 lines of" in made.run("init", "--tables", written_tables(made))
     with made.first, made.second:
         made.second.wait_for_log("directory replica filled", "source=ldap://127.0.0.1")
@@ -36,7 +36,7 @@ def test_a_new_directory_begins_with_what_tables_say_and_its_shadow_with_what_th
 
 
 def test_a_shadow_that_starts_before_its_master_fills_once_that_answers(tmp_path: Path) -> None:
-    made = Pair(tmp_path)
+    made = DirectoryPair(tmp_path)
     made.run("init", "--tables", written_tables(made))
     made.second.spawn()
     try:
@@ -49,7 +49,7 @@ def test_a_shadow_that_starts_before_its_master_fills_once_that_answers(tmp_path
 
 
 def test_tables_that_are_wrong_begin_no_directory(tmp_path: Path) -> None:
-    made = Pair(tmp_path)
+    made = DirectoryPair(tmp_path)
     written_tables(made)
     (made.tables / "mailboxes").write_text("alice@exmaple.org\n")
     refused = made.first.nightmail("directory", "init", "--tables", str(made.tables))

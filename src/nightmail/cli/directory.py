@@ -19,7 +19,7 @@ from nightmail.cli.directory_checks import check_entries, fault_as_comment, show
 from nightmail.cli.directory_role import promote
 from nightmail.cli.directory_screen import show_standings
 from nightmail.cli.directory_tables import carry_out, lines_of_tables, plan_for, show_plan
-from nightmail.cli.directory_upkeep import authority, backup, init, reseed, restore
+from nightmail.cli.directory_upkeep import backup, init, reseed, restore
 from nightmail.cli.failing import CommandFailed, complain
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen

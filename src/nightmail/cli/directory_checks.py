@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from nightmail.admin.replicas import access_of, directory_of, replica_uris
-from nightmail.cli.directory_upkeep import authority
+from nightmail.admin.whole_content import authority
 from nightmail.config.settings import Config
 from nightmail.directory.contents import Held
 from nightmail.directory.judging import Finding, Judge, judge_of, misread

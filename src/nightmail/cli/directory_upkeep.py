@@ -132,9 +132,7 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
         _say_aside(load(replica, find_installation(), kept, moment(SystemClock()), is_new=is_ahead))
     if loaded.has_failover:
         claim(loaded, Held(replica.directory))
-        sys.stdout.write(
-            "This server is the master, with what the backup has, once it starts; all others begin anew.\n"
-        )
+        sys.stdout.write("Start the server: it is the master, and has what the backup has; all others begin anew.\n")
         return
     sys.stdout.write("The master has what the backup has. Start the server; then stop, `reseed` and start those of "
                      "other replicas.\n")  # fmt: skip
