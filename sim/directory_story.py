@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from nightmail.directory.confirming import look
-from nightmail.errors import DirectoryUnavailable
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable, StoreUnavailable
+from nightmail.supervisor.mastership import Mastership
 from sim.directory import LEASE_S, Server, World
 from sim.process import Process
 from sim.store_faults import Chaos
@@ -41,11 +42,11 @@ async def tell(seed: int, make: Callable[[int, random.Random, Chaos], World] = W
         await asyncio.sleep(chance.expovariate(0.7))
         await _happen(world, chance)
     await _heal(world)
-    await asyncio.wait_for(_until_written(world), _HEALS_IN_S)
+    await asyncio.wait_for(until_written(world), _HEALS_IN_S)
     for writer in writers:
         writer.cancel()
     await asyncio.gather(*writers, return_exceptions=True)
-    epochs = await asyncio.wait_for(_until_in_sync(world), _HEALS_IN_S)
+    epochs = await asyncio.wait_for(until_in_sync(world), _HEALS_IN_S)
     for server in world.servers.values():
         world.ledger.check(server.slapd)
         await server.crash()
@@ -64,14 +65,15 @@ async def _write(world: World, writer: str, chance: random.Random) -> None:
             await world.write(f"{writer}-{number}", writer, -1)
 
 
-async def _until_written(world: World) -> None:
+async def until_written(world: World, name: str = "last", writer: str = "story") -> None:
+    """Write something until that is acknowledged."""
     while True:
-        if await world.write("last", "story", 1):
+        if await world.write(name, writer, 1):
             return
         await asyncio.sleep(LEASE_S / 4)
 
 
-async def _until_in_sync(world: World) -> int:
+async def until_in_sync(world: World) -> int:
     """Wait until every replica is; the epoch."""
     while True:
         with contextlib.suppress(DirectoryUnavailable):
@@ -134,7 +136,12 @@ async def _promote(server: Server) -> None:
         and server.name in role.in_sync
         and role.master != server.name
     ):
-        server.supervisor.task(server.mastership.promote())
+        server.supervisor.task(_ask_for_the_role(server.mastership))
+
+
+async def _ask_for_the_role(mastership: Mastership) -> None:
+    with contextlib.suppress(StoreUnavailable, ConfigInvalid):
+        await mastership.promote()
 
 
 async def _heal(world: World) -> None:

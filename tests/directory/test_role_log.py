@@ -1,0 +1,102 @@
+"""The role's log: its end is found, a slot is taken once, and what is spent can go."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sim.loop import in_virtual_time
+from sim.store import Objects, SimulatedStore
+from sim.world import VirtualClock
+from tests.directory.test_role import adopted, role
+
+from nightmail.directory.role_log import RoleLog
+from nightmail.errors import Corrupt, Fenced, StoreUnavailable
+
+SLOT = "directory/master/log/00000000000000000001"
+
+
+def log(objects: Objects) -> RoleLog:
+    return RoleLog(SimulatedStore(objects), VirtualClock())
+
+
+@in_virtual_time
+async def test_the_end_is_found_and_how_long_it_stood_still() -> None:
+    objects = Objects()
+    assert await log(objects).look(None) is None
+    for slot in range(3):
+        await log(objects).put(slot, role(nonce=str(slot)))
+    first = await log(objects).look(None)
+    assert first is not None
+    assert (first.slot, first.role) == (2, role(nonce="2"))
+    await asyncio.sleep(5)
+    later = await log(objects).look(first)
+    assert later is not None
+    assert later.since == first.since
+    assert later.looked_at - later.since == pytest.approx(5, abs=0.1)
+    await log(objects).put(3, role(nonce="3"))
+    moved = await log(objects).look(later)
+    assert moved is not None
+    assert (moved.slot, moved.since > first.since) == (3, True)
+
+
+@in_virtual_time
+async def test_a_slot_is_taken_once() -> None:
+    objects = Objects()
+    assert await log(objects).take(0, role())
+    with pytest.raises(Fenced):
+        await log(objects).take(0, role(nonce="another"))
+    assert await log(objects).take(1, role(adopted=adopted("mx2", 8)))
+
+
+@in_virtual_time
+async def test_whoever_took_a_slot_that_was_open_again_owns_nothing() -> None:
+    """J4: a slot beyond ours means that ours had been followed and deleted."""
+    objects = Objects()
+    for slot in range(3):
+        await log(objects).put(slot, role(nonce=str(slot)))
+    objects.remove(SLOT)
+    assert not await log(objects).take(1, role(nonce="late"))
+
+
+@in_virtual_time
+async def test_a_slot_that_cannot_be_read_is_named() -> None:
+    objects = Objects()
+    await log(objects).put(1, role())
+    objects.contents[SLOT] = objects.contents[SLOT].replace(b"mx1", b"mx9")
+    with pytest.raises(Corrupt, match=f"{SLOT} at byte 0: its check sum is wrong"):
+        await log(objects).look(None)
+    objects.contents[SLOT] = b"x"
+    with pytest.raises(Corrupt, match="no slot of the master's role"):
+        await log(objects).look(None)
+
+
+@in_virtual_time
+async def test_slots_that_begin_an_epoch_are_kept_and_so_is_one_that_cannot_be_read() -> None:
+    objects = Objects()
+    for slot in range(4):
+        await log(objects).put(slot, role(begins=slot == 0))
+    objects.contents[SLOT] = b"damaged"
+    assert await log(objects).spent(3) == [2]
+    await log(objects).delete([2])
+    assert sorted(int(key[-1]) for key in objects.contents) == [0, 1, 3]
+
+
+@in_virtual_time
+async def test_a_wish_is_found_by_the_master_of_its_epoch_and_goes_with_it() -> None:
+    objects = Objects()
+    await log(objects).wish("mx2", 7)
+    assert await log(objects).wishes(7) == ["mx2"]
+    assert await log(objects).wishes(8) == []
+    assert await log(objects).wishes(7) == []
+    await log(objects).wish("mx2", 8)
+    await log(objects).forget_wish("mx2", 8)
+    assert await log(objects).wishes(8) == []
+
+
+@in_virtual_time
+async def test_a_store_that_is_away_is_said_to_be() -> None:
+    store = SimulatedStore(Objects())
+    store.cut()
+    with pytest.raises(StoreUnavailable):
+        await RoleLog(store, VirtualClock()).look(None)
