@@ -11,6 +11,7 @@ from tests.e2e.processes import command_line
 from tests.e2e.switch import Switch, free_port
 from tests.e2e.waiting import until
 
+from nightmail.admin.answers import DirectoryPicture
 from nightmail.directory.slapd import find_installation
 
 TABLES = {
@@ -74,3 +75,10 @@ def until_answered(server: Switch, recipient: str, code: int) -> None:
 def send(server: Switch, recipient: str) -> None:
     with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
         client.sendmail("bob@example.net", [recipient], "Subject: hello\r\n\r\nhello\r\n")
+
+
+def directory(server: Switch) -> DirectoryPicture:
+    """The directory as a server sees it."""
+    picture = server.status().directory
+    assert picture is not None
+    return picture

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.directories import DirectoryPair, answer, send, until_answered
+from tests.e2e.directories import DirectoryPair, answer, directory, send, until_answered
 from tests.e2e.switch import Switch
 from tests.e2e.waiting import until
-
-from nightmail.admin.answers import DirectoryPicture
 
 
 @pytest.fixture
@@ -28,12 +26,6 @@ def servers(tmp_path: Path) -> Iterator[DirectoryPair]:
 
 def until_in_sync(server: Switch) -> None:
     until(lambda: len(directory(server).in_sync) == 2, "both replicas in sync", 30)
-
-
-def directory(server: Switch) -> DirectoryPicture:
-    picture = server.status().directory
-    assert picture is not None
-    return picture
 
 
 def master(server: Switch) -> str:
