@@ -3,10 +3,10 @@
 Pure: `tree` says what entries mean as lines of the tables and how lines are kept as entries, `selection` which of
 them come into force, `exchange` what to change so that a directory says what tables do, `content` what a replica has
 sent and `sync_state` how it says so, `known` what was found out about addresses and `maps` the model that is made of
-it, `lag` who is behind, `replica` and `accounts` what a replica of our own is told; `names` and `ldif` write names,
-filters and entries with whatever a user gave.
+it, `recent` what changed while an answer was on its way, `lag` who is behind, `replica` and `accounts` what a replica
+of our own is told; `names` and `ldif` write names, filters and entries with whatever a user gave.
 
 Not pure: `slapd` lays down and runs a replica, `certificates` makes its keys; `sessions`, `connection`, `feed` and
-`writing` speak to it, `lookups` asks all of them, `standing` compares them; `reading` reads LDIF, `last_copy` keeps
-what was last known.
+`writing` speak to it, `lookups` asks all of them, `progress` and `standing` compare them; `reading` reads LDIF,
+`last_copy` keeps what was last known.
 """
