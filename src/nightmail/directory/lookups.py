@@ -9,7 +9,7 @@ what changes there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 import structlog
@@ -144,7 +144,7 @@ class Lookups:
 
     def _ask(self, question: _Question, why: str) -> None:
         """Ask the replica that was asked least, of those that were not tried yet."""
-        links = [link for link in self._in_sync() if link not in question.tried]
+        links = self._others(question)
         if not links:
             self._fail(question.keys, why)
             return
@@ -152,6 +152,10 @@ class Lookups:
         self.asked[link.uri] += len(question.keys)
         question.tried.append(link)
         link.search(self._suffix, filter_of(question.keys), partial(self._answered, question), self._timeout_s)
+
+    def _others(self, question: _Question) -> list[_Link]:
+        """Whom a question can still be put to."""
+        return [link for link in self._in_sync() if link not in question.tried]
 
     def _in_sync(self) -> list[_Link]:
         """The replicas that can be asked; one that is too far behind another one can't."""
@@ -196,17 +200,26 @@ class Lookups:
             )
             self._fail(keys, f"not understood: {error}")
             return
+        others = self._others(
+            question
+        )  # before the next look at what is outdated: one that is lost makes everything so
+        outdated = [
+            key for key, known in answers.items() if self._recent.is_any_since(question.moment, (key, *known.ids))
+        ]
+        if outdated and others:
+            self._ask(question.again(outdated, self._recent.moment), "what it said is outdated")
+            answers = {key: known for key, known in answers.items() if key not in outdated}
+            outdated = []
+        self._note(answers, outdated)
+
+    def _note(self, answers: dict[str, Known], outdated: list[str]) -> None:
+        """These are the answers. Those that are outdated everywhere are good for whoever asked, and for nobody else."""
         for key, known in answers.items():
             if known.fault:
                 log.error("entry can't be used", key=key, reason=known.fault, remedy="mend it: mail for it waits")
             self._cache.put(key, known)
-        self._tell(keys)
-        outdated = [
-            key for key, known in answers.items() if self._recent.is_any_since(question.moment, (key, *known.ids))
-        ]
-        if outdated:
-            # It changed while the answer was on its way: good for whoever asked, and for nobody else. Those who were
-            # told by an event ask in this turn of the loop.
+        self._tell(answers)
+        if outdated:  # whoever was told by an event asks in this turn of the loop
             asyncio.get_running_loop().call_soon(self._drop, outdated)
 
     def _drop(self, keys: list[str]) -> None:
@@ -220,7 +233,7 @@ class Lookups:
         self._failed.update((key, (until, why)) for key in keys)
         self._tell(keys)
 
-    def _tell(self, keys: list[str]) -> None:
+    def _tell(self, keys: Iterable[str]) -> None:
         for key in keys:
             for found in self._waiting.pop(key, ()):
                 try:
@@ -259,6 +272,12 @@ class _Question:
         self.keys = keys
         self.moment = moment
         self.tried: list[_Link] = []
+
+    def again(self, keys: list[str], moment: int) -> _Question:
+        """The same of some of its keys, for those who were not asked yet."""
+        question = _Question(keys, moment)
+        question.tried = self.tried
+        return question
 
 
 class _Together:

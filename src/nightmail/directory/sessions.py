@@ -48,7 +48,9 @@ def open_session(uri: str, access: Access) -> Any:
         raise DirectoryUnavailable(f"{uri}: {wrong}") from error
     except ldap.LDAPError as error:
         raise DirectoryUnavailable(f"{uri}: {words(error)}") from error
-    except (OSError, ValueError) as error:  # no connection, or an option that can't be set, such as an authority
+    except OSError as error:
+        raise DirectoryUnavailable(f"{uri}: {error.strerror or error}") from error
+    except ValueError as error:  # an option that can't be set, such as an authority that can't be read
         raise DirectoryUnavailable(f"{uri}: {error}") from error
 
 
