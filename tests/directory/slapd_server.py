@@ -125,6 +125,12 @@ class Slapd:
         with self.as_account("reader") as directory:
             return any(item.dn == name for item in directory.search(name))
 
+    def state(self) -> tuple[str, ...]:
+        """How far it says that it is; nothing before it was filled."""
+        with self.as_account("reader") as directory:
+            [top] = directory.search(SUFFIX, "(objectClass=organization)", ["contextCSN"])
+        return top.attributes.get("contextCSN", ())
+
     def dump(self) -> list[str]:
         """Everything that it has, as the lines of a backup."""
         with self.as_account("replicator") as directory:
