@@ -13,7 +13,9 @@ import pytest
 from tests.directory.slapd_server import SUFFIX, Slapd
 from tests.e2e.waiting import until
 
+from nightmail.directory import sign_in
 from nightmail.directory.certificates import write_certificates
+from nightmail.directory.passwords import DECOY, is_password
 from nightmail.directory.sessions import Access
 from nightmail.directory.sign_in import BindSignIn, StoredPasswordSignIn
 from nightmail.directory.tree import Item
@@ -161,6 +163,26 @@ def test_a_password_that_is_stored_as_it_is_is_not_compared_and_named(pair: tupl
         assert answer == Refused(f"{WITH_PLAIN.dn}: a password is stored as it is, which is not compared")
 
     asyncio.run(scene())
+
+
+def test_an_unknown_name_takes_as_much_comparing_as_a_known_one(
+    pair: tuple[Slapd, Slapd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+
+    def noting(password: str, stored: str) -> bool:
+        compared.append(stored)
+        return is_password(password, stored)
+
+    async def scene() -> None:
+        async with signing_in(by_what_is_stored, *pair) as source:
+            for name in ("nobody", "alice", "nobody", "carol", "twins@x.org"):
+                await source.verify(name, "wrong")
+
+    monkeypatch.setattr(sign_in, "is_password", noting)
+    asyncio.run(scene())
+    [alices] = ALICE.attributes["userPassword"]
+    assert compared == [DECOY, alices, alices, alices, alices]
 
 
 @both_ways
