@@ -65,6 +65,7 @@ class Slapd:
             schema=own_schema(),
             schema_directory=self._installation.schema_directory,
             module_directory=self._installation.module_directory,
+            password_modules=self._installation.password_modules,
             room_bytes=room_bytes,
             uid=os.geteuid(),
             gid=os.getegid(),
