@@ -65,6 +65,7 @@ class Slapd:
             schema=own_schema(),
             schema_directory=self._installation.schema_directory,
             module_directory=self._installation.module_directory,
+            password_modules=self._installation.password_modules,
             room_bytes=room_bytes,
             uid=os.geteuid(),
             gid=os.getegid(),
@@ -125,11 +126,11 @@ class Slapd:
         with self.as_account("reader") as directory:
             return any(item.dn == name for item in directory.search(name))
 
-    def is_filled(self) -> bool:
-        """Whether a shadow knows that it has got everything, and how far it has come."""
-        with self.as_account("replicator") as directory:
-            top = directory.read(SUFFIX, ["contextCSN"])
-        return top is not None and "contextCSN" in top.attributes
+    def state(self) -> tuple[str, ...]:
+        """How far it says that it is; nothing before it was filled."""
+        with self.as_account("reader") as directory:
+            [top] = directory.search(SUFFIX, "(objectClass=organization)", ["contextCSN"])
+        return top.attributes.get("contextCSN", ())
 
     def dump(self) -> list[str]:
         """Everything that it has, as the lines of a backup."""

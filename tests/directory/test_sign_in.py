@@ -13,7 +13,9 @@ import pytest
 from tests.directory.slapd_server import SUFFIX, Slapd
 from tests.e2e.waiting import until
 
+from nightmail.directory import sign_in
 from nightmail.directory.certificates import write_certificates
+from nightmail.directory.passwords import DECOY, is_password
 from nightmail.directory.sessions import Access
 from nightmail.directory.sign_in import BindSignIn, StoredPasswordSignIn
 from nightmail.directory.tree import Item
@@ -23,10 +25,10 @@ from nightmail.routing.submitters import Refused, SignedIn, SignIn
 RIGHT = "correct horse"
 
 
-def hashed(password: str) -> str:
+def hashed(password: str, *options: str) -> str:
     path = {"PATH": "/usr/sbin:/usr/local/sbin:/usr/bin"}
-    made = subprocess.run(["slappasswd", "-n", "-s", password], capture_output=True, text=True, check=True, env=path)
-    return made.stdout
+    command = ["slappasswd", *options, "-n", "-s", password]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=path).stdout
 
 
 def person(uid: str, *addresses: str, password: str = RIGHT) -> Item:
@@ -144,6 +146,48 @@ def test_everybody_else_is_refused(pair: tuple[Slapd, Slapd], way: Ways, name: s
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-h", "{SSHA512}", "-o", "module-load=pw-sha2"),
+        ("-h", "{ARGON2}", "-o", "module-load=argon2"),
+        ("-h", "{CRYPT}", "-c", "$6$%.16s"),
+    ],
+    ids=lambda options: options[1],
+)
+def test_a_password_that_another_directory_had_stored_is_the_same_here_either_way(
+    pair: tuple[Slapd, Slapd], options: tuple[str, ...]
+) -> None:
+    uid = f"moved-{options[1].strip('{}').lower()}"
+    moved = person(uid, f"{uid}@x.org", password="")
+    moved = moved._replace(attributes={**moved.attributes, "userPassword": (hashed(RIGHT, *options),)})
+
+    async def scene() -> None:
+        for way in (by_bind, by_what_is_stored):
+            async with signing_in(way, *pair) as source:
+                assert isinstance(await source.verify(uid, RIGHT), SignedIn)
+                assert isinstance(await source.verify(uid, "wrong"), Refused)
+
+    with pair[0].as_account("writer") as directory:
+        directory.add([moved])
+        until(lambda: pair[1].has(moved.dn), "both replicas have it")
+        try:
+            asyncio.run(scene())
+        finally:
+            directory.delete([moved.dn])
+
+
+def test_many_who_sign_in_at_once_are_all_answered(pair: tuple[Slapd, Slapd]) -> None:
+    async def scene() -> None:
+        for way in (by_bind, by_what_is_stored):
+            async with signing_in(way, *pair) as source:
+                asked = [source.verify(*each) for each in [("alice", RIGHT), ("alice", "wrong"), ("nobody", "x")] * 20]
+                kinds = [type(answer) for answer in await asyncio.gather(*asked)]
+                assert kinds == [SignedIn, Refused, Refused] * 20
+
+    asyncio.run(scene())
+
+
 def test_the_accounts_of_the_servers_are_no_submitters(pair: tuple[Slapd, Slapd]) -> None:
     async def scene() -> None:
         for way, account in ((by_bind, "writer"), (by_what_is_stored, "reader")):
@@ -161,6 +205,26 @@ def test_a_password_that_is_stored_as_it_is_is_not_compared_and_named(pair: tupl
         assert answer == Refused(f"{WITH_PLAIN.dn}: a password is stored as it is, which is not compared")
 
     asyncio.run(scene())
+
+
+def test_an_unknown_name_takes_as_much_comparing_as_a_known_one(
+    pair: tuple[Slapd, Slapd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+
+    def noting(password: str, stored: str) -> bool:
+        compared.append(stored)
+        return is_password(password, stored)
+
+    async def scene() -> None:
+        async with signing_in(by_what_is_stored, *pair) as source:
+            for name in ("nobody", "alice", "nobody", "carol", "twins@x.org"):
+                await source.verify(name, "wrong")
+
+    monkeypatch.setattr(sign_in, "is_password", noting)
+    asyncio.run(scene())
+    [alices] = ALICE.attributes["userPassword"]
+    assert compared == [DECOY, alices, alices, alices, alices]
 
 
 @both_ways

@@ -148,7 +148,12 @@ def server_hung(server: Switch) -> Iterator[None]:
         yield
 
 
-STRIKES: list[Callable[[Switch], AbstractContextManager[None]]] = [server_killed, replica_killed, replica_hung, server_hung]
+STRIKES: list[Callable[[Switch], AbstractContextManager[None]]] = [
+    server_killed,
+    replica_killed,
+    replica_hung,
+    server_hung,
+]
 
 
 def both_in_sync(pair: DirectoryPair) -> bool:

@@ -159,7 +159,7 @@ def test_what_was_seen_of_a_master_is_given_up_once_it_was_restored(tmp_path: Pa
 def test_a_shadow_that_is_older_than_what_was_seen_is_waited_for(tmp_path: Path, master: Slapd) -> None:
     async def scene() -> None:
         with Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
-            until(lambda: shadow.has(ORG.dn) and shadow.is_filled(), "the shadow has it")
+            until(lambda: shadow.state() == master.state(), "the shadow has it, and says so")
             shadow.stop_following()
             with master.as_account("writer") as directory:
                 directory.add([NET])

@@ -20,12 +20,9 @@ RUNS = [sys.executable, "-c", "import signal; signal.pause()"]
 FAILS = [sys.executable, "-c", "import sys; sys.exit('6567.1 0x7f bind failed: Permission denied')"]
 
 
-DAMAGED = [
-    sys.executable,
-    "-c",
-    "import signal, sys; print('1.2 0x7f => mdb_idl_fetch_key: get failed: MDB_CORRUPTED', file=sys.stderr, flush=True)"
-    "; signal.pause()",
-]
+def saying(words: str) -> list[str]:
+    """A replica that says something, and runs on."""
+    return [sys.executable, "-c", f"import signal, sys; print({words!r}, file=sys.stderr, flush=True); signal.pause()"]
 
 
 def child_of(prepare: Callable[[], Sequence[str]], damaged: Callable[[str], None] = lambda words: None) -> ReplicaChild:
@@ -84,14 +81,26 @@ async def test_one_that_is_not_set_up_is_said_once_and_tried_again() -> None:
     assert [line["event"] for line in logs] == ["directory replica can't be started"]
 
 
+CORRUPTED = "MDB_CORRUPTED: Located page was wrong type (-30796)"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"=> mdb_idl_fetch_key: get failed: {CORRUPTED}",
+        'mdb_db_open: database "o=x" cannot be opened: MDB_INVALID: File is not an LMDB file (-30793). Restore!',
+        "=> mdb_idl_insert_keys: c_get failed: MDB_PAGE_NOTFOUND: Requested page not found (-30797)",
+        "../../../libraries/liblmdb/mdb.c:5537: Assertion 'i > 0' failed in mdb_page_search_root()",
+    ],
+)
 @on_a_loop
-async def test_one_that_finds_its_entries_damaged_is_ended_at_once_and_not_started_with_them() -> None:
+async def test_one_that_finds_its_entries_damaged_is_ended_at_once_and_not_started_with_them(words: str) -> None:
     found: list[str] = []
 
     def prepare() -> Sequence[str]:
         if found:
             raise ConfigInvalid("here", "the entries are damaged", "reseed")
-        return DAMAGED
+        return saying(f"6b0892d9.182cf2fb 0x7f815bfff6c0 {words}")
 
     child = child_of(prepare, found.append)
     running = asyncio.create_task(child.run())
@@ -100,4 +109,23 @@ async def test_one_that_finds_its_entries_damaged_is_ended_at_once_and_not_start
             await asyncio.sleep(0.01)
     running.cancel()
     await asyncio.wait([running])
-    assert found == ["=> mdb_idl_fetch_key: get failed: MDB_CORRUPTED"]
+    assert found == [words]
+
+
+@on_a_loop
+async def test_a_name_that_somebody_gave_an_entry_is_no_damage() -> None:
+    named = f"conn=1004 op=2 slap_read_controls: (1.3.6.1.1.13.2) cn=mdb_get: {CORRUPTED},o=x"
+    script = (
+        f"import sys; print({named!r}, file=sys.stderr); print('mdb_add: bind failed: permission', file=sys.stderr)"
+    )
+    found: list[str] = []
+    child = child_of(lambda: [sys.executable, "-c", script], found.append)
+    with capture_logs() as logs:
+        running = asyncio.create_task(child.run())
+        async with asyncio.timeout(10):
+            while not any(line["event"] == "directory replica died" for line in logs):  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait([running])
+    assert found == []
+    assert next(line["said"] for line in logs if "said" in line) == "mdb_add: bind failed: permission"

@@ -41,6 +41,7 @@ def replica_of(config: Config, installation: Installation) -> Replica:
         schema=own_schema(),
         schema_directory=installation.schema_directory,
         module_directory=installation.module_directory,
+        password_modules=installation.password_modules,
         room_bytes=settings.size_limit_mib << 20,
         uid=os.geteuid(),
         gid=os.getegid(),

@@ -2,16 +2,16 @@
 
 Pure: `tree` says what entries mean as lines of the tables and how lines are kept as entries, `selection` which of
 them come into force, `exchange` what to change so that a directory says what tables do, `judging` what is wrong with
-entries that somebody writes and `amending` what they would be; `content` what a replica has sent and `sync_state` how it
-says so, `known` what was found out about addresses, `recent` what changed while an answer was on its way, and `maps` the
-model that is made of it; `lag` who is behind, `threats` what will go wrong, `replica` and `accounts` what a replica of
-our own is told, `role` who may take writes where that moves; `names` and `ldif` write names, filters and entries with
-whatever a user gave.
+entries that somebody writes and `amending` what they would be; `content` what a replica has sent and `sync_state` how
+it says so, `known` what was found out about addresses, `recent` what changed while an answer was on its way, and
+`maps` the model that is made of it; `lag` who is behind, `threats` what will go wrong, `replica` and `accounts` what
+a replica of our own is told, `role` who may take writes where that moves; `names` and `ldif` write names, filters and
+entries with whatever a user gave.
 
-Not pure: `slapd` lays down and runs a replica, `certificates` makes its keys, `managing` tells it its role; `sessions`,
-`connection`, `feed` and `writing` speak to it, `lookups` asks all of them, `progress`, `standing` and `comparing` hold
-them against each other; `role_log` keeps the role in the store and `held` a note of it beside the entries, `confirming`
-tells when a write counts; `sign_in` tells whose password it is, `passwords` compares what is stored of it; `contents`
-asks for the entries that others depend on, `numbering` and `copying` have a replica begin with what there is; `reading`
-reads LDIF, `last_copy` keeps what was last known.
+Not pure: `slapd` lays down and runs a replica, `certificates` makes its keys, `managing` tells it its role;
+`sessions`, `connection`, `feed` and `writing` speak to it, `lookups` asks all of them, `progress`, `standing` and
+`comparing` hold them against each other; `role_log` keeps the role in the store and `held` a note of it beside the
+entries, `confirming` tells when a write counts; `sign_in` tells whose password it is, `passwords` compares what is
+stored of it; `contents` asks for the entries that others depend on, `numbering` and `copying` have a replica begin
+with what there is; `reading` reads LDIF, `last_copy` keeps what was last known.
 """

@@ -55,8 +55,8 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """What makes one replica: `number` from 1 on, everything in `directory`, listening where `uri` says.
 
     `provider` is the URI of the master; the master itself has none, nor has one that `is_gated` before it is told.
-    `schema` is the file of our own schema, `schema_directory` and `module_directory` are the distribution's. `uid` and
-    `gid` are whose it is.
+    `schema` is the file of our own schema, `schema_directory` and `module_directory` are the distribution's,
+    `password_modules` what to load of that for comparing passwords. `uid` and `gid` are whose it is.
     """
 
     number: int
@@ -70,6 +70,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     schema: str
     schema_directory: str
     module_directory: str
+    password_modules: tuple[str, ...] = ()
     room_bytes: int
     uid: int
     gid: int
@@ -144,7 +145,7 @@ def _modules(replica: Replica) -> Item:
         objectClass="olcModuleList",
         cn="module{0}",
         olcModulePath=replica.module_directory,
-        olcModuleLoad=("back_mdb", "syncprov"),
+        olcModuleLoad=("back_mdb", "syncprov", *replica.password_modules),
     )
 
 

@@ -22,18 +22,20 @@ from nightmail.errors import ConfigInvalid
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
 _SCHEMA_DIRECTORIES = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
 _MODULE_DIRECTORIES = ("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/libexec/openldap", "/usr/local/libexec/openldap")
+_PASSWORD_MODULES = ("pw-sha2", "pw-pbkdf2", "argon2")
 _CONNECTIONS = 8192
 _DAMAGED = "damaged"
 _REMEDY = "install OpenLDAP's server (apt-get install slapd)"
 
 
 class Installation(NamedTuple):
-    """Where the distribution keeps OpenLDAP."""
+    """Where the distribution keeps OpenLDAP. `password_modules` are those for passwords that other directories had."""
 
     slapd: str
     slapadd: str
     schema_directory: str
     module_directory: str
+    password_modules: tuple[str, ...] = ()
 
 
 def find_installation() -> Installation:
@@ -48,7 +50,8 @@ def find_installation() -> Installation:
         raise ConfigInvalid("[directory]", "slapd is not installed", _REMEDY)
     schemas = _first(_SCHEMA_DIRECTORIES, "misc.ldif")
     modules = _first(_MODULE_DIRECTORIES, "syncprov.la", "syncprov.so")
-    return Installation(slapd, slapadd, schemas, modules)
+    passwords = tuple(name for name in _PASSWORD_MODULES if os.path.exists(os.path.join(modules, f"{name}.so")))
+    return Installation(slapd, slapadd, schemas, modules, passwords)
 
 
 def own_schema() -> str:

@@ -38,7 +38,10 @@ _USUAL = re.compile(
     r"^@\(#\)|^Debian|slapd (?:starting|stopped|shutdown)|slapd destroy|slap_read_controls|deferring operation"
     r"|DIGEST-MD5"
 )
-_DAMAGED = re.compile(r"MDB_(?:CORRUPTED|PAGE_NOTFOUND|INVALID)\b|\bmdb\.c:[0-9]+: Assertion")
+_DAMAGED = re.compile(  # where a name that somebody gave can't stand
+    r"^(?:=> )?mdb_\w+: .*\bMDB_(?:CORRUPTED|PAGE_NOTFOUND|INVALID): [^()]*\(-307[0-9]{2}\)"
+    r"|^\S*\bmdb\.c:[0-9]+: Assertion"
+)
 
 State = Literal["starting", "running", "restarting", "not set up", "stopped"]
 
