@@ -16,8 +16,9 @@ from typing import NamedTuple, TypeVar
 
 from nightmail.directory.comparing import Seen
 from nightmail.directory.confirming import confirmed, look
+from nightmail.directory.managing import Part
 from nightmail.directory.role import Role
-from nightmail.directory.role_log import RoleLog
+from nightmail.directory.role_log import RoleLog, roles_in
 from nightmail.errors import DirectoryUnavailable
 from nightmail.journal.records import Adopted
 from nightmail.supervisor.gate import Gate
@@ -82,10 +83,8 @@ class Slapd:
         self._noted: int | None = None
         self._pids = 0
         self._changes = 0
-        self._epoch: int | None = None
-        self._is_open = False
+        self._part = Part()
         self._is_read_only = False
-        self._provider = ""
         self._links: dict[str, asyncio.Queue[Sent]] = {}
         self._has_provider = asyncio.Event()
 
@@ -105,7 +104,7 @@ class Slapd:
         """Begin a new process, with its gate shut."""
         self._pids += 1
         self.pid, self.state = self._pids, "running"
-        self._epoch, self._is_open, self._is_read_only, self._provider, self._links = None, False, False, "", {}
+        self._part, self._is_read_only, self._links = Part(), False, {}
         self.process = Process(f"slapd {self.pid} of {self.server}")
         self.process.task(self._consume())
         self.started()
@@ -126,32 +125,33 @@ class Slapd:
         """See `Hands.follow`."""
 
         def do() -> None:
-            self._is_open, self._provider, self._epoch = False, provider, epoch
+            self._part = Part(master, epoch, is_open=False, provider=provider)
             self._has_provider.set()
 
         await self.ask("", do)
 
     async def lead(self, epoch: int, master: str) -> None:
         """See `Hands.lead`."""
-        await self.ask("", lambda: self.take_writes(epoch))
+        await self.ask("", lambda: self.take_writes(epoch, master))
 
     async def shut(self, *, is_last: bool = False) -> None:
         """See `Hands.shut`."""
 
         def do() -> None:
-            self._is_open, self._is_read_only = False, is_last
+            self._part, self._is_read_only = self._part._replace(is_open=False), is_last
 
         await self.ask("", do)
 
-    async def newest_change(self) -> str:
-        """See `Hands.newest_change`."""
-        return await self.ask("", self._newest)
+    async def look(self) -> tuple[Part, str]:
+        """See `Hands.look`."""
+        return await self.ask("", lambda: (self._part, self._newest()))
 
-    def take_writes(self, epoch: int, *, is_alone: bool = True) -> None:
+    def take_writes(self, epoch: int, master: str, *, is_alone: bool = True) -> None:
         """Be the master; one that is not alone takes what it is sent, too."""
-        self._provider = "" if is_alone else self._provider
-        self._is_read_only, self._epoch, self._is_open = False, epoch, True
-        self._world.ledger.check(self)
+        provider = "" if is_alone else self._part.provider
+        self._part, self._is_read_only = Part(master, epoch, is_open=True, provider=provider), False
+        if epoch == self._world.epoch():  # who was deposed and does not know it yet may lack what is acknowledged since
+            self._world.ledger.check(self)
 
     # What others ask.
 
@@ -201,15 +201,15 @@ class Slapd:
         return await self.ask(sender, lambda: dict(self.entries))
 
     def _seen(self) -> Seen:
-        if self._epoch is None:
+        if not self._part.epoch:
             raise DirectoryUnavailable("it was not told its role yet")
-        return Seen(self._epoch, self._is_open, self._newest())
+        return Seen(self._part.epoch, self._part.is_open, self._newest())
 
     def _newest(self) -> str:
         return max((entry.csn for entry in self.entries.values()), default="")
 
     def _change(self, name: str, writer: str, number: int) -> str:
-        if not self._is_open or self._is_read_only:
+        if not self._part.is_open or self._is_read_only:
             raise DirectoryUnavailable("it takes no writes")
         if number < 0:
             self.entries.pop(name, None)
@@ -244,7 +244,7 @@ class Slapd:
         """Have what the provider has, for as long as there is one; a connection that breaks is made again."""
         while True:
             await self._has_provider.wait()
-            if not (provider := self._provider):
+            if not (provider := self._part.provider):
                 self._has_provider.clear()
                 continue
             try:
@@ -255,10 +255,10 @@ class Slapd:
     async def _follow(self, source: Slapd, provider: str) -> None:
         pid = source.pid
         whole, waiting = await source.ask(self.server, lambda: source.serve(self.server))
-        if self._provider != provider:
+        if self._part.provider != provider:
             return
         self.entries = {name: self._newer(name, entry) for name, entry in whole.items()}
-        while self._provider == provider and self._world.wire.reaches(self.server, source.server):
+        while self._part.provider == provider and self._world.wire.reaches(self.server, source.server):
             try:
                 async with asyncio.timeout(_BROKEN_S):
                     name, entry = await waiting.get()
@@ -267,7 +267,7 @@ class Slapd:
                     return
                 continue
             await asyncio.sleep(self._world.wire.delay())
-            if self._provider != provider:
+            if self._part.provider != provider:
                 return
             if entry is None:
                 self.entries.pop(name, None)
@@ -335,6 +335,7 @@ class Server:
     def __init__(self, world: World, name: str, number: int, *, is_first: bool, rate: float) -> None:
         self.name = name
         self.clock = VirtualClock(rate)
+        self.clock.wall_error_s = (1 - rate) * asyncio.get_running_loop().time()  # the times of day begin alike
         self.slapd = Slapd(world, name, self.clock)
         self.store = SimulatedStore(world.objects, chaos=world.chaos)
         self.supervisor = Process(name)
@@ -446,6 +447,10 @@ class World:
     def is_dead(self, adopted: Adopted, life: int, server: str) -> bool:
         """Proof of death: only a server's own earlier life, whose machine it shares."""
         return adopted.owner == server and adopted.incarnation != f"{server}-{life}"
+
+    def epoch(self) -> int:
+        """The newest epoch of the role, whoever knows of it."""
+        return max((role.epoch for role in roles_in(self.objects.contents)), default=0)
 
     async def write(self, name: str, writer: str, number: int) -> bool:
         """Change an entry as an operator does; whether that was acknowledged."""

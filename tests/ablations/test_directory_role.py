@@ -74,7 +74,7 @@ def the_new_master_goes_on_following(patch: pytest.MonkeyPatch) -> None:
 
     async def lead(self: Slapd, epoch: int, master: str) -> None:
         def do() -> None:
-            self.take_writes(epoch, is_alone=False)
+            self.take_writes(epoch, master, is_alone=False)
 
         await self.ask("", do)
 

@@ -55,3 +55,91 @@ def test_with_the_masters_server_dead_the_other_takes_writes(servers: DirectoryP
     assert master(servers.first) == "mx2"
     until_answered(servers.first, "dave@example.org", 250)
     send(servers.first, "alice@example.org")
+
+
+def test_a_master_that_stops_hands_the_role_over_and_returns_as_it_is(servers: DirectoryPair) -> None:
+    """Nothing was lost, so that nothing has to begin anew."""
+    assert servers.first.stop() == 0
+    until(lambda: master(servers.second) == "mx2", "the other one is the master", 10)
+    assert add(servers.second, "dave") == os.EX_OK
+    servers.first.start()
+    until_in_sync(servers.second)
+    until_answered(servers.first, "dave@example.org", 250)
+    assert not servers.first.logged("begins anew")
+
+
+def test_the_role_can_be_had_by_another_server(servers: DirectoryPair) -> None:
+    done = servers.second.nightmail("directory", "promote")
+    assert (done.returncode, done.stdout) == (0, "Writes to the directory are taken on mx2 now.\n"), done
+    assert master(servers.second) == "mx2"
+    until_in_sync(servers.second)
+    again = servers.second.nightmail("directory", "promote")
+    assert (again.returncode, "mx2 is the master" in again.stderr) == (os.EX_CONFIG, True), again
+    assert add(servers.first, "dave") == os.EX_OK, "whichever server is asked, the master is written to"
+    assert not servers.first.logged("begins anew")
+    assert [each["role"] for each in servers.first.facts("directory", "status")] == ["shadow", "master"]
+
+
+def test_with_the_shadow_dead_writes_go_on_once_that_is_on_record(servers: DirectoryPair) -> None:
+    """R23. Who was not there then may not take the role, whatever happens to the master: it lacks something."""
+    servers.second.kill()
+    until(lambda: add(servers.first, "dave") == os.EX_OK, "writes go on")
+    assert directory(servers.first).in_sync == ("mx1",)
+    servers.first.kill()
+    servers.second.start()
+    refused = servers.second.nightmail("directory", "promote")
+    assert refused.returncode == os.EX_CONFIG
+    assert "mx2 is not in sync with the master, mx1" in refused.stderr
+    assert add(servers.second, "erin") == os.EX_TEMPFAIL
+    servers.first.start()
+    until_in_sync(servers.first)
+    assert master(servers.first) == "mx1"
+    until_answered(servers.second, "dave@example.org", 250)
+
+
+def test_an_operator_can_make_do_without_what_the_master_had(servers: DirectoryPair) -> None:
+    servers.second.kill()
+    until(lambda: add(servers.first, "dave") == os.EX_OK, "writes go on")
+    servers.first.kill()
+    servers.second.start()
+    until(lambda: servers.second.nightmail("directory", "promote", "--force").returncode == 0, "it is the master", 30)
+    assert add(servers.second, "erin") == os.EX_OK
+    assert answer(servers.second, "dave@example.org") == 550
+    servers.first.start()
+    until_in_sync(servers.second)
+    until_answered(servers.first, "erin@example.org", 250)
+    assert answer(servers.first, "dave@example.org") == 550, "what it alone had is set aside, and does not come back"
+    [aside] = (servers.first.directory / "data").glob("entries.*")
+    assert (aside / "data.mdb").exists()
+
+
+def test_what_a_backup_has_counts_on_all_servers_once_it_was_restored(servers: DirectoryPair, tmp_path: Path) -> None:
+    file = tmp_path / "backup.ldif"
+    servers.run("backup", str(file))
+    assert add(servers.first, "carol") == os.EX_OK
+    running = servers.second.nightmail("directory", "restore", str(file))
+    assert (running.returncode, "the server runs" in running.stderr) == (os.EX_CONFIG, True), running
+    servers.second.stop()
+    other = servers.second.nightmail("directory", "restore", str(file))
+    assert (other.returncode, "mx1 is the directory's master" in other.stderr) == (os.EX_CONFIG, True), other
+    servers.first.stop()
+    done = servers.second.nightmail("directory", "restore", str(file))
+    assert done.returncode == 0, done
+    servers.first.start()
+    servers.second.start()
+    until_in_sync(servers.second)
+    assert master(servers.first) == "mx2"
+    for server in (servers.first, servers.second):
+        until_answered(server, "carol@example.org", 550)
+        assert answer(server, "alice@example.org") == 250
+
+
+def test_a_second_directory_is_not_begun_beside_the_first(servers: DirectoryPair) -> None:
+    servers.first.stop()
+    for file in (servers.first.directory / "data" / "entries").iterdir():
+        file.unlink()
+    done = servers.first.nightmail("directory", "init")
+    assert (done.returncode, "the directory has a master, mx2" in done.stderr) == (os.EX_CONFIG, True), done
+    servers.first.start()
+    until_in_sync(servers.second)
+    until_answered(servers.first, "alice@example.org", 250)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
+import msgspec
 import typer
 
 from nightmail.admin.mastering import Master, confirm, master_now
@@ -161,12 +162,19 @@ def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fa
     with authority(loaded) as trusted:
         access = access_of(directory_of(loaded), "reader", trusted)
         uris = {server: uri_of(loaded, server) for server in loaded.replicas}
-        master = master_now(loaded)
+        master, wrong = _master_if_known(loaded)
         standings = look_at(uris, master.server, access, SystemClock().wall())
+    if (role := master.role) is not None:
+        standings = [
+            msgspec.structs.replace(each, may_take_over=each.server in role.in_sync and each.server != role.master)
+            for each in standings
+        ]
     if json:
         print_json(standings)
     else:
         show_standings(standings, screen())
+    if wrong:
+        complain(wrong)
 
 
 @app.command()
@@ -187,6 +195,14 @@ def search(
         else:
             for item in found:
                 sys.stdout.write(f"{fault_as_comment(item)}{ldif_of([item])}")
+
+
+def _master_if_known(config: Config) -> tuple[Master, str]:
+    """Who takes writes, or nobody and why that is not known."""
+    try:
+        return master_now(config), ""
+    except DirectoryUnavailable as error:
+        return Master(""), str(error)
 
 
 def _say_done(what: str, done: Done, how: str) -> None:

@@ -21,7 +21,7 @@ def show_standings(standings: Sequence[Standing], console: Console) -> None:
     for each in standings:
         table.add_row(
             plain(each.server),
-            each.role,
+            _role(each),
             plain(each.uri),
             state("ok" if each.state == "ok" else "unreachable"),
             "–" if each.entries is None else f"{each.entries:,}",
@@ -32,6 +32,12 @@ def show_standings(standings: Sequence[Standing], console: Console) -> None:
     reasons = [whole(each.state, "bold red") for each in standings if each.state != "ok"]
     warnings = [whole(f"{each.server}: {warning}", "yellow") for each in standings for warning in each.warnings]
     show(console, Group(table, *reasons, *warnings))
+
+
+def _role(standing: Standing) -> Text:
+    if standing.role == "master" or standing.may_take_over is None:
+        return Text(standing.role)
+    return Text("shadow, in sync") if standing.may_take_over else Text("shadow, not in sync", style="yellow")
 
 
 def _behind(standing: Standing) -> Text:

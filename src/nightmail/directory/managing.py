@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import ldap
-import msgspec
 
 from nightmail.directory.replica import ENTRIES, ROLE, Replica, consumer
 from nightmail.directory.sessions import Access, open_session, words
@@ -24,12 +24,18 @@ from nightmail.errors import DirectoryUnavailable
 _Answer = TypeVar("_Answer")
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What a replica was last told: whose content it has, in which epoch, and whether it takes writes."""
+_PROVIDER = re.compile(r"\bprovider=(\S+)")
 
-    master: str
-    epoch: int
-    is_open: bool
+
+class Part(NamedTuple):
+    """What a replica is: whose content it has (a server's name), in which epoch, whether it takes writes, and the URI
+    of the replica that it follows, empty for none. One that was not told anything yet is of the epoch 0.
+    """
+
+    master: str = ""
+    epoch: int = 0
+    is_open: bool = False
+    provider: str = ""
 
 
 class Manager:
@@ -45,13 +51,13 @@ class Manager:
         with self._session() as session:
             self._shut(session)
             session.modify_s(ENTRIES, [(ldap.MOD_REPLACE, "olcSyncrepl", wanted)])
-            self._tell(session, Told(master, epoch, is_open=False))
+            self._tell(session, Part(master, epoch))
 
     def lead(self, epoch: int, master: str) -> None:
         """Have it take writes, and nothing any more from whom it followed: what comes late would undo them."""
         with self._session() as session:
             self._stop_following(session)
-            self._tell(session, Told(master, epoch, is_open=True))
+            self._tell(session, Part(master, epoch, is_open=True))
 
     def shut(self, *, is_last: bool = False) -> None:
         """Have it take no writes; once this returns those that it `is_last` known to have begun are over, too."""
@@ -60,20 +66,31 @@ class Manager:
             if is_last:  # slapd changes its configuration only once nothing else is under way
                 session.modify_s(ENTRIES, [(ldap.MOD_REPLACE, "olcReadOnly", [b"TRUE"])])
 
-    def newest_change(self) -> str:
-        """The number of the newest change that it has (contextCSN), empty if it has none."""
+    def look(self) -> tuple[Part, str]:
+        """What it is, and the number of the newest change that it has (contextCSN), empty if it has none."""
         with self._session() as session:
-            try:
-                [(_, values)] = session.search_s(self._replica.suffix, ldap.SCOPE_BASE, attrlist=["contextCSN"])
-            except ldap.NO_SUCH_OBJECT:
-                return ""
-            return max((value.decode() for value in values.get("contextCSN", ())), default="")
+            role = self._read(session, ROLE)
+            changes = self._read(session, self._replica.suffix, "contextCSN").get("contextCSN", ())
+            consumer_texts = self._read(session, ENTRIES, "olcSyncrepl").get("olcSyncrepl", ())
+        provider = next((match[1] for text in consumer_texts if (match := _PROVIDER.search(text))), "")
+        if not role:
+            return Part(provider=provider), max(changes, default="")
+        epoch, is_open = int(role["nmEpoch"][0]), role["nmEnabled"] == ["TRUE"]
+        return Part(role["nmServer"][0], epoch, is_open, provider), max(changes, default="")
+
+    def _read(self, session: Any, name: str, *attributes: str) -> dict[str, list[str]]:
+        """What one entry says; nothing, where there is none."""
+        try:
+            [(_, values)] = session.search_s(name, ldap.SCOPE_BASE, attrlist=list(attributes) or None)
+        except ldap.NO_SUCH_OBJECT:
+            return {}
+        return {attribute: [value.decode() for value in each] for attribute, each in values.items()}
 
     def _shut(self, session: Any) -> None:
         with contextlib.suppress(ldap.NO_SUCH_OBJECT):  # it was not told anything yet
             session.modify_s(ROLE, [(ldap.MOD_REPLACE, "nmEnabled", [b"FALSE"])])
 
-    def _tell(self, session: Any, told: Told) -> None:
+    def _tell(self, session: Any, told: Part) -> None:
         values = {
             "nmEnabled": [b"TRUE" if told.is_open else b"FALSE"],
             "nmEpoch": [str(told.epoch).encode()],
@@ -123,9 +140,9 @@ class ManagerThread:
         """See `Manager.shut`."""
         await self._do(partial(self._manager.shut, is_last=is_last))
 
-    async def newest_change(self) -> str:
-        """See `Manager.newest_change`."""
-        return await self._do(self._manager.newest_change)
+    async def look(self) -> tuple[Part, str]:
+        """See `Manager.look`."""
+        return await self._do(self._manager.look)
 
     async def _do(self, work: Callable[[], _Answer]) -> _Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

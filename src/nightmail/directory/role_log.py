@@ -10,7 +10,7 @@ Whoever wants the role asks for it by an object beside the log, which the master
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 import google_crc32c
@@ -116,6 +116,11 @@ class RoleLog:
 
     async def _read(self, slot: int) -> Role:
         return _decode(_key(slot), await self._store.get_range(_key(slot), 0, _LIMIT_BYTES))
+
+
+def roles_in(objects: Mapping[str, bytes]) -> list[Role]:
+    """What all slots of the log say, in order, where the objects of a store are at hand. Raises: Corrupt."""
+    return [_decode(key, objects[key]) for key in sorted(objects) if key.startswith(_LOG)]
 
 
 def _key(slot: int) -> str:

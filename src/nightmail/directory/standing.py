@@ -24,7 +24,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """One replica. `behind` is how many entries differ from the master's, None where that can't be told.
 
     `clock_s` is what its clock shows more than ours, in whole seconds and as the way there takes. `state` is ok, or why
-    it does not answer. `warnings` say what will go wrong if nobody does anything, and what to do.
+    it does not answer. `may_take_over` says whether it is in sync, where the role of the master moves. `warnings` say
+    what will go wrong if nobody does anything, and what to do.
     """
 
     server: str
@@ -36,6 +37,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     used_bytes: int = 0
     room_bytes: int = 0
     clock_s: float | None = None
+    may_take_over: bool | None = None
     warnings: tuple[str, ...] = ()
 
 

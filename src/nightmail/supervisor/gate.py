@@ -11,10 +11,11 @@ import calendar
 import contextlib
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
+from nightmail.directory.managing import Part
 from nightmail.directory.role import Follow
 from nightmail.errors import DirectoryUnavailable
 from nightmail.world import Clock
@@ -25,6 +26,12 @@ _FAULT_SHOWS_S = 1.0
 _UNKNOWN: tuple[int, object] = (0, None)
 
 log = structlog.get_logger()
+
+
+class Lead(NamedTuple):
+    """Be the master of this epoch."""
+
+    epoch: int
 
 
 class Process(Protocol):
@@ -54,8 +61,8 @@ class Hands(Protocol):
         """Take no writes; if it `is_last`, those that began are over once this returns."""
         ...
 
-    async def newest_change(self) -> str:
-        """The number of the newest change that it has (contextCSN), empty if it has none."""
+    async def look(self) -> tuple[Part, str]:
+        """What it is, and the number of the newest change that it has (contextCSN), empty if it has none."""
         ...
 
 
@@ -74,7 +81,7 @@ class Gate:
         self._manager = manager
         self._clock = clock
         self._look_every_s = look_every_s
-        self._leads = 0
+        self._leads: Lead | None = None
         self._entitled_until = 0.0
         self._follows: Follow | None = None
         self._told = _UNKNOWN
@@ -88,18 +95,18 @@ class Gate:
     @property
     def is_open(self) -> bool:
         """Whether writes are taken here."""
-        return self._told == (self._replica.pid, self._leads) and self._leads > 0
+        return self._leads is not None and self._told == (self._replica.pid, self._leads)
 
     def lead(self, epoch: int, until: float) -> None:
         """Be the master of `epoch`, `until` then in seconds of `Clock.elapsed`."""
-        if self._leads != epoch:
+        if self._leads != Lead(epoch):
             self.answered_at = self._clock.elapsed()
-        self._leads, self._entitled_until, self._follows = epoch, until, None
+        self._leads, self._entitled_until, self._follows = Lead(epoch), until, None
         self._changed.set()
 
     def follow(self, part: Follow) -> None:
         """Be a shadow."""
-        self._leads, self._follows = 0, part
+        self._leads, self._follows = None, part
         self._changed.set()
 
     def look_again(self) -> None:
@@ -108,22 +115,22 @@ class Gate:
 
     def lose(self) -> None:
         """Be neither, at once: another is the master."""
-        self._leads, self._follows = 0, None
+        self._leads, self._follows = None, None
         self._changed.set()
 
-    async def answers(self) -> bool:
-        """Whether slapd runs and answers."""
+    async def why_not_ready(self) -> str:
+        """Why the replica here could not take writes if it were to; empty if it could."""
         if not self._replica.pid:
-            return False
+            return "it does not run"
         try:
-            await self._manager.newest_change()
-        except DirectoryUnavailable:
-            return False
-        return True
+            _, newest = await self._manager.look()
+        except DirectoryUnavailable as error:
+            return str(error)
+        return self._why_too_early(newest)
 
     async def shut(self) -> None:
         """Take no write any more, and let those that began end. Raises: DirectoryUnavailable."""
-        self._leads, self._follows = 0, None
+        self._leads, self._follows = None, None
         async with self._one_at_a_time:
             self._told = _UNKNOWN
             await self._manager.shut(is_last=True)
@@ -141,7 +148,7 @@ class Gate:
     async def _level(self) -> float:
         """Tell the replica what it is to be, where that is not what it was told; when to look again, in seconds."""
         now, pid = self._clock.elapsed(), self._replica.pid
-        is_entitled = self._leads > 0 and now < self._entitled_until
+        is_entitled = self._leads is not None and now < self._entitled_until
         wanted = self._leads if is_entitled else self._follows
         if not pid:
             return self._look_every_s
@@ -151,10 +158,9 @@ class Gate:
                 await self._tell(wanted)
                 self._told = (pid, wanted)
                 self._wrong_since = None
-            if self._leads and now - self._looked_at >= self._look_every_s:
+            if now - self._looked_at >= self._look_every_s:
                 self._looked_at = now
-                self.newest = await self._manager.newest_change()
-                self.answered_at = self._clock.elapsed()
+                await self._look(wanted)
         except DirectoryUnavailable as error:
             self._note(str(error))
             return _TRY_AGAIN_S
@@ -162,32 +168,45 @@ class Gate:
             return self._look_every_s
         return max(0.0, min(self._look_every_s, self._entitled_until - self._clock.elapsed()))
 
-    async def _tell(self, wanted: object) -> None:
+    async def _tell(self, wanted: Lead | Follow | None) -> None:
         if isinstance(wanted, Follow):
             await self._manager.follow(self._uris[wanted.master], wanted.master, wanted.epoch)
             log.info("directory master followed", server=wanted.master, epoch=wanted.epoch)
-        elif isinstance(wanted, int):
-            newest = await self._manager.newest_change()
-            self._check_clock(newest)
-            await self._manager.lead(wanted, self._server)
+        elif isinstance(wanted, Lead):
+            _, newest = await self._manager.look()
+            if why := self._why_too_early(newest):
+                raise DirectoryUnavailable(why)
+            await self._manager.lead(wanted.epoch, self._server)
             self.newest, self.answered_at = newest, self._clock.elapsed()
             self._said_open = True
-            log.info("directory takes writes here", epoch=wanted)
+            log.info("directory takes writes here", epoch=wanted.epoch)
         else:
             await self._manager.shut()
             if self._said_open:
                 log.warning("directory takes no writes here", remedy="none: it does again once the role is renewed")
             self._said_open = False
 
-    def _check_clock(self, newest: str) -> None:
-        """A change with an older number than those that are there would be passed over by every shadow.
+    async def _look(self, wanted: Lead | Follow | None) -> None:
+        """See that the replica answers, and is what it was told: what it was told before may have been done later."""
+        part, self.newest = await self._manager.look()
+        self.answered_at = self._clock.elapsed()
+        if part != self._as_wanted(wanted, part):
+            log.warning("directory replica is not what it was told", part=part, remedy="none: it is told again")
+            self._told = _UNKNOWN
+            self._changed.set()
 
-        Raises: DirectoryUnavailable: it would have, by this server's clock.
-        """
+    def _as_wanted(self, wanted: Lead | Follow | None, part: Part) -> Part:
+        if isinstance(wanted, Follow):
+            return Part(wanted.master, wanted.epoch, is_open=False, provider=self._uris[wanted.master])
+        if isinstance(wanted, Lead):
+            return Part(self._server, wanted.epoch, is_open=True)
+        return part._replace(is_open=False)
+
+    def _why_too_early(self, newest: str) -> str:
+        """Why no change may be made yet: one with an older number than others would be passed over by every shadow."""
         if newest and (behind_s := _moment(newest) - self._clock.wall()) > 0:
-            raise DirectoryUnavailable(
-                f"the newest change is {behind_s:.1f} s in the future by this server's clock: set the clock right"
-            )
+            return f"the newest change is {behind_s:.1f} s in the future by this server's clock: set the clock right"
+        return ""
 
     def _note(self, reason: str) -> None:
         """What lasts for a moment only, as while slapd starts, is not worth a line."""

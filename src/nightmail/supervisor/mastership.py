@@ -26,6 +26,7 @@ _MARGIN_S = 0.05
 _NONCE_BYTES = 16
 _KEPT_S = 60.0
 _SAY_AGAIN_S = 60.0
+_SHOWS_AFTER = 2  # leases: a look that fails once is no fault
 _HAND_OVER_S = 10.0
 
 log = structlog.get_logger()
@@ -113,6 +114,7 @@ class Mastership:
         self._is_forced = False
         self._taken = 0
         self._spent: list[tuple[float, int]] = []
+        self._since = 0.0
         self._said_at = 0.0
         self.fault = ""
         """What keeps this server from being what it should be, or empty."""
@@ -189,16 +191,16 @@ class Mastership:
         self._sighting = seen = await self._roles.look(self._sighting)
         held = self._held.read() if self._has_entries() else None
         if self._is_forced:
-            await self._take(seen, is_forced=True)
+            why = await self._take(seen, is_forced=True)
             self._is_forced = False
-            return ""
+            return why
         if seen is None:
             return await self._begin(held)
         if may_take(seen, self._server, held, is_proven_dead=self._is_dead(seen.role.adopted)):
-            await self._take(seen)
-        elif seen.role.master != self._server:
+            return await self._take(seen)
+        if seen.role.master != self._server:
             return self._play(part_of(seen.role, held))
-        elif self._taken == seen.role.epoch != held:
+        if self._taken == seen.role.epoch != held:
             self._held.write(self._taken)  # it could not be written when the role was taken
         elif held != seen.role.epoch:
             return (
@@ -210,8 +212,7 @@ class Mastership:
     async def _begin(self, held: int | None) -> str:
         """There is no role yet: the first master takes it, if it has a directory, and never had a role."""
         if self._may_begin and self._has_entries() and held is None:
-            await self._take(None)
-            return ""
+            return await self._take(None)
         if held is not None:
             return (
                 "the log of the directory's master is gone from the store; `nightmail directory promote --force` on "
@@ -231,16 +232,17 @@ class Mastership:
             log.warning("directory replica begins anew", master=part.master, epoch=part.epoch,
                         remedy="none: what it had is set aside, beside its entries")  # fmt: skip
             self.reseed = part
+            self._gate.lose()
             self._replica.start_anew()
         self.is_known.set()
         return ""
 
-    async def _take(self, seen: Sighting | None, *, is_forced: bool = False) -> None:
-        """Take the role, once the replica is there to play it, and keep it for as long as that goes."""
+    async def _take(self, seen: Sighting | None, *, is_forced: bool = False) -> str:
+        """Take the role, and keep it for as long as that goes; why the replica can't play it yet, or empty."""
         self.reseed = None
         self.is_known.set()
-        if not await self._gate.answers():
-            return
+        if why := await self._gate.why_not_ready():
+            return f"this server's replica can't be the master: {why}"
         role = seen.role if seen is not None else None
         slot = seen.slot + 1 if seen is not None else 0
         epoch = 1 + max(role.epoch if role is not None else 0, self._held.read() or 0)
@@ -250,9 +252,9 @@ class Mastership:
         started = self._clock.elapsed()
         try:
             if not await self._roles.take(slot, ours):
-                return
+                return ""
         except Fenced:
-            return
+            return ""
         self._taken = ours.epoch
         self._held.write(ours.epoch)
         log.warning("directory master taken", server=self._server, epoch=ours.epoch, after=role.master if role else "",
@@ -261,6 +263,7 @@ class Mastership:
         self._gate.lead(ours.epoch, started + self._lease_s - _MARGIN_S)
         self._spent = [(self._clock.elapsed(), spent) for spent in await self._old_slots(slot)]
         await self._reign()
+        return ""
 
     async def _reign(self) -> None:
         """Renew the role until another has it, or it was handed over."""
@@ -388,9 +391,12 @@ class Mastership:
         return self._randomness.token(_NONCE_BYTES).hex()
 
     def _note(self, reason: str) -> None:
-        """Keep what is wrong, empty where nothing is, and say it once a minute."""
+        """Keep what is wrong, empty where nothing is; what lasts is said, once a minute."""
         now = self._clock.elapsed()
-        if reason and (reason != self.fault or now - self._said_at > _SAY_AGAIN_S):
-            self._said_at = now
-            log.error("directory master not kept", reason=reason, remedy="see the reason; routing goes on meanwhile")
+        if not reason or not self.fault:
+            self._since, self._said_at = now, float("-inf")
         self.fault = reason
+        if reason and now - self._since > _SHOWS_AFTER * self._lease_s and now - self._said_at > _SAY_AGAIN_S:
+            self._said_at = now
+            log.error("directory master not kept", reason=reason, for_s=now - self._since,
+                      remedy="see the reason; routing goes on meanwhile")  # fmt: skip
