@@ -143,3 +143,23 @@ def test_a_second_directory_is_not_begun_beside_the_first(servers: DirectoryPair
     servers.first.start()
     until_in_sync(servers.second)
     until_answered(servers.first, "alice@example.org", 250)
+
+
+def test_a_directory_with_one_master_for_good_can_begin_to_fail_over(tmp_path: Path) -> None:
+    made = DirectoryPair(tmp_path)
+    made.run("init")
+    with made.first, made.second:
+        made.fill()
+        until_answered(made.second, "alice@example.org", 250)
+        for server in (made.second, made.first):
+            server.stop()
+            config = server.config_file.read_text()
+            server.config_file.write_text(config.replace('"single-master"', '"failover"'))
+        for server in (made.first, made.second):
+            server.start()
+        until_in_sync(made.first)
+        assert master(made.first) == "mx1"
+        assert add(made.second, "dave") == os.EX_OK
+        for server in (made.first, made.second):
+            until_answered(server, "dave@example.org", 250)
+            assert answer(server, "alice@example.org") == 250
