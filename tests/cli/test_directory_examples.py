@@ -17,7 +17,7 @@ from nightmail.directory.tree import folded
 from nightmail.mail.reply import Reply
 
 PAGE = Path(__file__).parents[2] / "docs" / "operate" / "directory.md"
-EXAMPLES = re.findall(r"^```ldif\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+EXAMPLES = re.findall(r"^```text\n(dn: .*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
