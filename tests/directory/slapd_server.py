@@ -139,10 +139,10 @@ class Slapd:
         kept = ({k: v for k, v in item.attributes.items() if k not in _MADE_UP} for item in items)
         return ldif_of(Item(item.dn, each) for item, each in zip(items, kept, strict=True)).splitlines(keepends=True)
 
-    def begin_anew(self, lines: Iterable[str], *, is_new: bool = False) -> None:
+    def begin_anew(self, lines: Iterable[str]) -> None:
         """Stop, and start with these lines of a backup in place of what it has."""
         self.kill()
-        self.load(lines, is_new=is_new)
+        self.load(lines)
         self.start()
 
     def load(self, lines: Iterable[str], *, is_new: bool = False) -> None:

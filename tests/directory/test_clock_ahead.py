@@ -16,7 +16,7 @@ from tests.e2e.waiting import until
 
 from nightmail.directory.known import Known
 from nightmail.directory.standing import Standing, look_at, why_not_there
-from nightmail.directory.threats import is_numbered_ahead, without_numbers_ahead
+from nightmail.directory.threats import numbered_anew
 from nightmail.directory.tree import item_of
 from nightmail.world import SystemClock
 
@@ -121,9 +121,7 @@ def test_numbers_of_the_future_hide_from_a_shadow_what_was_written_while_it_was_
     assert second.behind == 4
     assert "`restore` numbers anew, and `reseed` the shadow" in first.warnings[0]
 
-    now = time.time()
-    assert is_numbered_ahead(master.dump(), now)
-    master.begin_anew(without_numbers_ahead(master.dump(), now), is_new=True)  # as `restore` does
+    master.begin_anew(numbered_anew(master.dump(), time.time()))  # as `restore` does
     shadow.begin_anew(master.dump())  # as `reseed` does
     assert [each.warnings for each in standings(master, shadow)] == [(), ()]
     shadow.kill()

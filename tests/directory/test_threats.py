@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from nightmail.directory.threats import (
-    ahead_s,
-    is_numbered_ahead,
-    warnings_of_room,
-    warnings_of_time,
-    without_numbers_ahead,
-)
+from nightmail.directory.threats import ahead_s, numbered_anew, warnings_of_room, warnings_of_time
 
 NOW = 1_795_608_000.0  # 2026-11-25 12:00:00 UTC
-NUMBERED = "entryCSN: 20261125120000.000000Z#000000#001#000000\n"
+NUMBERED = "entryCSN: 20261125120000.499999Z#000000#001#000000\n"
 AHEAD = "contextCSN: 20261125170000.000000Z#000000#001#000000\n"
+
+AHEAD_TOO = "entryCSN: 20261125165959.999999Z#000000#002#000000\n"
 
 
 def test_a_moment_is_as_far_ahead_as_it_says() -> None:
@@ -43,8 +39,14 @@ def test_a_database_is_warned_of_once_it_is_nearly_full() -> None:
     assert [*warnings_of_room(0, 0)] == []
 
 
-def test_only_numbers_of_the_future_are_left_out_and_nothing_that_looks_like_one() -> None:
-    lines = ["dn: o=x\n", "cn: entryCSN: 29991231000000.000000Z\n", NUMBERED, AHEAD, "\n"]
-    assert is_numbered_ahead(lines, NOW)
-    assert [*without_numbers_ahead(lines, NOW)] == [*lines[:3], "\n"]
-    assert not is_numbered_ahead(without_numbers_ahead(lines, NOW), NOW)
+def test_numbers_of_the_future_become_numbers_of_now_and_how_far_all_goes_the_last_of_them() -> None:
+    """The last change before now keeps its number, and how far all goes is beyond it."""
+    lines = ["dn: o=x\n", "cn: entryCSN: 29991231000000.000000Z\n", NUMBERED, AHEAD, AHEAD_TOO, AHEAD_TOO, "\n"]
+    assert [*numbered_anew(lines, NOW + 0.5)] == [
+        *lines[:3],
+        "contextCSN: 20261125120000.500000Z#ffffff#001#000000\n",
+        "entryCSN: 20261125120000.500000Z#000001#002#000000\n",
+        "entryCSN: 20261125120000.500000Z#000002#002#000000\n",
+        "\n",
+    ]
+    assert [*numbered_anew(lines[:3], NOW + 0.5)] == lines[:3]

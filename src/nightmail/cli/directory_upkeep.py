@@ -26,7 +26,7 @@ from nightmail.directory.held import Held
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
 from nightmail.directory.slapd import find_installation, has_entries, load
-from nightmail.directory.threats import is_numbered_ahead, without_numbers_ahead
+from nightmail.directory.threats import numbered_anew
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import SystemClock
@@ -125,11 +125,8 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
         elif replica.provider:
             wrong = f"the master of the directory is {loaded.master}, not {loaded.server.name}"
             raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}, then `reseed` on the others")
-        now = SystemClock().wall()
-        is_ahead = is_numbered_ahead(_whole(source, file), now)
-        source.seek(0)
-        kept = without_numbers_ahead(_whole(source, file), now)
-        _say_aside(load(replica, find_installation(), kept, moment(SystemClock()), is_new=is_ahead))
+        lines = numbered_anew(_whole(source, file), SystemClock().wall())
+        _say_aside(load(replica, find_installation(), lines, moment(SystemClock())))
     if loaded.has_failover:
         claim(loaded, Held(replica.directory))
         sys.stdout.write("Start the server: it is the master, and has what the backup has; all others begin anew.\n")

@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 _CLOCKS_APART_S = 2.0
 _NEARLY_FULL = 0.9
 _MOMENT = 14
-_NUMBERS = ("entryCSN: ", "contextCSN: ")
+_HOW_FAR = "contextCSN"
+_NUMBERS = ("entryCSN", _HOW_FAR)
+_LAST = 0xFFFFFF
 
 
 def ahead_s(moment: str, now: float) -> float:
@@ -46,15 +48,15 @@ def warnings_of_room(used_bytes: int, room_bytes: int) -> Iterator[str]:
         )
 
 
-def is_numbered_ahead(lines: Iterable[str], now: float) -> bool:
-    """Whether a change among these lines of LDIF has a number of the future."""
-    return any(_is_ahead(line, now) for line in lines)
-
-
-def without_numbers_ahead(lines: Iterable[str], now: float) -> Iterator[str]:
-    """The lines without numbers of the future: these changes get new ones."""
-    return (line for line in lines if not _is_ahead(line, now))
-
-
-def _is_ahead(line: str, now: float) -> bool:
-    return line.startswith(_NUMBERS) and ahead_s(line.partition(": ")[2], now) > _CLOCKS_APART_S
+def numbered_anew(lines: Iterable[str], now: float) -> Iterator[str]:
+    """Lines of LDIF, the changes with numbers of the future numbered as if they had been made now."""
+    moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S.%fZ")
+    count = 0
+    for line in lines:
+        name, _, number = line.partition(": ")
+        if name not in _NUMBERS or number < moment:
+            yield line
+            continue
+        _, _, replica, rest = number.split("#")
+        yield f"{name}: {moment}#{_LAST if name == _HOW_FAR else count:06x}#{replica}#{rest}"
+        count = min(count + 1, _LAST)
