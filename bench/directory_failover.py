@@ -71,7 +71,7 @@ class _Writer:
         item = item_of("mailboxes", f"write{self._number}@{DOMAIN}", "", SUFFIX)
         master = master_now(self._config)
         access = access_of(self._settings, "writer", self._authority)
-        with Directory(uri_of(self._config, master.server), access) as directory:
+        with Directory(uri_of(self._config, master.server), access, is_gated=True) as directory:
             begin = CLOCK.elapsed()
             directory.add([item])
             confirm(self._config, master, access, directory.written, is_whole=False)
