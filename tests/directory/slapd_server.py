@@ -39,6 +39,7 @@ class Slapd:
             suffix=SUFFIX,
             uri=self.uri,
             provider=provider,
+            master=1 if provider else 0,
             accounts=accounts_of(SECRET),
             tls=write_certificates(str(directory), SECRET, f"mx{number}", "127.0.0.1"),
             schema=own_schema(),

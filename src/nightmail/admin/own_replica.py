@@ -27,13 +27,16 @@ def replica_of(config: Config, installation: Installation) -> Replica:
             f"{config.path}: [servers.{name}]", "it has no replica of the directory", 'write directory = "host:port"'
         )
     secret, directory = secret_of(settings), settings.data_directory
+    numbers = {server: number for number, server in enumerate(sorted(config.replicas), 1)}
+    is_shadow = name != config.master
     os.makedirs(directory, mode=0o700, exist_ok=True)
     return Replica(
-        number=sorted(config.replicas).index(name) + 1,
+        number=numbers[name],
         directory=directory,
         suffix=settings.suffix,
         uri=uri_of(config, name),
-        provider=uri_of(config, config.master) if name != config.master else "",
+        provider=uri_of(config, config.master) if is_shadow else "",
+        master=numbers[config.master] if is_shadow and settings.topology == "single-master" else 0,
         accounts=accounts_of(secret),
         tls=write_certificates(directory, secret, name, parse_host_port(config.replicas[name]).host),
         schema=own_schema(),

@@ -46,8 +46,9 @@ class TlsFiles(msgspec.Struct, frozen=True):
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """What makes one replica: `number` from 1 on, everything in `directory`, listening where `uri` says.
 
-    `provider` is the URI of the master; the master itself has none. `schema` is the file of our own schema,
-    `schema_directory` and `module_directory` are the distribution's. `uid` and `gid` are whose it is.
+    `provider` is the URI of the master; the master itself has none. `master` is the master's number, where only that
+    one ever writes. `schema` is the file of our own schema, `schema_directory` and `module_directory` are the
+    distribution's. `uid` and `gid` are whose it is.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     suffix: str
     uri: str
     provider: str = ""
+    master: int = 0
     accounts: Accounts
     tls: TlsFiles
     schema: str

@@ -23,6 +23,7 @@ _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
 _SCHEMA_DIRECTORIES = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
 _MODULE_DIRECTORIES = ("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/libexec/openldap", "/usr/local/libexec/openldap")
 _CONNECTIONS = 8192
+_LONG_AGO = "19700101000000.000000Z#000000#{:03x}#000000"  # with no number at all, nothing would be taken away
 _REMEDY = "install OpenLDAP's server (apt-get install slapd)"
 
 
@@ -121,12 +122,17 @@ def load(
 
 
 def command(replica: Replica, installation: Installation) -> list[str]:
-    """The command that runs the replica in the foreground, until SIGTERM; it dies with whoever started it."""
+    """The command that runs the replica in the foreground, until SIGTERM; it dies with whoever started it.
+
+    A shadow begins by comparing all that it has with its master. How far it says that it is can't be believed: one that
+    was killed while changes came may lack some of them, deletions mostly, and say that it is level.
+    """
+    anew = ["-c", f"rid={replica.number:03},csn={_LONG_AGO.format(replica.master)}"] if replica.master else []
     uris = f"{replica.uri} {manager_uri(replica)}"
     return [
         "prlimit", f"--nofile={_CONNECTIONS}:{_CONNECTIONS}",  # slapd sets memory aside for as many as it may have
         "setpriv", "--pdeathsig", "KILL",
-        installation.slapd, "-d", "none", "-F", _configured(replica), "-h", uris,
+        installation.slapd, "-d", "none", "-F", _configured(replica), "-h", uris, *anew,
     ]  # fmt: skip
 
 
