@@ -60,6 +60,7 @@ class Slapd:
             suffix=SUFFIX,
             uri=self.uri,
             provider=provider,
+            writers=(1,) if provider else (),
             accounts=accounts_of(SECRET),
             tls=write_certificates(str(directory), SECRET, f"mx{number}", host),
             schema=own_schema(),

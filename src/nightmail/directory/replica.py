@@ -55,6 +55,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """What makes one replica: `number` from 1 on, everything in `directory`, listening where `uri` says.
 
     `provider` is the URI of the master; the master itself has none, nor has one that `is_gated` before it is told.
+    `writers` are the numbers of those that ever write, as far as a shadow has to compare what it has with them.
     `schema` is the file of our own schema, `schema_directory` and `module_directory` are the distribution's,
     `password_modules` what to load of that for comparing passwords. `uid` and `gid` are whose it is.
     """
@@ -65,6 +66,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
     provider: str = ""
     is_gated: bool = False
+    writers: tuple[int, ...] = ()
     accounts: Accounts
     tls: TlsFiles
     schema: str
