@@ -154,6 +154,16 @@ class Slapd:
         self.kill()
         self.start(provider="ldap://127.0.0.1:1")
 
+    def freeze(self) -> None:
+        """SIGSTOP, and wait until none of its threads runs on."""
+        if self.process is None:
+            raise RuntimeError(f"{self.uri} does not run")
+        self.process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        until(
+            lambda: all(") T " in (each / "stat").read_text() for each in threads.iterdir()), f"{self.uri} stands still"
+        )
+
     def kill(self) -> None:
         """kill -9."""
         if self.process is not None:

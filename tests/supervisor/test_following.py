@@ -130,7 +130,7 @@ def test_a_server_that_went_over_to_the_shadow_hears_of_what_the_master_takes_la
                 master.start()
                 with master.as_account("writer") as directory:
                     directory.add([item_of("domains", "later.example", "relay", SUFFIX)])
-                await follows.until(lambda: follows.takes("later.example"))
+                await follows.until(lambda: follows.takes("later.example") and follows.announced > announced)
                 assert follows.reloads.source == shadow.uri
                 assert follows.announced == announced + 1  # and not for what was there already
 

@@ -4,9 +4,10 @@ It is written anew before every start, so that what is in force is what is writt
 user, keeps everything in one directory, and lets nobody in who is not authenticated. Who manages it does so over its
 Unix socket, known by user id.
 
-Some settings are there because others lose data in silence: a checkpoint with every write, or what was not shipped
-before a crash never is, though both sides claim to be equal; a time limit on the provider's answers, or a provider that
-hangs blocks every change of this configuration.
+Some settings are there because others lose data in silence: a checkpoint with every write, or a master that was killed
+takes itself to be behind its shadow, and ships what was deleted late or never; no log of what was deleted
+(olcSpSessionlog), which keeps from a shadow that an entry is gone which it had taken, and died before it noted that; a
+time limit on the provider's answers, or a provider that hangs blocks every change of this configuration.
 """
 
 from __future__ import annotations
@@ -211,11 +212,10 @@ def _consumer(replica: Replica) -> str:
 
 
 def _provider_overlay() -> Item:
-    """Whoever follows may follow a shadow, too. The log of what was deleted is safe where there is one master."""
+    """Whoever follows may follow a shadow, too; who was away is told of all that is there, and so of what is not."""
     return _item(
         "olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config",
         objectClass=("olcOverlayConfig", "olcSyncProvConfig"),
         olcOverlay="{0}syncprov",
         olcSpCheckpoint="1 1",
-        olcSpSessionlog="10000",
     )
