@@ -10,11 +10,11 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.directory.slapd_server import SUFFIX, Slapd
+from tests.directory.slapd_server import SECRET, SUFFIX, Slapd
 from tests.e2e.waiting import until
 
 from nightmail.directory import sign_in
-from nightmail.directory.certificates import write_certificates
+from nightmail.directory.certificates import write_authority, write_certificates
 from nightmail.directory.passwords import DECOY, is_password
 from nightmail.directory.sessions import Access
 from nightmail.directory.sign_in import BindSignIn, StoredPasswordSignIn
@@ -264,14 +264,14 @@ def test_a_replica_whose_certificate_does_not_hold_is_given_no_password(doomed: 
     async def scene() -> None:
         master = doomed[0]
         master.kill()
-        write_certificates(master.replica.directory, b"the secret of another cluster", "mx1", "127.0.0.1")
+        files = write_certificates(master.replica.directory, b"the secret of another cluster", "mx1", "127.0.0.1")
+        write_authority(files.authority, SECRET)  # whom we trust is another
         master.spawn()
-        async with signing_in(way, *reversed(doomed)) as source:  # the shadow's authority is the right one
+        async with signing_in(way, *doomed) as source:
             assert isinstance(await source.verify("alice", RIGHT), SignedIn)
-        alone = type(way(*reversed(doomed)))(SUFFIX, [master.uri], quick(doomed[1], "reader"))
-        with pytest.raises(DirectoryUnavailable):
-            await alone.verify("alice", RIGHT)
-        alone.close()
+        async with signing_in(way, master) as source:
+            with pytest.raises(DirectoryUnavailable):
+                await source.verify("alice", RIGHT)
 
     asyncio.run(scene())
 
