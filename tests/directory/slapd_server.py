@@ -146,7 +146,7 @@ class Slapd:
         self.start()
 
     def load(self, lines: Iterable[str], *, is_new: bool = False) -> None:
-        """Have these lines of LDIF in place of what it has; it must not run."""
+        """Have this LDIF in place of what it has, records as a whole where it `is_new`; it must not run."""
         load(self.replica, self._installation, lines, f"before-{time.monotonic_ns()}", is_new=is_new)
 
     def stop_following(self) -> None:
