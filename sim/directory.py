@@ -478,6 +478,8 @@ class World:
         first.entries["top"] = Entry("20230101000000.000000Z#000000#001#000000", {})
         self.clock = VirtualClock()
         self.roles = RoleLog(SimulatedStore(self.objects, chaos=chaos), self.clock)
+        self.answered: set[str] = set()
+        """The entries of which a master said that it had taken a change."""
         self.outcomes: dict[str, int] = {"acknowledged": 0, "unknown": 0, "refused": 0}
 
     def is_dead(self, adopted: Adopted, life: int, server: str) -> bool:
@@ -502,6 +504,7 @@ class World:
         except DirectoryUnavailable:
             self.outcomes["refused"] += 1
             return False
+        self.answered.add(name)
 
         async def lack(server: str, role: Role) -> str:
             return await self._lack(server, role, name, csn, is_gone=number < 0)

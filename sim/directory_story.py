@@ -63,9 +63,10 @@ async def _write(world: World, writer: str, chance: random.Random) -> None:
         if chance.random() < 0.6:
             await world.write(f"shared-{chance.randrange(_SHARED)}", writer, number)
         else:
-            await world.write(f"{writer}-{number}", writer, number)
-            if chance.random() < 0.6:  # whether it was acknowledged or not
-                await world.write(f"{writer}-{number}", writer, -1)
+            name = f"{writer}-{number}"
+            await world.write(name, writer, number)
+            if name in world.answered and chance.random() < 0.6:  # whether it was acknowledged or not
+                await world.write(name, writer, -1)
 
 
 async def until_written(world: World, name: str = "last", writer: str = "story") -> None:
