@@ -14,12 +14,15 @@ from rich.text import Text
 
 from nightmail.config.secret import read_secret
 from nightmail.config.settings import Config
+from nightmail.directory.settings import DirectorySettings
 from nightmail.errors import ConfigInvalid
 from nightmail.mail.reply import Reply
 from nightmail.net.addresses import is_ip, parse_host_port
+from nightmail.routing.beside import LOOKED_UP, TablesBeside
 from nightmail.routing.generations import check_tables, open_newest
 from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.routing.source import NAMES
+from nightmail.routing.tables import TextTables
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +41,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     entries: dict[str, int] = {}
     directory: str = ""
     replicas: dict[str, str] = {}
+    asked: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -61,27 +65,33 @@ def check_everything(config: Config) -> Findings:
         run_directory=server.run_directory,
         peers=tuple(name for name in config.servers if name != server.name),
     )
-    return _with_tables(findings, config) if config.directory is None else _with_directory(findings, config)
+    if config.directory is not None:
+        findings = _with_directory(findings, config.directory, config)
+    return findings if config.directory is not None and not config.has_tables else _with_tables(findings, config)
 
 
 def _with_tables(findings: Findings, config: Config) -> Findings:
-    hostname = config.server.hostname
+    is_all = config.directory is None
     with tempfile.TemporaryDirectory(prefix="nightmail-check-") as scratch:
-        summary = check_tables(config.tables.directory, scratch, config.base)
-        with contextlib.closing(open_newest(scratch, hostname)) as snapshot:
+        kind = TextTables if is_all else TablesBeside
+        summary = check_tables(config.tables.directory, scratch, config.base, kind)
+        with contextlib.closing(open_newest(scratch, config.server.hostname)) as snapshot:
             _check_balancer(config, snapshot)
-            remarks = _remarks(snapshot, hostname)
-    entries = {name: summary.counts.get(name, 0) for name in NAMES}
+            remarks = _remarks(snapshot, config.server.hostname) if is_all else ()
+    entries = {name: summary.counts.get(name, 0) for name in NAMES if is_all or name not in LOOKED_UP}
     return msgspec.structs.replace(findings, tables=config.tables.directory, remarks=remarks, entries=entries)
 
 
-def _with_directory(findings: Findings, config: Config) -> Findings:
+def _with_directory(findings: Findings, directory: DirectorySettings, config: Config) -> Findings:
     """What is in a directory is judged by the servers that follow it, entry by entry."""
-    directory = config.directory
-    if directory is None:
+    findings = msgspec.structs.replace(findings, directory=directory.suffix, replicas=config.replicas)
+    if directory.topology != "external":
+        read_secret(directory.secret_file, "[directory] secret_file")
         return findings
-    read_secret(directory.secret_file, "[directory] secret_file")
-    return msgspec.structs.replace(findings, directory=directory.suffix, replicas=config.replicas)
+    from nightmail.admin.external import external_access  # noqa: PLC0415 - LDAP is an extra
+
+    external_access(directory)
+    return msgspec.structs.replace(findings, asked=directory.uris)
 
 
 def _check_balancer(config: Config, snapshot: RoutingSnapshot) -> None:
@@ -132,9 +142,14 @@ def show_findings(findings: Findings, console: Console) -> None:
     _fact(console, "runs in", findings.run_directory)
     if findings.peers:
         _fact(console, "peers", ", ".join(findings.peers))
-    _good(console, findings.tables or findings.directory)
+    if findings.directory:
+        _good(console, findings.directory)
     for name, address in findings.replicas.items():
         _fact(console, "replica", f"{name} at {address}")
+    for uri in findings.asked:
+        _fact(console, "asked", uri)
+    if findings.tables:
+        _good(console, findings.tables)
     for name, number in findings.entries.items():
         _fact(console, name, f"{number:,}" if number else "–")
     for remark in findings.remarks:

@@ -12,20 +12,24 @@ from typing import Annotated
 
 import typer
 
+from nightmail.admin.external import is_external, look_at_servers, schema_of
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
 from nightmail.cli.configuration import load_config
-from nightmail.cli.directory_screen import show_standings
-from nightmail.cli.directory_upkeep import authority, backup, init, reseed, restore
+from nightmail.cli.directory_screen import show_servers, show_standings
+from nightmail.cli.directory_upkeep import authority, backup, init, load_ours, reseed, restore
 from nightmail.cli.failing import complain
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
 from nightmail.directory.exchange import normal_lines, plan_changes, text_of
+from nightmail.directory.external import PagedDirectory
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.reading import read_ldif
+from nightmail.directory.schemas import OWN
 from nightmail.directory.selection import DirectoryTables
+from nightmail.directory.settings import DirectorySettings
 from nightmail.directory.standing import look_at, why_not_there
-from nightmail.directory.tree import folded
+from nightmail.directory.tree import WHOLE_FILTER, Item, folded
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.generations import check_tables
@@ -59,7 +63,7 @@ def import_tables(
     json: AsJson = False,
 ) -> None:
     """Have the directory say what tables say."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     settings = directory_of(loaded)
     with tempfile.TemporaryDirectory(prefix="nightmail-import-") as scratch:
         check_tables(tables, scratch, loaded.base)
@@ -91,7 +95,7 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
     if os.listdir(tables):
         raise ConfigInvalid(tables, "there is something in it", "name a directory that is empty or new")
     with _reading(loaded) as directory:
-        items = [*map(folded, directory.search(settings.suffix))]
+        items = _entries(directory, settings)
     lines = normal_lines(DirectoryTables(items, settings.suffix))
     for table in NAMES:
         with open(os.path.join(tables, table), "w", encoding="utf-8", errors="surrogateescape") as file:
@@ -102,7 +106,7 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
 @app.command()
 def add(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) -> None:
     """Add the entries of an LDIF file."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     entries, changes = read_ldif(_text_of(ldif), ldif)
     if changes:
         raise ConfigInvalid(ldif, "it has changes of entries", "`nightmail directory modify` carries them out")
@@ -115,7 +119,7 @@ def add(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) ->
 @app.command()
 def modify(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None) -> None:
     """Carry out the changes of an LDIF file (changetype: modify)."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     entries, changes = read_ldif(_text_of(ldif), ldif)
     if entries:
         raise ConfigInvalid(
@@ -131,7 +135,7 @@ def modify(ldif: Ldif = "-", config: ConfigFile = None, name: ServerName = None)
 @app.command()
 def delete(names: Names, config: ConfigFile = None, name: ServerName = None) -> None:
     """Delete entries, by their names."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     with _writing(loaded) as directory:
         count = directory.delete(names)
         _confirm(loaded, directory.written)
@@ -142,6 +146,10 @@ def delete(names: Names, config: ConfigFile = None, name: ServerName = None) -> 
 def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
     """Show whether each replica answers, and how far it is behind the master."""
     loaded = load_config(config, name)
+    if is_external(directory_of(loaded)):
+        servers = look_at_servers(directory_of(loaded))
+        print_json(servers) if json else show_servers(servers, screen())
+        return
     with authority(loaded) as trusted:
         access = access_of(directory_of(loaded), "reader", trusted)
         uris = {server: uri_of(loaded, server) for server in loaded.replicas}
@@ -170,6 +178,15 @@ def search(
         else:
             for item in found:
                 sys.stdout.write(ldif_of([item]))
+
+
+def _entries(directory: Directory, settings: DirectorySettings) -> list[Item]:
+    """All that a directory says, in the words of our own schema."""
+    schema = schema_of(settings)
+    if schema is OWN:
+        return [*map(folded, directory.search(settings.suffix))]
+    whole = map(folded, directory.search(settings.suffix, WHOLE_FILTER))
+    return [*whole, *(schema.read(folded(item)) for item in directory.search(settings.suffix, schema.mail_filter))]
 
 
 def _text_of(ldif: str) -> str:
@@ -218,14 +235,15 @@ def _reading(config: Config) -> Iterator[Directory]:
     """The first replica that answers."""
     with authority(config) as trusted:
         access = access_of(directory_of(config), "reader", trusted)
+        kind = PagedDirectory if is_external(directory_of(config)) else Directory
         *first, last = replica_uris(config)
         for uri in first:
             try:
-                directory = Directory(uri, access)
+                directory = kind(uri, access)
             except DirectoryUnavailable:
                 continue
             break
         else:
-            directory = Directory(last, access)
+            directory = kind(last, access)
         with directory:
             yield directory

@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from nightmail.cli.screen import columns, plain, show, state, whole
+from nightmail.directory.external_standing import ServerStanding
 from nightmail.directory.standing import Standing
 
 _CLOCKS_APART_S = 2.0
@@ -28,6 +29,18 @@ def show_standings(standings: Sequence[Standing], console: Console) -> None:
             _behind(each),
             f"{each.used_bytes / (1 << 20):,.1f} MiB" if each.used_bytes else "–",
             _clock(each.clock_s),
+        )
+    reasons = [whole(each.state, "bold red") for each in standings if each.state != "ok"]
+    show(console, Group(table, *reasons))
+
+
+def show_servers(standings: Sequence[ServerStanding], console: Console) -> None:
+    """Print a line for each server of a directory that is not ours."""
+    table = columns("SERVER", "STATE", "CHANGES", "ENTRIES", right="ENTRIES")
+    for each in standings:
+        entries = "–" if each.entries is None else f"{each.entries:,}"
+        table.add_row(
+            plain(each.uri), state("ok" if each.state == "ok" else "unreachable"), each.changes or "–", entries
         )
     reasons = [whole(each.state, "bold red") for each in standings if each.state != "ok"]
     show(console, Group(table, *reasons))

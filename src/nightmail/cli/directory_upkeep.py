@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from nightmail.admin.external import is_external
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.cli.client import Client
@@ -45,7 +46,7 @@ def init(
     name: ServerName = None,
 ) -> None:
     """Begin a new directory on the server that is its first master."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     _prepare_to_write(loaded)
     settings, replica = directory_of(loaded), _own_replica(loaded)
     if replica.provider:
@@ -65,7 +66,7 @@ def init(
 
 def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
     """Have this server's replica begin anew with what the others have; what it had is kept aside."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     _prepare_to_write(loaded)
     replica = _own_replica(loaded)
     _say_aside(load(replica, find_installation(), _everything(loaded, _others(loaded)), _moment()))
@@ -74,7 +75,7 @@ def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
 
 def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> None:
     """Write everything that the directory has into a file, passwords included."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     if os.path.exists(file):
         raise ConfigInvalid(file, "there is something of that name", "name a file that is not there yet")
     unfinished = f"{file}.unfinished"
@@ -96,7 +97,7 @@ def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> No
 
 def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> None:
     """Have the master begin anew with what a backup has; what it had is kept aside."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     try:
         source = open(file, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115 - it is closed below
     except OSError as error:
@@ -217,9 +218,21 @@ def _moment() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(SystemClock().wall()))
 
 
+def load_ours(config: str | None, name: str | None) -> Config:
+    """The configuration, for a command that changes its directory. Raises: ConfigInvalid: it is not ours to change."""
+    loaded = load_config(config, name)
+    if is_external(directory_of(loaded)):
+        right = "its own tools change it, back it up and restore it"
+        raise ConfigInvalid(f"{loaded.path}: [directory]", "this directory is not ours, and is only read", right)
+    return loaded
+
+
 @contextmanager
 def authority(config: Config) -> Iterator[str]:
-    """A file with whom to trust, for as long as it is needed."""
+    """A file with whom to trust, for as long as it is needed; none for a directory that is not ours."""
+    if is_external(directory_of(config)):
+        yield ""
+        return
     with tempfile.TemporaryDirectory(prefix="nightmail-directory-") as scratch:
         path = os.path.join(scratch, "authority.pem")
         write_authority(path, secret_of(directory_of(config)))

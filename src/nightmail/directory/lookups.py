@@ -15,12 +15,13 @@ from functools import partial
 import structlog
 
 from nightmail.directory.connection import Connection
-from nightmail.directory.content import Changed, Gone, Message
+from nightmail.directory.content import Changed, Expired, Gone, Message
 from nightmail.directory.feed import ChangeFeed
-from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of, members_named
+from nightmail.directory.known import Cache, Known, answers_of, keys_of, members_named
 from nightmail.directory.lag import Lag
+from nightmail.directory.schemas import OWN, Schema
 from nightmail.directory.sessions import Access
-from nightmail.directory.tree import ATTRIBUTES, Item, folded_name
+from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
 from nightmail.routing.expansion import MAX_RECIPIENTS
 from nightmail.world import Clock
@@ -31,12 +32,12 @@ _ANEW_S = 0.25
 _STARTING_S = 1.0
 _FAILED_FOR_S = 0.5
 _FAILURES_KEPT = 10_000
-_ATTRIBUTES = (*ATTRIBUTES, "entryUUID")
 _CACHE_BYTES = 64 << 20
 _LAG_LIMIT_S = 5.0
 _LAG_LOOK_S = 0.5
 
 Found = Callable[[], None]
+MakeFeed = Callable[[str, Callable[[Message], None], Callable[[], None], Schema], ChangeFeed]
 
 log = structlog.get_logger()
 
@@ -44,7 +45,8 @@ log = structlog.get_logger()
 class Lookups:
     """What is known of addresses, and how more gets known. `changed` is called when something is known no more.
 
-    Relative paths in routes start from `base`. `run` keeps the connections.
+    Relative paths in routes start from `base`. `schema` says how entries are asked for, `make_feed` how one hears of
+    changes. `run` keeps the connections.
     """
 
     def __init__(
@@ -59,9 +61,12 @@ class Lookups:
         changed: Callable[[], None],
         lag_limit_s: float = _LAG_LIMIT_S,
         cache_bytes: int = _CACHE_BYTES,
+        schema: Schema = OWN,
+        make_feed: MakeFeed = ChangeFeed,
     ) -> None:
         self.asked: dict[str, int] = dict.fromkeys(replicas, 0)
         self._suffix = suffix
+        self._schema = schema
         self._base = base
         self._timeout_s = timeout_s
         self._clock = clock
@@ -77,6 +82,8 @@ class Lookups:
                 suffix,
                 access,
                 Lag(lag_limit_s),
+                schema=schema,
+                make_feed=make_feed,
                 take=self._take,
                 is_current=self._is_current,
                 is_lost=self._in_sync,
@@ -150,14 +157,14 @@ class Lookups:
         link = min(links, key=lambda link: self.asked[link.uri])
         self.asked[link.uri] += len(keys)
         answered = partial(self._answered, keys, [*tried, link])
-        link.search(self._suffix, filter_of(keys), answered, self._timeout_s)
+        link.search(self._suffix, self._schema.filter_of(keys), answered, self._timeout_s)
 
     def _in_sync(self) -> list[_Link]:
         """The replicas that can be asked; one that is too far behind another one can't."""
         ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
         newest = max((link.state for link in ready), default="")
         for link in ready:
-            link.lag.note(link.state, newest, now)
+            link.lag.note(link.state or newest, newest, now)  # one that tells of no changes has no number, either
         in_sync = [link for link in ready if not link.lag.is_over_limit(now)]
         uris = {link.uri for link in in_sync}
         if uris and self._were_in_sync - uris:
@@ -175,10 +182,12 @@ class Lookups:
         if isinstance(answer, DirectoryUnavailable):
             self._ask(keys, tried, str(answer))
             return
+        answer = [self._schema.read(item) for item in answer]
         names = members_named(answer)
         if names:
             self._members_read_for.update(keys)
-            _Members(tried[-1], names, self._timeout_s, partial(self._complete, keys, tried, answer)).ask()
+            complete = partial(self._complete, keys, tried, answer)
+            _Members(tried[-1], names, self._timeout_s, complete, self._schema).ask()
         else:
             self._complete(keys, tried, answer, [])
 
@@ -242,6 +251,9 @@ class Lookups:
             case Gone(uuids):
                 self._cache.drop(uuids)
                 self._outdated.update(self._waiting)
+            case Expired():
+                self._forget()
+                return
             case _:
                 return
         self._changed()
@@ -271,8 +283,10 @@ class _Members:
         names: list[str],
         timeout_s: float,
         complete: Callable[[list[Item] | DirectoryUnavailable], None],
+        schema: Schema,
     ) -> None:
         self._link = link
+        self._schema = schema
         self._left = names[:MAX_RECIPIENTS]
         self._timeout_s = timeout_s
         self._complete = complete
@@ -285,13 +299,13 @@ class _Members:
         batch, self._left = self._left[:_MEMBERS_AT_ONCE], self._left[_MEMBERS_AT_ONCE:]
         self._under_way = len(batch)
         for name in batch:
-            self._link.search(name, "(objectClass=*)", self._answered, self._timeout_s, is_base=True)
+            self._link.search(name, self._schema.member_filter, self._answered, self._timeout_s, is_base=True)
 
     def _answered(self, answer: list[Item] | DirectoryUnavailable) -> None:
         if isinstance(answer, DirectoryUnavailable):
             self._fault = answer
         else:
-            self._found += answer
+            self._found += map(self._schema.read, answer)
         self._under_way -= 1
         if self._under_way:
             return
@@ -311,6 +325,8 @@ class _Link:
         access: Access,
         lag: Lag,
         *,
+        schema: Schema,
+        make_feed: MakeFeed,
         take: Callable[[Message], None],
         is_current: Callable[[str], None],
         is_lost: Callable[[], object],
@@ -324,7 +340,8 @@ class _Link:
         self._has_failed = False
         self._connection: Connection | None = None
         self._is_over = asyncio.Event()
-        self._feed = ChangeFeed(suffix, take, self._ready)
+        self._attributes = schema.attributes
+        self._feed = make_feed(suffix, take, self._ready, schema)
 
     @property
     def state(self) -> str:
@@ -365,7 +382,7 @@ class _Link:
         if self._connection is None:
             answered(DirectoryUnavailable(f"{self.uri}: there is no connection"))
         else:
-            self._connection.search(base, filter_text, _ATTRIBUTES, answered, timeout_s, is_base=is_base)
+            self._connection.search(base, filter_text, self._attributes, answered, timeout_s, is_base=is_base)
 
     async def _run_once(self) -> None:
         self._is_over.clear()

@@ -14,12 +14,15 @@ from nightmail.errors import DirectoryUnavailable
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """How a replica is reached: who we are to it, and the file with the authority that we trust.
 
-    Without a `name`, whoever the Unix socket says (SASL EXTERNAL).
+    Without a `name`, whoever the Unix socket or our `certificate` says (SASL EXTERNAL). Nothing but a Unix socket is
+    spoken to unencrypted where there is an `authority`.
     """
 
     name: str = ""
     password: str = ""
     authority: str = ""
+    certificate: str = ""
+    key: str = ""
     timeout_s: float = 2.0
 
     def __repr__(self) -> str:
@@ -46,9 +49,12 @@ def _bind(uri: str, access: Access) -> Any:
     session.set_option(ldap.OPT_REFERRALS, 0)
     session.set_option(ldap.OPT_NETWORK_TIMEOUT, access.timeout_s)
     session.set_option(ldap.OPT_TIMEOUT, access.timeout_s)
-    if access.authority:
+    if access.authority and not uri.startswith("ldapi:"):
         session.set_option(ldap.OPT_X_TLS_CACERTFILE, access.authority)
         session.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
+        if access.certificate:
+            session.set_option(ldap.OPT_X_TLS_CERTFILE, access.certificate)
+            session.set_option(ldap.OPT_X_TLS_KEYFILE, access.key)
         session.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
         if uri.startswith("ldap:"):
             session.start_tls_s()

@@ -50,7 +50,7 @@ class Directory:
 
         None where there is no entry `base`.
         """
-        with _Faults(self._uri, base):
+        with Faults(self._uri, base):
             number = self._session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(attributes))
             while True:
                 try:
@@ -93,7 +93,7 @@ class Directory:
         count = 0
         for each in what:
             name = name_of(each)
-            with _Faults(self._uri, name):
+            with Faults(self._uri, name):
                 under_way[send(each)] = name
             if len(under_way) >= _WINDOW:
                 count += self._hear(under_way)
@@ -105,7 +105,7 @@ class Directory:
         """Take one answer, to the oldest request."""
         number = next(iter(under_way))
         name = under_way.pop(number)
-        with _Faults(self._uri, name):
+        with Faults(self._uri, name):
             *_, controls = self._session.result3(number, timeout=self._timeout_s)
         told = [value for control in controls for value in control.entry.get("entryCSN", ())]
         self.written[name] = told[0].decode() if told else ""
@@ -119,7 +119,7 @@ class Directory:
         names_left = [*written]
         while names_left:
             names, names_left = names_left[:_WINDOW], names_left[_WINDOW:]
-            with _Faults(self._uri, names[0]):
+            with Faults(self._uri, names[0]):
                 asked = {self._ask_for(name, written[name]): name for name in names}
             for number, name in asked.items():
                 if self._is_there(number, name) != bool(written[name]):
@@ -131,7 +131,7 @@ class Directory:
         return int(self._session.search_ext(name, ldap.SCOPE_BASE, filter_text, ["1.1"]))
 
     def _is_there(self, number: int, name: str) -> bool:
-        with _Faults(self._uri, name):
+        with Faults(self._uri, name):
             try:
                 _, found = self._session.result(number, timeout=self._timeout_s)
             except ldap.NO_SUCH_OBJECT:
@@ -139,7 +139,7 @@ class Directory:
         return bool(found)
 
 
-class _Faults:
+class Faults:
     """What libldap raises, as what our callers act on: `name` is the entry that it is about."""
 
     def __init__(self, uri: str, name: str) -> None:

@@ -32,7 +32,7 @@ class DirectoryReloads:
     """Puts what the directory says into force whenever it changes, and has it `announced` to the switches.
 
     `replicas` are the URIs in the order in which they are tried, `master` is one of them. Relative paths in routes
-    start from `base`.
+    start from `base`. `make_feed` says how they are followed.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class DirectoryReloads:
         compiled: str,
         copy_path: str,
         base: str,
+        make_feed: Callable[..., Feed] = Feed,
     ) -> None:
         self._suffix = suffix
         self._replicas = replicas
@@ -64,7 +65,7 @@ class DirectoryReloads:
         self._followed = ""
         self._lost_at = asyncio.get_running_loop().time()
         self._say_at = self._lost_at + _PATIENCE_S
-        self._feed = Feed(suffix, WHOLE_FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
+        self._feed = make_feed(suffix, WHOLE_FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
         self._has_copy = bool(copy.in_force or copy.cookie)
         self._has_begun = self._has_copy
         self._following: asyncio.Task[None] | None = None
