@@ -84,8 +84,14 @@ class Slapd:
         with self.as_account("reader") as directory:
             return any(item.dn == name for item in directory.search(name))
 
+    def knows_how_far_it_is(self) -> bool:
+        """Whether a shadow has noted that it has all that there was: without that it has nothing after a restart."""
+        with self.as_account("reader") as directory:
+            return any(item.attributes for item in directory.search(SUFFIX, attributes=["contextCSN"]))
+
     def stop_following(self) -> None:
         """Have a shadow take nothing more from its master, without knowing that it is behind."""
+        until(self.knows_how_far_it_is, f"{self.uri} has all of its master's entries")
         self.kill()
         self.start(provider="ldap://127.0.0.1:1")
 

@@ -156,14 +156,15 @@ def test_the_commands_read_it_and_refuse_to_change_it(scene: Scene, tmp_path: Pa
     ]  # fmt: skip
     shown = server.nightmail("directory", "search", "(mail=alice@example.com)").stdout
     assert "mailAlternateAddress: a@example.com" in shown
-    assert server.facts("status")["directory"]["role"] == "external"
+    here = server.facts("status")["directory"]
+    assert (here["role"], here["followed"]) == ("external", str(server.directory / "tables"))
     for words in (
         ["init"], ["reseed"], ["backup", str(tmp_path / "x")], ["restore", str(tmp_path / "x")], ["add"], ["modify"],
         ["delete", "uid=x"], ["import", str(server.directory / "tables")],
     ):  # fmt: skip
         done = server.nightmail("directory", *words)
         assert done.returncode == os.EX_CONFIG, words
-        assert "this directory is not ours, and is only read; its own tools change it" in done.stderr
+        assert "nightmail does not run this directory, and only reads it; its own tools change it" in done.stderr
     done = server.nightmail("check")
     assert done.returncode == 0, done
     assert directory.uri in done.stdout

@@ -23,7 +23,7 @@ _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.
 
 
 def is_external(settings: DirectorySettings) -> bool:
-    """Whether the directory is one of somebody else's."""
+    """Whether the directory is one that nightmail does not run."""
     return settings.topology == "external"
 
 

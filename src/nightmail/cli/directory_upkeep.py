@@ -223,7 +223,9 @@ def load_ours(config: str | None, name: str | None) -> Config:
     loaded = load_config(config, name)
     if is_external(directory_of(loaded)):
         right = "its own tools change it, back it up and restore it"
-        raise ConfigInvalid(f"{loaded.path}: [directory]", "this directory is not ours, and is only read", right)
+        raise ConfigInvalid(
+            f"{loaded.path}: [directory]", "nightmail does not run this directory, and only reads it", right
+        )
     return loaded
 
 

@@ -147,9 +147,9 @@ def _check_directory(config: Config, parser: Parser) -> None:
 
 
 def _check_external(config: Config, directory: DirectorySettings, parser: Parser) -> None:
-    """A directory of somebody else has no replica here. What is read from it whole is kept, unless tables say it."""
+    """A directory that nightmail does not run has no replica here. What is read whole is kept, unless tables say it."""
     for name in config.replicas:
-        wrong = f"[servers.{name}] has a directory, which is for replicas of our own"
+        wrong = f"[servers.{name}] has a directory, which is for replicas that nightmail runs"
         raise parser.fault(("servers", name, "directory"), wrong, 'take it out, with topology = "external"')
     if config.has_tables and directory.data_directory:
         wrong = "[directory] has a data_directory, and [tables] say all that would be kept there"

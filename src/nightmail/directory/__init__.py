@@ -8,6 +8,7 @@ filters and entries with whatever a user gave. `schemas` says how entries are as
 of a directory that is not ours; `filters` tells whether a text is a filter, `topologies` which settings go together.
 
 Not pure: `slapd` lays down and runs a replica, `certificates` makes its keys; `sessions`, `connection`, `feed` and
-`writing` speak to it, `lookups` asks all of them, `standing` compares them; `external` follows a directory that is not
-ours, `external_standing` says how its servers stand; `reading` reads LDIF, `last_copy` keeps what was last known.
+`writing` speak to it, `diagnosis` finds out why nobody can; `lookups` asks all of them, `ranges` for all members of a
+list, `standing` compares them; `external` follows a directory that is not ours, `external_standing` tells how its
+servers stand; `reading` reads LDIF, `last_copy` keeps what was last known.
 """

@@ -74,7 +74,7 @@ class Connection:
     ) -> None:
         """Have `answered` called with the entries below `base` that match, or with why there are none to be had.
 
-        `is_base` asks for the entry `base` alone, and for nothing where there is none; `limit` for so many at most.
+        `is_base` asks for the entry `base` alone, `limit` for so many at most; none are found where there is no `base`.
         A replica that does not answer in time is not waited for any more: the connection is closed.
         """
         if self.is_closed:
@@ -144,7 +144,7 @@ class Connection:
 
     def _in_spite_of(self, error: ldap.LDAPError, search: _Search) -> list[Item] | DirectoryUnavailable:
         """The answer where a search ends with an error: some say what was to be found out."""
-        if isinstance(error, ldap.NO_SUCH_OBJECT) and search.is_base:
+        if isinstance(error, ldap.NO_SUCH_OBJECT) and (search.is_base or search.limit):
             return []
         if isinstance(error, ldap.SIZELIMIT_EXCEEDED) and search.limit and len(search.found) >= search.limit:
             return search.found

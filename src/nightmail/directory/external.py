@@ -10,7 +10,7 @@ So it is out of reach until there is somebody to be seen.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import ldap
@@ -62,15 +62,17 @@ class ExternalChanges(ChangeFeed):
         try:
             await check_shown(connection, self._base, self._schema.mail_filter, access.timeout_s)
             if await tells_changes(connection, self._base, access.timeout_s):
-                connection.close()
-                await super().follow(uri, access)
-            await self._poll(connection, access.timeout_s, is_over)
+                watching = self._watch(connection, access.timeout_s, is_over, is_told=True)
+                await _first_to_end(super().follow(uri, access), watching)
+            else:
+                self.came("")
+                await self._watch(connection, access.timeout_s, is_over, is_told=False)
         finally:
             connection.close()
 
-    async def _poll(self, connection: Connection, timeout_s: float, is_over: asyncio.Event) -> None:
+    async def _watch(self, connection: Connection, timeout_s: float, is_over: asyncio.Event, *, is_told: bool) -> None:
+        """See now and then that there is somebody to be seen; where nothing is told, what was known expires with it."""
         loop = asyncio.get_running_loop()
-        self.came("")
         due_at = loop.time() + self._poll_interval_s
         while not await _is_set(is_over, due_at - loop.time()):
             due_at += self._poll_interval_s
@@ -79,7 +81,8 @@ class ExternalChanges(ChangeFeed):
             except NothingShown:
                 self._tell(Expired())  # that it said nobody has an address may be untrue
                 raise
-            self._tell(Expired())
+            if not is_told:
+                self._tell(Expired())
         raise DirectoryUnavailable(f"{connection.uri}: the connection is closed")
 
 
@@ -103,6 +106,10 @@ class ExternalFeed(Feed):
             connection.close()
         if is_told:
             await super().follow(uri, access)
+        else:
+            await self._poll(uri, access)
+
+    async def _poll(self, uri: str, access: Access) -> None:
         self._uri, self._is_known, self.is_ahead = uri, False, False
         try:
             while True:
@@ -197,6 +204,20 @@ async def _ask(
     if isinstance(found, DirectoryUnavailable):
         raise found
     return found
+
+
+async def _first_to_end(*endeavours: Coroutine[Any, Any, None]) -> None:
+    """Go on with all of them until one ends, and then with none; raises what that one does."""
+    tasks = [asyncio.create_task(each) for each in endeavours]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()
 
 
 async def _is_set(event: asyncio.Event, timeout_s: float) -> bool:

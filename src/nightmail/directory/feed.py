@@ -101,6 +101,7 @@ class Feed:
         self.is_ahead = False
         self.wants_anew = False
         self._in_doubt = ""
+        self._is_everything = False
         self._base = base
         self._filter = filter_text
         self._changed = changed
@@ -129,6 +130,7 @@ class Feed:
         seen = max(_CSN.findall(self.cookie), default="")
         if seen > max(state):
             self._in_doubt = max(seen, self._in_doubt)
+        self._is_everything = not self.cookie
         return _request(session, self._base, self._filter, self.cookie)
 
     def told(self, state: list[str]) -> None:
@@ -140,7 +142,9 @@ class Feed:
             self.cookie, self._in_doubt, self.wants_anew = "", "", True
 
     def take(self, message: Message) -> None:
-        """Take what came into the content."""
+        """Take what came into the content. Of everything that there is, no replica says that it is all."""
+        if isinstance(message, Refreshed) and self._is_everything:
+            self.content.take(Presence())
         self._is_changed = self.content.take(message) or self._is_changed
 
     def came(self, cookie: str) -> None:

@@ -9,7 +9,7 @@ what changes there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 import structlog
@@ -19,11 +19,11 @@ from nightmail.directory.content import Changed, Expired, Gone, Message
 from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, keys_of, members_named
 from nightmail.directory.lag import Lag
+from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.schemas import OWN, Schema
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
-from nightmail.routing.expansion import MAX_RECIPIENTS
 from nightmail.world import Clock
 
 _KEYS_PER_SEARCH = 50
@@ -182,6 +182,9 @@ class Lookups:
         if isinstance(answer, DirectoryUnavailable):
             self._ask(keys, tried, str(answer))
             return
+        if any(map(is_partial, answer)):
+            Ranges(tried[-1].search, answer, self._timeout_s, partial(self._answered, keys, tried)).ask()
+            return
         answer = [self._schema.read(item) for item in answer]
         names = members_named(answer)
         if names:
@@ -287,7 +290,7 @@ class _Members:
     ) -> None:
         self._link = link
         self._schema = schema
-        self._left = names[:MAX_RECIPIENTS]
+        self._left = names
         self._timeout_s = timeout_s
         self._complete = complete
         self._under_way = 0
@@ -377,12 +380,14 @@ class _Link:
         timeout_s: float,
         *,
         is_base: bool = False,
+        attributes: Iterable[str] = (),
     ) -> None:
-        """Ask the replica; see `Connection.search`."""
+        """Ask the replica for `attributes`, by default all that an answer is made of; see `Connection.search`."""
         if self._connection is None:
             answered(DirectoryUnavailable(f"{self.uri}: there is no connection"))
         else:
-            self._connection.search(base, filter_text, self._attributes, answered, timeout_s, is_base=is_base)
+            names = [*attributes] or self._attributes
+            self._connection.search(base, filter_text, names, answered, timeout_s, is_base=is_base)
 
     async def _run_once(self) -> None:
         self._is_over.clear()

@@ -31,11 +31,9 @@ class ForeignSchema:
         self._list_addresses = mapping.lists_addresses or ()
         self._members = mapping.lists_members or ()
         self._member_addresses = mapping.lists_member_addresses or ()
-        kinds = {
-            _all_of(_of_classes(mapping.people or ()), mapping.people_filter or ""): self._people_addresses,
-            _all_of(_of_classes(self._list_classes), mapping.lists_filter or ""): self._list_addresses,
-        }
-        self._kinds = {who: names for who, names in kinds.items() if names}
+        self._kinds = {_all_of(_of_classes(mapping.people or ()), mapping.people_filter or ""): self._people_addresses}
+        if self._list_classes and self._list_addresses:
+            self._kinds[_all_of(_of_classes(self._list_classes), mapping.lists_filter or "")] = self._list_addresses
         self.mail_filter = self.member_filter = any_of(*self._kinds)
         names = (*self._people_addresses, *self._forward, *self._list_addresses, *self._members)
         self.attributes = tuple(dict.fromkeys((*_KEPT, *names, *self._member_addresses)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ SchemaName = Literal["nightmail", "active-directory", "389ds", "inetorgperson"]
 
 _Names = tuple[str, ...] | None
 _Text = str | None
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*")
 
 
 class MappingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +29,9 @@ class MappingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     people_forward: Annotated[
         _Names, msgspec.Meta(description="Attributes with addresses that take a person's mail instead.")
     ] = None
-    lists: Annotated[_Names, msgspec.Meta(description="Object classes whose entries are lists.")] = None
+    lists: Annotated[
+        _Names, msgspec.Meta(description="Object classes whose entries are lists; `[]`: there are none.")
+    ] = None
     lists_filter: Annotated[_Text, msgspec.Meta(description="What lists have to match beside.")] = None
     lists_addresses: Annotated[_Names, msgspec.Meta(description="Attributes with lists' addresses.")] = None
     lists_members: Annotated[
@@ -41,8 +45,9 @@ class MappingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """Refuse what can't be asked for."""
         if self.people == () or self.people_addresses == ():
             raise ValueError("lets nobody have an address; name people and people_addresses, or leave them out")
-        if self.lists_addresses and self.lists == ():
-            raise ValueError("has lists_addresses and no lists; name their object classes")
+        for name, value in msgspec.structs.asdict(self).items():
+            if isinstance(value, tuple) and not all(map(_NAME.fullmatch, value)):
+                raise ValueError(f"{name} has something that is no name; write names as in mail or otherMailbox")
         for name in ("people_filter", "lists_filter"):
             text = getattr(self, name)
             if text:

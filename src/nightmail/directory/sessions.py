@@ -7,6 +7,7 @@ from typing import Any
 import ldap
 import msgspec
 
+from nightmail.directory.diagnosis import why_not_encrypted
 from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
 
@@ -30,7 +31,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_session(uri: str, access: Access) -> Any:
-    """A bound session. Blocks for up to four times `timeout_s`: this is for a thread.
+    """A bound session. Blocks for up to six times `timeout_s`: this is for a thread.
 
     Raises:
         DirectoryUnavailable: the replica does not answer in time, or does not let us in.
@@ -38,9 +39,15 @@ def open_session(uri: str, access: Access) -> Any:
     try:
         return _bind(uri, access)
     except ldap.LDAPError as error:
-        raise DirectoryUnavailable(f"{uri}: {words(error)}") from error
+        raise DirectoryUnavailable(f"{uri}: {_why(error, uri, access) or words(error)}") from error
     except (OSError, ValueError) as error:  # an option that can't be set, such as an authority that can't be read
         raise DirectoryUnavailable(f"{uri}: {error}") from error
+
+
+def _why(error: ldap.LDAPError, uri: str, access: Access) -> str:
+    """What is wrong with the server's certificate, where that may be it: then libldap says less."""
+    may_be = isinstance(error, ldap.CONNECT_ERROR) or (isinstance(error, ldap.SERVER_DOWN) and uri.startswith("ldaps:"))
+    return why_not_encrypted(uri, access.authority, access.timeout_s) if may_be and access.authority else ""
 
 
 def _bind(uri: str, access: Access) -> Any:

@@ -1,4 +1,4 @@
-"""Which settings of a directory go together: those of replicas of our own, or those of a directory of somebody else."""
+"""Which settings of a directory go together: those of one that nightmail runs, or those of one that it only reads."""
 
 from __future__ import annotations
 
@@ -32,15 +32,21 @@ def _check_replicas(settings: DirectorySettings) -> None:
             raise ValueError(f"has no {name}; write {name} = ..., text in quotes")
     for name in _OF_ANOTHER:
         if getattr(settings, name):
-            raise ValueError(f'has {name}, which is for a directory of somebody else; write topology = "external"')
+            raise ValueError(
+                f'has {name}, which is for a directory that nightmail does not run; write topology = "external"'
+            )
     if settings.schema != "nightmail":
-        raise ValueError('has a schema, which is for a directory of somebody else; write topology = "external"')
+        raise ValueError(
+            'has a schema, which is for a directory that nightmail does not run; write topology = "external"'
+        )
 
 
 def _check_external(settings: DirectorySettings) -> None:
     for name in _OF_REPLICAS:
         if getattr(settings, name):
-            raise ValueError(f'has {name}, which is for replicas of our own; take it out, with topology = "external"')
+            raise ValueError(
+                f'has {name}, which is for replicas that nightmail runs; take it out, with topology = "external"'
+            )
     if not _SUFFIX.fullmatch(settings.suffix):
         raise ValueError("suffix is not the name of an entry; write it as in dc=example,dc=com")
     if not settings.uris:

@@ -64,7 +64,7 @@ class ExternalDirectory:
         """How it stands."""
         picture = DirectoryPicture(suffix=self._settings.suffix, role="external")
         if self._reloads is None:
-            return picture
+            return msgspec.structs.replace(picture, followed=self._config.tables.directory)
         reloads = self._reloads
         return msgspec.structs.replace(
             picture, followed=reloads.source, entries=reloads.entries, refused=len(reloads.faults)
