@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 from tests.directory.authority import Authority
-from tests.directory.foreign_slapd import SUFFIX, ForeignSlapd, group, user
+from tests.directory.foreign_slapd import READER, SUFFIX, ForeignSlapd, group, user
 from tests.directory.test_lookups import eventually
 
 from nightmail.directory.external import ExternalChanges, ExternalFeed
@@ -203,6 +205,29 @@ def test_a_directory_that_shows_nobody_any_more_is_believed_in_nothing(
             server.add([ALICE])
             await eventually(lambda: asks.lookups.is_ready(server.uri))
             await asks.until("alice@corp.example", is_mailbox)
+
+    asyncio.run(scene())
+
+
+def test_an_account_that_is_refused_is_not_tried_until_it_is_locked(make_server: MakeServer) -> None:
+    server = make_server()
+    server.add([ALICE])
+    wrong = msgspec.structs.replace(server.access("wrong word"), refused_for_s=1.5)
+    ask = Lookups(
+        SUFFIX, [server.uri], wrong, SystemClock(), base="/", timeout_s=0.5, changed=lambda: None,
+        schema=ForeignSchema(PRESETS["active-directory"]), make_feed=partial(ExternalChanges, poll_interval_s=POLL_S),
+    )  # fmt: skip
+
+    async def scene() -> None:
+        with capture_logs() as logs:
+            began = asyncio.get_running_loop().time()
+            task = asyncio.create_task(ask.run())
+            await eventually(lambda: any("Invalid credentials" in line.get("reason", "") for line in logs))
+            server.replace(READER, userPassword=("wrong word",))  # from now on it would be let in
+            await eventually(partial(ask.is_ready, server.uri))
+            assert asyncio.get_running_loop().time() - began >= 1.5
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(scene())
 

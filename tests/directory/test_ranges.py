@@ -119,10 +119,11 @@ class Server(ActiveDirectory):
             super().search(base, filter_text, answered, timeout_s, is_base=is_base, attributes=attributes)
         else:
             name = base.partition(",")[0].removeprefix("CN=")
-            answered([Item(base, {"objectclass": ("user",), "mail": (f"{name}@example.com",)})])
+            spelled_otherwise = f"commonName={name},DC=example,DC=com"
+            answered([Item(spelled_otherwise, {"objectclass": ("user",), "mail": (f"{name}@example.com",)})])
 
 
-def test_a_lookup_finds_all_members_of_a_list_that_is_told_in_ranges() -> None:
+def test_a_lookup_finds_all_members_of_a_list_that_is_told_in_ranges_however_their_names_are_spelled() -> None:
     async def scene() -> None:
         schema = ForeignSchema(PRESETS["active-directory"])
         lookups = Lookups(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.directory.authority import Authority
-from tests.directory.foreign_slapd import CLIENT, SUFFIX, ForeignSlapd, group, user
+from tests.directory.foreign_slapd import CLIENT, READER, SUFFIX, ForeignSlapd, group, user
 from tests.e2e.switch import Switch
 from tests.e2e.test_external_directory import answer, send, until_answered
 
@@ -111,3 +111,30 @@ def test_what_it_says_can_be_written_as_tables(scene: Scene, tmp_path: Path) -> 
     assert (tmp_path / "out" / "mailboxes").read_text() == "a@corp.example\nalice@corp.example\n"
     assert (tmp_path / "out" / "aliases").read_text() == "all@corp.example  alice@corp.example\n"
     assert len((tmp_path / "out" / "domains").read_text().splitlines()) == 31
+
+
+def test_a_server_that_is_refused_says_so_and_takes_no_mail(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    password = tmp_path / "password"
+    password.write_text("wrong word")
+    password.chmod(0o600)
+    with ForeignSlapd(tmp_path / "slapd", authority.issue("server")) as directory:
+        settings = {
+            "directory": {
+                "topology": "external",
+                "uris": [directory.uri],
+                "suffix": SUFFIX,
+                "bind_dn": READER,
+                "password_file": str(password),
+                "authority_file": str(authority.file),
+                "data_directory": "data",
+            }
+        }
+        server = Switch(tmp_path / "mx1", {}, settings)
+        server.spawn()
+        try:
+            server.wait_for_log("directory refuses us", "Invalid credentials", "password_file")
+            assert not server.is_ready()
+            assert "wrong word" not in server.log()
+        finally:
+            server.kill()

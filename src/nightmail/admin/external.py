@@ -18,6 +18,8 @@ from nightmail.directory.sessions import Access
 from nightmail.directory.settings import DirectorySettings
 from nightmail.errors import ConfigInvalid
 
+_REFUSED_FOR_S = 60.0
+"""Accounts are locked after a few wrong passwords."""
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 """Where distributions keep the authorities that the system trusts."""
 
@@ -43,6 +45,7 @@ def external_access(settings: DirectorySettings) -> Access:
         authority=_authority(settings),
         certificate=settings.certificate_file,
         key=settings.key_file,
+        refused_for_s=_REFUSED_FOR_S,
     )
 
 

@@ -10,10 +10,11 @@ So it is out of reach until there is somebody to be seen.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 import ldap
+import structlog
 from ldap.controls.libldap import SimplePagedResultsControl
 from ldap.syncrepl import SyncRequestControl
 
@@ -21,7 +22,7 @@ from nightmail.directory.connection import Connection
 from nightmail.directory.content import Changed, Expired, Message, Presence, Refreshed
 from nightmail.directory.feed import ChangeFeed, Feed
 from nightmail.directory.schemas import Schema
-from nightmail.directory.sessions import Access, text_of_values
+from nightmail.directory.sessions import Access, Refused, text_of_values
 from nightmail.directory.tree import ATTRIBUTES, Item, folded, folded_name
 from nightmail.directory.writing import Directory, Faults
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -29,6 +30,8 @@ from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 _STATE = "contextCSN"
 _PAGE = 500
 _ANYTHING = "(objectClass=*)"
+
+log = structlog.get_logger()
 
 
 class NothingShown(DirectoryUnavailable):
@@ -89,8 +92,17 @@ class ExternalChanges(ChangeFeed):
 class ExternalFeed(Feed):
     """The entries below `base` that `filter_text` matches, read anew every `poll_interval_s` where it has to be."""
 
-    def __init__(self, *arguments: Any, poll_interval_s: float, **further: Any) -> None:
-        super().__init__(*arguments, **further)
+    def __init__(
+        self,
+        base: str,
+        filter_text: str,
+        changed: Callable[[], None],
+        *,
+        items: Mapping[str, Item],
+        cookie: str,
+        poll_interval_s: float,
+    ) -> None:
+        super().__init__(base, filter_text, changed, items=items, cookie=cookie)
         self._poll_interval_s = poll_interval_s
 
     async def follow(self, uri: str, access: Access) -> None:
@@ -99,7 +111,13 @@ class ExternalFeed(Feed):
         Raises:
             DirectoryUnavailable: always, in the end.
         """
-        connection = await Connection.open(uri, access, lambda: None)
+        try:
+            connection = await Connection.open(uri, access, lambda: None)
+        except Refused as error:
+            remedy = "mend bind_dn or password_file, and start the server again"
+            log.warning("directory refuses us", reason=str(error), again_s=access.refused_for_s, remedy=remedy)
+            await asyncio.sleep(access.refused_for_s)
+            raise
         try:
             is_told = await tells_changes(connection, self._base, access.timeout_s)
         finally:

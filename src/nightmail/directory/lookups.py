@@ -21,7 +21,7 @@ from nightmail.directory.known import Cache, Known, answers_of, keys_of, members
 from nightmail.directory.lag import Lag
 from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.schemas import OWN, Schema
-from nightmail.directory.sessions import Access
+from nightmail.directory.sessions import Access, Refused
 from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
 from nightmail.world import Clock
@@ -302,13 +302,14 @@ class _Members:
         batch, self._left = self._left[:_MEMBERS_AT_ONCE], self._left[_MEMBERS_AT_ONCE:]
         self._under_way = len(batch)
         for name in batch:
-            self._link.search(name, self._schema.member_filter, self._answered, self._timeout_s, is_base=True)
+            answered = partial(self._answered, name)
+            self._link.search(name, self._schema.member_filter, answered, self._timeout_s, is_base=True)
 
-    def _answered(self, answer: list[Item] | DirectoryUnavailable) -> None:
+    def _answered(self, name: str, answer: list[Item] | DirectoryUnavailable) -> None:
         if isinstance(answer, DirectoryUnavailable):
             self._fault = answer
-        else:
-            self._found += map(self._schema.read, answer)
+        else:  # by the name that the list has for it: there is more than one way to write it (RFC 4514 §2.4)
+            self._found += (self._schema.read(item)._replace(dn=name) for item in answer)
         self._under_way -= 1
         if self._under_way:
             return
@@ -354,9 +355,12 @@ class _Link:
     async def run(self) -> None:
         """Keep both connections; runs until cancelled."""
         while True:
+            again_s = _ANEW_S
             try:
                 await self._run_once()
             except DirectoryUnavailable as error:
+                if isinstance(error, Refused):
+                    again_s = max(again_s, self._access.refused_for_s)
                 if self.is_ready or not self._has_failed:
                     log.warning("directory replica not asked", reason=str(error), remedy="none: another one is asked")
                 self._has_failed = True
@@ -370,7 +374,7 @@ class _Link:
                     self._connection = None
                 if was_ready:
                     self._is_lost()
-            await asyncio.sleep(_ANEW_S)
+            await asyncio.sleep(again_s)
 
     def search(
         self,

@@ -73,7 +73,7 @@ class Ranges:
 
 def is_partial(item: Item) -> bool:
     """Whether a server has told of only some of an entry's values."""
-    return any(_RANGE.fullmatch(name) for name in item.attributes)
+    return any(";" in name and _RANGE.fullmatch(name) for name in item.attributes)
 
 
 def further(item: Item) -> str:

@@ -11,12 +11,14 @@ from nightmail.directory.diagnosis import why_not_encrypted
 from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
 
+_KEEPALIVE_S = 60
+
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """How a replica is reached: who we are to it, and the file with the authority that we trust.
 
     Without a `name`, whoever the Unix socket or our `certificate` says (SASL EXTERNAL). Nothing but a Unix socket is
-    spoken to unencrypted where there is an `authority`.
+    spoken to unencrypted where there is an `authority`. Who was refused tries again after `refused_for_s`, no sooner.
     """
 
     name: str = ""
@@ -25,19 +27,27 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str = ""
     key: str = ""
     timeout_s: float = 2.0
+    refused_for_s: float = 0.0
 
     def __repr__(self) -> str:
         return f"Access({self.name!r})"
+
+
+class Refused(DirectoryUnavailable):
+    """The replica does not know us, or not by this password."""
 
 
 def open_session(uri: str, access: Access) -> Any:
     """A bound session. Blocks for up to six times `timeout_s`: this is for a thread.
 
     Raises:
-        DirectoryUnavailable: the replica does not answer in time, or does not let us in.
+        Refused: the replica does not let us in.
+        DirectoryUnavailable: it does not answer in time.
     """
     try:
         return _bind(uri, access)
+    except ldap.INVALID_CREDENTIALS as error:
+        raise Refused(f"{uri}: {words(error)}") from error
     except ldap.LDAPError as error:
         raise DirectoryUnavailable(f"{uri}: {_why(error, uri, access) or words(error)}") from error
     except (OSError, ValueError) as error:  # an option that can't be set, such as an authority that can't be read
@@ -56,6 +66,7 @@ def _bind(uri: str, access: Access) -> Any:
     session.set_option(ldap.OPT_REFERRALS, 0)
     session.set_option(ldap.OPT_NETWORK_TIMEOUT, access.timeout_s)
     session.set_option(ldap.OPT_TIMEOUT, access.timeout_s)
+    session.set_option(ldap.OPT_X_KEEPALIVE_IDLE, _KEEPALIVE_S)  # what lies between forgets a connection that is silent
     if access.authority and not uri.startswith("ldapi:"):
         session.set_option(ldap.OPT_X_TLS_CACERTFILE, access.authority)
         session.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
