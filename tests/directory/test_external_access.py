@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -98,6 +101,33 @@ def test_a_server_whose_certificate_expired_gets_no_password(tmp_path: Path, sch
     wrong = "its certificate is not to be trusted: certificate has expired"
     with ForeignSlapd(tmp_path / "slapd", expired) as server, pytest.raises(DirectoryUnavailable, match=wrong):
         found(getattr(server, scheme), server.access())
+
+
+REFUSAL = b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00"
+"""protocolError, for the first request of a connection (RFC 4511 §4.12)."""
+
+
+def test_a_server_that_will_not_encrypt_gets_no_password(scene: Scene) -> None:
+    heard = b""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            nonlocal heard
+            with listening.accept()[0] as connection:
+                heard += connection.recv(1024)
+                connection.sendall(REFUSAL)
+                while said := connection.recv(1024):
+                    heard += said
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(DirectoryUnavailable, match="Protocol error"):
+            found(f"ldap://127.0.0.1:{listening.getsockname()[1]}", scene.server.access())
+        gc.collect()  # which ends the connection
+        thread.join(10)
+    assert not thread.is_alive()
+    assert heard
+    assert PASSWORD.encode() not in heard
 
 
 def test_389_directory_server_lets_the_account_in_and_nobody_with_a_wrong_word(tmp_path: Path) -> None:
