@@ -57,9 +57,9 @@ class Directory:
 
         None where there is no entry `base`.
         """
-        with _Faults(self.uri, filter_text):
+        with Faults(self.uri, filter_text):
             number = self._session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(attributes))
-        with _Faults(self.uri, base):
+        with Faults(self.uri, base):
             while True:
                 try:
                     kind, data = self._session.result(number, all=0, timeout=self._timeout_s)
@@ -73,7 +73,7 @@ class Directory:
 
     def read(self, name: str, attributes: Sequence[str] = ("*",)) -> Item | None:
         """One entry, or None where there is none of that name."""
-        with _Faults(self.uri, name):
+        with Faults(self.uri, name):
             try:
                 found = self._session.search_ext_s(name, ldap.SCOPE_BASE, attrlist=list(attributes))
             except ldap.NO_SUCH_OBJECT:
@@ -111,7 +111,7 @@ class Directory:
         try:
             for each in what:
                 name = name_of(each)
-                with _Faults(self.uri, name):
+                with Faults(self.uri, name):
                     under_way[send(each)] = name
                 if len(under_way) >= _WINDOW:
                     count += self._hear(under_way)
@@ -134,7 +134,7 @@ class Directory:
         number = next(iter(under_way))
         name = under_way.pop(number)
         try:
-            with _Faults(self.uri, name):
+            with Faults(self.uri, name):
                 *_, controls = self._session.result3(number, timeout=self._timeout_s)
         except DirectoryUnavailable:
             self.in_doubt.append(name)
@@ -151,7 +151,7 @@ class Directory:
         names_left = [*written]
         while names_left:
             names, names_left = names_left[:_WINDOW], names_left[_WINDOW:]
-            with _Faults(self.uri, names[0]):
+            with Faults(self.uri, names[0]):
                 asked = {self._ask_for(name, written[name]): name for name in names}
             for number, name in asked.items():
                 if self._is_there(number, name) != bool(written[name]):
@@ -163,7 +163,7 @@ class Directory:
         return int(self._session.search_ext(name, ldap.SCOPE_BASE, filter_text, ["1.1"]))
 
     def _is_there(self, number: int, name: str) -> bool:
-        with _Faults(self.uri, name):
+        with Faults(self.uri, name):
             try:
                 _, found = self._session.result(number, timeout=self._timeout_s)
             except ldap.NO_SUCH_OBJECT:
@@ -171,7 +171,7 @@ class Directory:
         return bool(found)
 
 
-class _Faults:
+class Faults:
     """What libldap raises, as what our callers act on: `name` is the entry that it is about."""
 
     def __init__(self, uri: str, name: str) -> None:

@@ -1,0 +1,46 @@
+"""How the servers of a directory that is not ours stand: whether each lets us in, what it shows, how it is followed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+import msgspec
+
+from nightmail.directory.connection import Connection
+from nightmail.directory.external import PagedDirectory, check_shown, tells_changes
+from nightmail.directory.schemas import Schema
+from nightmail.directory.sessions import Access
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+
+
+class ServerStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """One server. `state` is ok, or why it can't be asked; `changes` is empty then.
+
+    `changes` says whether it tells of them or is asked again after a while; `entries` counts people and lists.
+    """
+
+    uri: str
+    state: str = "ok"
+    changes: Literal["told", "polled", ""] = ""
+    entries: int | None = None
+
+
+async def look_at_server(uri: str, access: Access, base: str, schema: Schema) -> ServerStanding:
+    """How one server stands."""
+    try:
+        connection = await Connection.open(uri, access, lambda: None)
+        try:
+            await check_shown(connection, base, schema.mail_filter, access.timeout_s)
+            is_told = await tells_changes(connection, base, access.timeout_s)
+        finally:
+            connection.close()
+        entries = await asyncio.to_thread(_count, uri, access, base, schema.mail_filter)
+    except (DirectoryUnavailable, ConfigInvalid) as error:
+        return ServerStanding(uri=uri, state=str(error))
+    return ServerStanding(uri=uri, changes="told" if is_told else "polled", entries=entries)
+
+
+def _count(uri: str, access: Access, base: str, filter_text: str) -> int:
+    with PagedDirectory(uri, access) as directory:
+        return sum(1 for _ in directory.search(base, filter_text, ("1.1",)))
