@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
-import socket
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import uvloop
 from rich.console import Console
 
-from bench.nightmail_server import COMMAND
-from bench.processes import CLOCK, BenchFailed, free_port, running, tail, wait_until
+from bench.directory_failover import failover_figures
+from bench.directory_pair import DOMAIN, SUFFIX, Pair, Recipients, answer
+from bench.processes import CLOCK, BenchFailed, wait_until
 from bench.report import Figures, Goal, rate
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
-from nightmail.config.loading import load
-from nightmail.config.settings import Config
-from nightmail.directory.certificates import write_authority
 from nightmail.directory.lookups import Lookups
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import item_of
 from nightmail.directory.writing import Directory
 from nightmail.errors import DirectoryUnavailable
 
-_NAMES = ("mx1", "mx2")
 _PEOPLE = 100_000
 _FURTHER = 5_000
 _PAUSE_S = 0.005
@@ -41,120 +35,11 @@ _AT_A_TIME = 500
 _CHANGES = 200
 _OUTAGE_S = 6.0
 _PATIENCE_S = 10.0
-_SUFFIX = "dc=example,dc=org"
-_DOMAIN = "people.example"
-_CONFIG = """\
-[server]
-hostname = "{{name}}.example.org"
-run_directory = "{home}/{{name}}"
-{servers}
-[heartbeat]
-secret_file = "{home}/key"
-[store]
-url = "file://{home}/store"
-lease_s = 1.0
-[smtp]
-error_limit = 1000000
-recipient_limit = 1000000
-[directory]
-suffix = "{suffix}"
-first_master = "mx1"
-secret_file = "{home}/key"
-data_directory = "{home}/{{name}}/directory"
-"""
-_SERVER = """\
-[servers.{name}]
-heartbeat = "127.0.0.1:{heartbeat}"
-smtp = "127.0.0.1:{smtp}"
-http = "127.0.0.1:{http}"
-directory = "127.0.0.1:{directory}"
-"""
-
-
-class _Pair:
-    """Two servers with a replica each, in a directory of their own."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.authority = str(place / "authority.pem")
-        (place / "store").mkdir()
-        key = place / "key"
-        key.write_text(os.urandom(16).hex())
-        key.chmod(0o600)
-        ports = [{kind: free_port() for kind in ("heartbeat", "smtp", "http", "directory")} for _ in _NAMES]
-        servers = "".join(_SERVER.format(name=name, **each) for name, each in zip(_NAMES, ports, strict=True))
-        self.file = place / "nightmail.toml"
-        self.file.write_text(_CONFIG.format(home=place, servers=servers, suffix=_SUFFIX))
-        self.ports = {name: each["smtp"] for name, each in zip(_NAMES, ports, strict=True)}
-
-    def config(self, name: str = "mx1") -> Config:
-        """The configuration of one of them."""
-        return load(str(self.file), name)
-
-    def run(self, *words: str, name: str = "mx1") -> None:
-        """Run a command of nightmail. Raises: BenchFailed."""
-        command = [COMMAND, *words, "--config", str(self.file), "--name", name]
-        done = subprocess.run(command, capture_output=True, check=False, text=True)
-        if done.returncode:
-            raise BenchFailed(f"{' '.join(words)}: {done.stderr or done.stdout}")
-
-    @contextmanager
-    def serving(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A server, ready for mail."""
-        log = self.place / f"{name}.log"
-        with running([COMMAND, "serve", "--config", str(self.file), "--name", name], log, stop_s=30) as process:
-            try:
-                wait_until(lambda: _answer(self.ports[name], f"x@{_DOMAIN}") > 0, f"{name} takes mail", 60, 0.1)
-            except BenchFailed as error:
-                raise BenchFailed(f"{error}\n{tail(log)}") from error
-            yield process
-
-
-class _Recipients:
-    """A session that asks whether recipients are taken."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self._replies = self._socket.makefile("rb")
-        self._replies.readline()
-        for line in (b"HELO bench.test", b"MAIL FROM:<s@bench.test>"):
-            self._say(line)
-
-    def close(self) -> None:
-        """End it."""
-        self._socket.close()
-
-    def ask(self, address: str) -> int:
-        """The code of the reply."""
-        return self._say(b"RCPT TO:<%s>" % address.encode())
-
-    def begin_anew(self) -> None:
-        """Forget the recipients."""
-        self._say(b"RSET")
-        self._say(b"MAIL FROM:<s@bench.test>")
-
-    def _say(self, line: bytes) -> int:
-        self._socket.sendall(line + b"\r\n")
-        return int(self._replies.readline()[:3] or b"0")
-
-
-def _answer(port: int, address: str) -> int:
-    try:
-        session = _Recipients(port)
-    except (OSError, ValueError):
-        return 0
-    try:
-        return session.ask(address)
-    except (OSError, ValueError):
-        return 0
-    finally:
-        session.close()
 
 
 def run(place: Path, _options: argparse.Namespace, console: Console) -> tuple[list[Figures], list[Goal]]:
     """Measure all of it."""
-    pair = _Pair(place)
-    write_authority(pair.authority, (place / "key").read_bytes().strip())
+    pair = Pair(place / "single-master")
     _write_tables(pair, _PEOPLE)
 
     def step(what: str) -> None:
@@ -162,7 +47,7 @@ def run(place: Path, _options: argparse.Namespace, console: Console) -> tuple[li
 
     step(f"a new directory begins with {_PEOPLE:,} people")
     begin = CLOCK.elapsed()
-    pair.run("directory", "init", "--tables", str(place / "tables"))
+    pair.run("directory", "init", "--tables", str(pair.place / "tables"))
     with pair.serving("mx1") as first, pair.serving("mx2"):
         _wait_for_everybody(pair)
         import_s = CLOCK.elapsed() - begin
@@ -176,18 +61,20 @@ def run(place: Path, _options: argparse.Namespace, console: Console) -> tuple[li
         outage = _lose_the_master(pair, first)
         step("its replica begins anew")
         reseed_s = _timed(lambda: pair.run("directory", "reseed"))
-    return _told((import_s, *further), (per_s, apart), in_force, outage, reseed_s)
+    figures, goals = _told((import_s, *further), (per_s, apart), in_force, outage, reseed_s)
+    further_figures, further_goals = failover_figures(place / "failover", step)
+    return [*figures, *further_figures], [*goals, *further_goals]
 
 
-def _write_tables(pair: _Pair, people: int) -> None:
+def _write_tables(pair: Pair, people: int) -> None:
     tables = pair.place / "tables"
     tables.mkdir(exist_ok=True)
-    (tables / "domains").write_text(f"{_DOMAIN} local\n")
-    (tables / "routes").write_text(f"{_DOMAIN} discard\n")
+    (tables / "domains").write_text(f"{DOMAIN} local\n")
+    (tables / "routes").write_text(f"{DOMAIN} discard\n")
     (tables / "mailboxes").write_text("".join(f"{_person(number)}\n" for number in range(people)))
 
 
-def _wait_for_everybody(pair: _Pair) -> None:
+def _wait_for_everybody(pair: Pair) -> None:
     """Wait until each replica has all people, and both servers know one."""
     config = pair.config()
     settings = directory_of(config)
@@ -195,7 +82,7 @@ def _wait_for_everybody(pair: _Pair) -> None:
     for uri in replica_uris(config):
         wait_until(lambda uri=uri: _people_at(uri, settings.suffix, access) == _PEOPLE, "they are there", 300)  # type: ignore[misc]
     for port in pair.ports.values():
-        wait_until(lambda port=port: _answer(port, _person(0)) == 250, "the people are known", 60)  # type: ignore[misc]
+        wait_until(lambda port=port: answer(port, _person(0)) == 250, "the people are known", 60)  # type: ignore[misc]
 
 
 def _people_at(uri: str, suffix: str, access: Access) -> int:
@@ -206,10 +93,10 @@ def _people_at(uri: str, suffix: str, access: Access) -> int:
         return 0
 
 
-def _import_further(pair: _Pair) -> tuple[float, float]:
+def _import_further(pair: Pair) -> tuple[float, float]:
     """People a second where the directory runs, with all that an import looks at, and the slowest answer meanwhile."""
     _write_tables(pair, _PEOPLE + _FURTHER)
-    session, asked, slowest_s = _Recipients(pair.ports["mx2"]), 0, 0.0
+    session, asked, slowest_s = Recipients(pair.ports["mx2"]), 0, 0.0
     begin = CLOCK.elapsed()
     with ThreadPoolExecutor(1) as pool:
         imported = pool.submit(pair.run, "directory", "import", str(pair.place / "tables"))
@@ -227,12 +114,12 @@ def _import_further(pair: _Pair) -> tuple[float, float]:
     return _FURTHER / (CLOCK.elapsed() - begin), slowest_s
 
 
-def _looked_up(pair: _Pair) -> tuple[float, float]:
+def _looked_up(pair: Pair) -> tuple[float, float]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_look_up(pair))
 
 
-async def _look_up(pair: _Pair) -> tuple[float, float]:
+async def _look_up(pair: Pair) -> tuple[float, float]:
     """Lookups per second, and how far apart the replicas' shares are, as a part of the smaller one."""
     config = pair.config()
     settings = directory_of(config)
@@ -272,16 +159,16 @@ class _Countdown:
             self._over.set()
 
 
-def _changes_in_force(pair: _Pair) -> list[float]:
+def _changes_in_force(pair: Pair) -> list[float]:
     """Seconds from the acknowledgement of a change until the last server answers by it, for each of many."""
     config = pair.config()
     access = access_of(directory_of(config), "writer", pair.authority)
-    sessions = [_Recipients(port) for port in pair.ports.values()]
+    sessions = [Recipients(port) for port in pair.ports.values()]
     times = []
     with Directory(uri_of(config, config.master), access) as master:
         for number in range(_CHANGES):
-            address = f"new{number // 2}@{_DOMAIN}"
-            item = item_of("mailboxes", address, "", _SUFFIX)
+            address = f"new{number // 2}@{DOMAIN}"
+            item = item_of("mailboxes", address, "", SUFFIX)
             is_there = not number % 2
             for session in sessions:
                 session.begin_anew()
@@ -308,9 +195,9 @@ class _Outage(NamedTuple):
     write_s: float
 
 
-def _lose_the_master(pair: _Pair, first: subprocess.Popen[bytes]) -> _Outage:
+def _lose_the_master(pair: Pair, first: subprocess.Popen[bytes]) -> _Outage:
     """What a client of the other server sees while the one with the master is killed, and whoever writes then."""
-    session = _Recipients(pair.ports["mx2"])
+    session = Recipients(pair.ports["mx2"])
     asked = failed = 0
     slowest_s, is_killed, write_s = 0.0, False, 0.0
     begin = CLOCK.elapsed()
@@ -367,7 +254,7 @@ def _told(
 
 
 def _person(number: int) -> str:
-    return f"user{number}@{_DOMAIN}"
+    return f"user{number}@{DOMAIN}"
 
 
 def _ms(time_s: float) -> str:

@@ -51,12 +51,13 @@ Sent = tuple[str, Entry | None]
 
 class Wire:
     """Carries requests between slapds and those who use them. `cut` holds pairs of servers that can't reach each other;
-    the name of a writer is empty, and reaches all.
+    the name of a writer is empty, and reaches all. `late` are entries whose changes take so many seconds to a shadow.
     """
 
     def __init__(self, chance: random.Random) -> None:
         self.cut: set[frozenset[str]] = set()
         self.is_quick = False
+        self.late: dict[str, float] = {}
         self._chance = chance
 
     def reaches(self, one: str, other: str) -> bool:
@@ -71,11 +72,15 @@ class Wire:
 
 
 class Slapd:
-    """The replica of one server, over all of its processes: entries and the note beside them outlast these."""
+    """The replica of one server, over all of its processes: entries and the note beside them outlast these.
+
+    `passes_over` are entries that it misses though it is told of them.
+    """
 
     def __init__(self, world: World, server: str, clock: VirtualClock) -> None:
         self.server = server
         self.entries: dict[str, Entry] = {}
+        self.passes_over: set[str] = set()
         self.pid = 0
         self.state = "starting"
         self.process = Process(f"slapd of {server}")
@@ -90,6 +95,11 @@ class Slapd:
         self._is_read_only = False
         self._links: dict[str, asyncio.Queue[Sent]] = {}
         self._has_provider = asyncio.Event()
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether its gate is open."""
+        return self.pid > 0 and self._part.is_open
 
     # The note (`mastership.Note`).
 
@@ -234,8 +244,13 @@ class Slapd:
     # Replication.
 
     def _send(self, name: str, entry: Entry | None) -> None:
+        self._links = {to: waiting for to, waiting in self._links.items() if self._world.wire.reaches(self.server, to)}
         for waiting in self._links.values():
             waiting.put_nowait((name, entry))
+
+    def is_linked(self, waiting: asyncio.Queue[Sent]) -> bool:
+        """Whether whoever waits there is still sent what changes."""
+        return any(waiting is each for each in self._links.values())
 
     def serve(self, follower: str) -> tuple[dict[str, Entry], asyncio.Queue[Sent]]:
         """All entries, and what will be changed after them."""
@@ -260,18 +275,20 @@ class Slapd:
         whole, waiting = await source.ask(self.server, lambda: source.serve(self.server))
         if self._part.provider != provider:
             return
-        self.entries = {name: self._newer(name, entry) for name, entry in whole.items()}
+        self.entries = {name: self._newer(name, entry) for name, entry in whole.items() if name not in self.passes_over}
         while self._part.provider == provider and self._world.wire.reaches(self.server, source.server):
             try:
                 async with asyncio.timeout(_BROKEN_S):
                     name, entry = await waiting.get()
             except TimeoutError:
-                if source.pid != pid:
+                if source.pid != pid or not source.is_linked(waiting):
                     return
                 continue
-            await asyncio.sleep(self._world.wire.delay())
-            if self._part.provider != provider:
+            await asyncio.sleep(self._world.wire.late.get(name) or self._world.wire.delay())
+            if self._part.provider != provider or not self._world.wire.reaches(self.server, source.server):
                 return
+            if name in self.passes_over:
+                continue
             if entry is None:
                 self.entries.pop(name, None)
             else:
@@ -443,8 +460,8 @@ class World:
         self.slapds.update({name: server.slapd for name, server in self.servers.items()})
         first = self.slapds["mx1"]
         first.entries["top"] = Entry("20230101000000.000000Z#000000#001#000000", {})
-        self._clock = VirtualClock()
-        self.roles = RoleLog(SimulatedStore(self.objects, chaos=chaos), self._clock)
+        self.clock = VirtualClock()
+        self.roles = RoleLog(SimulatedStore(self.objects, chaos=chaos), self.clock)
         self.outcomes: dict[str, int] = {"acknowledged": 0, "unknown": 0, "refused": 0}
 
     def is_dead(self, adopted: Adopted, life: int, server: str) -> bool:
@@ -453,7 +470,12 @@ class World:
 
     def epoch(self) -> int:
         """The newest epoch of the role, whoever knows of it."""
-        return max((role.epoch for role in roles_in(self.objects.contents)), default=0)
+        role = self.role()
+        return role.epoch if role is not None else 0
+
+    def role(self) -> Role | None:
+        """The role as its log has it."""
+        return next(reversed(roles_in(self.objects.contents)), None)
 
     async def write(self, name: str, writer: str, number: int) -> bool:
         """Change an entry as an operator does; whether that was acknowledged."""
@@ -469,7 +491,7 @@ class World:
             return await self._lack(server, role, name, csn)
 
         try:
-            await confirmed(self.roles, role, lack, self._clock)
+            await confirmed(self.roles, role, lack, self.clock)
         except DirectoryUnavailable:
             self.outcomes["unknown"] += 1
             return False

@@ -68,7 +68,8 @@ class Writer:
 
     def replica(self, server: str, account: str) -> Directory:
         """A server's replica, as one of the accounts."""
-        return Directory(uri_of(self.config, server), access_of(directory_of(self.config), account, self._authority))
+        access = access_of(directory_of(self.config), account, self._authority)
+        return Directory(uri_of(self.config, server), access, is_gated=True)
 
     def contradictions(self, server: str) -> list[str]:
         """What a replica has that was acknowledged otherwise."""

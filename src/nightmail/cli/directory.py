@@ -243,7 +243,7 @@ class MasterReplica(Directory):
     """The replica that takes writes."""
 
     def __init__(self, config: Config, master: Master, access: Access) -> None:
-        super().__init__(uri_of(config, master.server), access)
+        super().__init__(uri_of(config, master.server), access, is_gated=master.role is not None)
         self.master = master
 
 

@@ -78,7 +78,7 @@ def _directory(picture: DirectoryPicture) -> RenderableType:
     )
     table.add_row(
         plain(picture.suffix),
-        picture.role or "–",
+        _part(picture),
         state(picture.state) if picture.state else "–",
         str(picture.pid or "–"),
         plain(picture.followed) if picture.followed else Text("nowhere: the last copy is in force", style="bold red"),
@@ -88,6 +88,13 @@ def _directory(picture: DirectoryPicture) -> RenderableType:
     if not picture.fault:
         return table
     return Group(table, Text(printable(picture.fault), style="bold red"))
+
+
+def _part(picture: DirectoryPicture) -> Text:
+    """What this server's replica is, and whose shadow."""
+    if picture.role != "shadow":
+        return Text(picture.role or "–")
+    return plain(f"shadow of {picture.master}") if picture.master else Text("shadow, no master", style="bold red")
 
 
 def _peers(picture: ServerPicture) -> RenderableType:

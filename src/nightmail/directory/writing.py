@@ -33,7 +33,9 @@ class Directory:
     DirectoryUnavailable where no answer comes, ConfigInvalid where it is refused.
     """
 
-    def __init__(self, uri: str, access: Access) -> None:
+    def __init__(self, uri: str, access: Access, *, is_gated: bool = False) -> None:
+        """`is_gated`: it takes writes only while it is the master, and refuses them as it does what nobody may do."""
+        self._is_gated = is_gated
         self.written: dict[str, str] = {}
         self.in_doubt: list[str] = []
         self.uri = uri
@@ -111,7 +113,7 @@ class Directory:
         try:
             for each in what:
                 name = name_of(each)
-                with Faults(self.uri, name):
+                with Faults(self.uri, name, is_gated=self._is_gated):
                     under_way[send(each)] = name
                 if len(under_way) >= _WINDOW:
                     count += self._hear(under_way)
@@ -134,7 +136,7 @@ class Directory:
         number = next(iter(under_way))
         name = under_way.pop(number)
         try:
-            with Faults(self.uri, name):
+            with Faults(self.uri, name, is_gated=self._is_gated):
                 *_, controls = self._session.result3(number, timeout=self._timeout_s)
         except DirectoryUnavailable:
             self.in_doubt.append(name)
@@ -174,9 +176,10 @@ class Directory:
 class Faults:
     """What libldap raises, as what our callers act on: `name` is the entry that it is about."""
 
-    def __init__(self, uri: str, name: str) -> None:
+    def __init__(self, uri: str, name: str, *, is_gated: bool = False) -> None:
         self.uri = uri
         self._name = name
+        self._is_gated = is_gated
 
     def __enter__(self) -> None:
         return
@@ -184,6 +187,8 @@ class Faults:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ldap.OTHER):  # what slapd calls its own failures
             raise DirectoryUnavailable(f"{self.uri}: {words(error)}; {_ITS_OWN_FAULT}") from error
+        if self._is_gated and isinstance(error, ldap.INSUFFICIENT_ACCESS):
+            raise DirectoryUnavailable(f"{self.uri} takes no such write now: it is not the master any more") from error
         if isinstance(error, _TEMPORARY):
             raise DirectoryUnavailable(f"{self.uri}: {words(error)}") from error
         if isinstance(error, ldap.LDAPError):

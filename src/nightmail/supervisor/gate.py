@@ -130,7 +130,7 @@ class Gate:
 
     async def shut(self) -> None:
         """Take no write any more, and let those that began end. Raises: DirectoryUnavailable."""
-        self._leads, self._follows = None, None
+        self._leads, self._follows, self._said_open = None, None, False
         async with self._one_at_a_time:
             self._told = _UNKNOWN
             await self._manager.shut(is_last=True)

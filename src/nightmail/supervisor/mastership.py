@@ -305,7 +305,7 @@ class Mastership:
         self._note("")
         self._gate.lead(role.epoch, now + self._lease_s - _MARGIN_S)
         if role.in_sync != ours.role.in_sync:
-            log.info("directory replicas in sync", servers=role.in_sync)
+            log.info("directory replicas in sync", servers=", ".join(role.in_sync))
         self._sighting = Sighting(ours.slot + 1, role, now, now)
         shadows.note(ours.slot + 1, role)
         await self._delete_spent(ours, now)
@@ -351,7 +351,7 @@ class Mastership:
         except StoreUnavailable as error:
             self._note(str(error))
             return False
-        log.info("directory master given up", to=to or "anybody", alike=alike)
+        log.info("directory master given up", to=to or "anybody", alike=", ".join(alike))
         return True
 
     async def _has_everything(self, name: str) -> bool:
