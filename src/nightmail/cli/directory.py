@@ -29,7 +29,7 @@ from nightmail.directory.schemas import OWN
 from nightmail.directory.selection import DirectoryTables
 from nightmail.directory.settings import DirectorySettings
 from nightmail.directory.standing import look_at, why_not_there
-from nightmail.directory.tree import WHOLE_FILTER, Item, folded
+from nightmail.directory.tree import RULES_FILTER, Item, folded
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.generations import check_tables
@@ -185,8 +185,8 @@ def _entries(directory: Directory, settings: DirectorySettings) -> list[Item]:
     schema = schema_of(settings)
     if schema is OWN:
         return [*map(folded, directory.search(settings.suffix))]
-    whole = map(folded, directory.search(settings.suffix, WHOLE_FILTER))
-    return [*whole, *(schema.read(folded(item)) for item in directory.search(settings.suffix, schema.mail_filter))]
+    rules = map(folded, directory.search(settings.suffix, RULES_FILTER))
+    return [*rules, *(schema.read(folded(item)) for item in directory.search(settings.suffix, schema.mail_filter))]
 
 
 def _text_of(ldif: str) -> str:

@@ -171,8 +171,10 @@ MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
 CHANGES_FILTER = any_of(MAIL_FILTER, "(mail=*)")
 """These, and whoever else may be the member of a list."""
 
-_WHOLE = any_of(*(equals("objectClass", name) for name in ("nmMailDomain", "nmMailRoute", "nmMailClient")))
-WHOLE_FILTER = any_of(_WHOLE, "(&(mailHost=*)(mailRoutingAddress=*))")
+RULES_FILTER = any_of(*(equals("objectClass", name) for name in ("nmMailDomain", "nmMailRoute", "nmMailClient")))
+"""Domains, routes and clients."""
+
+WHOLE_FILTER = any_of(RULES_FILTER, "(&(mailHost=*)(mailRoutingAddress=*))")
 """Entries that are held whole: all but addresses, and of these the ones that say where another address goes."""
 
 WHOLE_TABLES = ("domains", "routes", "clients")

@@ -12,6 +12,7 @@ from nightmail.admin.external import external_access
 from nightmail.admin.replicas import directory_of
 from nightmail.config.settings import Config
 from nightmail.directory.external import ExternalFeed
+from nightmail.directory.tree import RULES_FILTER, WHOLE_FILTER
 from nightmail.routing.beside import TablesBeside
 from nightmail.routing.table_files import TableFiles
 from nightmail.supervisor.following import DirectoryReloads
@@ -53,6 +54,7 @@ class ExternalDirectory:
             compiled=self._compiled,
             copy_path=os.path.join(self._settings.data_directory, _COPY),
             base=self._config.base,
+            filter_text=WHOLE_FILTER if self._settings.schema == "nightmail" else RULES_FILTER,
             make_feed=partial(ExternalFeed, poll_interval_s=self._settings.poll_interval_s),
         )
         return self._reloads

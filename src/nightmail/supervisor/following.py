@@ -32,7 +32,7 @@ class DirectoryReloads:
     """Puts what the directory says into force whenever it changes, and has it `announced` to the switches.
 
     `replicas` are the URIs in the order in which they are tried, `master` is one of them. Relative paths in routes
-    start from `base`. `make_feed` says how they are followed.
+    start from `base`. `make_feed` says how the entries that `filter_text` matches are followed.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class DirectoryReloads:
         copy_path: str,
         base: str,
         make_feed: Callable[..., Feed] = Feed,
+        filter_text: str = WHOLE_FILTER,
     ) -> None:
         self._suffix = suffix
         self._replicas = replicas
@@ -65,7 +66,7 @@ class DirectoryReloads:
         self._followed = ""
         self._lost_at = asyncio.get_running_loop().time()
         self._say_at = self._lost_at + _PATIENCE_S
-        self._feed = make_feed(suffix, WHOLE_FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
+        self._feed = make_feed(suffix, filter_text, self._was_heard, items=copy.content, cookie=copy.cookie)
         self._has_copy = bool(copy.in_force or copy.cookie)
         self._has_begun = self._has_copy
         self._following: asyncio.Task[None] | None = None
