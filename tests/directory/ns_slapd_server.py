@@ -114,6 +114,11 @@ class NsSlapd:
         changes = [(ldap.MOD_REPLACE, key, [value.encode() for value in each]) for key, each in values.items()]
         self._as_manager().modify_s(name, changes)
 
+    def limit_to(self, count: int) -> None:
+        """Let whoever searches from now on look through so many entries."""
+        where = "cn=config,cn=ldbm database,cn=plugins,cn=config"
+        self.modify(where, **{"nsslapd-lookthroughlimit": [str(count)]})
+
     def _as_manager(self) -> Any:
         session = ldap.initialize(self._socket)
         session.simple_bind_s(_MANAGER, _SECRET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import threading
@@ -20,6 +21,9 @@ from tests.directory.ns_slapd_server import NsSlapd
 
 from nightmail.admin.external import external_access, look_at_servers
 from nightmail.directory.external import PagedDirectory
+from nightmail.directory.external_standing import look_at_server
+from nightmail.directory.mapping import ForeignSchema
+from nightmail.directory.mapping_settings import PRESETS
 from nightmail.directory.sessions import Access
 from nightmail.directory.settings import DirectorySettings
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -142,6 +146,22 @@ def test_389_directory_server_lets_the_account_in_and_nobody_with_a_wrong_word(t
         other = msgspec.structs.replace(access, authority=str(Authority(tmp_path / "other").file))
         with pytest.raises(DirectoryUnavailable, match="its certificate is not to be trusted"):
             found(server.tls_uri, other)
+
+
+def test_389_directory_server_that_lets_nobody_look_through_all_of_it_is_asked_all_the_same(tmp_path: Path) -> None:
+    authority, schema = Authority(tmp_path / "ca"), ForeignSchema(PRESETS["389ds"])
+    with NsSlapd(tmp_path / "ds", authority) as server:
+        people = [server.add_person(f"user{number}", f"user{number}@example.com") for number in range(30)]
+        server.limit_to(10)
+        access = Access(name=NS_READER, password=NS_PASSWORD, authority=str(authority.file))
+        standing = asyncio.run(look_at_server(server.tls_uri, access, NS_SUFFIX, schema))
+        assert (standing.state, standing.entries) == ("ok", None)
+        with PagedDirectory(server.tls_uri, access) as directory:
+            keys = [f"user{number}@example.com" for number in (0, 15, 29)]
+            names = [item.dn for item in directory.search(NS_SUFFIX, schema.filter_of(keys))]
+            assert sorted(names) == sorted(people[number] for number in (0, 15, 29))
+            with pytest.raises(DirectoryUnavailable, match="Administrative limit exceeded"):
+                [*directory.search(NS_SUFFIX, schema.mail_filter)]
 
 
 def settings(scene: Scene, directory: Path, **further: object) -> DirectorySettings:

@@ -89,8 +89,15 @@ def test_who_is_asked_for_is_of_a_class_and_matches_the_further_filter() -> None
     filter_text = AD.filter_of(["a*@example.com"])
     enabled = "(!(userAccountControl:1.2.840.113556.1.4.803:=2))"
     address = "(|(proxyAddresses=smtp:a\\2a@example.com)(mail=a\\2a@example.com))"
-    people = f"(&(&(|(objectClass=user)(objectClass=contact)){enabled}){address})"
-    assert filter_text == f"(|{people}(&(&(|(objectClass=group))){address}))"
+    people = f"(&(|(objectClass=user)(objectClass=contact)){enabled})"
+    assert filter_text == f"(|(&{address}(|{people}(&(|(objectClass=group))))))"
+
+
+def test_people_and_lists_may_have_their_addresses_in_different_attributes() -> None:
+    schema = ForeignSchema(mapping_of("inetorgperson", MappingSettings(lists_addresses=("mailAlternateAddress",))))
+    people = "(&(|(mail=a@x))(|(&(|(objectClass=inetOrgPerson)))))"
+    lists = "(&(|(mailAlternateAddress=a@x))(|(&(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)))))"
+    assert schema.filter_of(["a@x"]) == f"(|{people}{lists})"
 
 
 def test_single_parts_of_a_schema_can_be_others() -> None:

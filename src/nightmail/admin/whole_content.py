@@ -18,7 +18,7 @@ from nightmail.directory.external import PagedDirectory
 from nightmail.directory.schemas import OWN
 from nightmail.directory.sessions import Access
 from nightmail.directory.settings import DirectorySettings
-from nightmail.directory.tree import WHOLE_FILTER, Item, folded
+from nightmail.directory.tree import RULES_FILTER, Item, folded
 from nightmail.directory.writing import Directory
 from nightmail.world import Clock
 
@@ -40,9 +40,9 @@ def said_by(directory: Directory, settings: DirectorySettings) -> Said:
     schema = schema_of(settings)
     if schema is OWN:
         return Said([*map(folded, directory.search(settings.suffix))], [])
-    whole = map(folded, directory.search(settings.suffix, WHOLE_FILTER))
+    rules = map(folded, directory.search(settings.suffix, RULES_FILTER))
     mapped = (schema.read(folded(item)) for item in directory.search(settings.suffix, schema.mail_filter))
-    return Said([*whole], [*mapped])
+    return Said([*rules], [*mapped])
 
 
 def other_replicas(config: Config) -> list[str]:

@@ -18,7 +18,7 @@ from nightmail.config.settings import Config
 from nightmail.directory.contents import Held
 from nightmail.directory.judging import Finding, Judge, judge_of, misread
 from nightmail.directory.last_copy import COPY_NAME, read_copy
-from nightmail.directory.tree import Item, folded, is_held_whole, lines_of
+from nightmail.directory.tree import Item, folded, is_rule, lines_of
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.mail.headers import printable
@@ -115,7 +115,7 @@ def found_at(directory: Directory, config: Config) -> Found:
 def _said(directory: Directory, config: Config) -> Said:
     """What a server has, except what tables say in its place."""
     said = said_by(directory, directory_of(config))
-    return said._replace(own=[item for item in said.own if not is_held_whole(item)]) if config.has_tables else said
+    return said._replace(own=[item for item in said.own if not is_rule(item)]) if config.has_tables else said
 
 
 def _beside(config: Config) -> list[Item]:

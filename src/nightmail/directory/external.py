@@ -29,6 +29,7 @@ from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
 _STATE = "contextCSN"
 _PAGE = 500
+_SEARCHING_S = 10.0
 _ANYTHING = "(objectClass=*)"
 
 log = structlog.get_logger()
@@ -63,24 +64,24 @@ class ExternalChanges(ChangeFeed):
         is_over = asyncio.Event()
         connection = await Connection.open(uri, access, is_over.set)
         try:
-            await check_shown(connection, self._base, self._schema.mail_filter, access.timeout_s)
+            shown = await find_shown(connection, self._base, self._schema.mail_filter)
             if await tells_changes(connection, self._base, access.timeout_s):
-                watching = self._watch(connection, access.timeout_s, is_over, is_told=True)
+                watching = self._watch(connection, shown, is_over, is_told=True)
                 await _first_to_end(super().follow(uri, access), watching)
             else:
                 self.came("")
-                await self._watch(connection, access.timeout_s, is_over, is_told=False)
+                await self._watch(connection, shown, is_over, is_told=False)
         finally:
             connection.close()
 
-    async def _watch(self, connection: Connection, timeout_s: float, is_over: asyncio.Event, *, is_told: bool) -> None:
+    async def _watch(self, connection: Connection, shown: str, is_over: asyncio.Event, *, is_told: bool) -> None:
         """See now and then that there is somebody to be seen; where nothing is told, what was known expires with it."""
         loop = asyncio.get_running_loop()
         due_at = loop.time() + self._poll_interval_s
         while not await _is_set(is_over, due_at - loop.time()):
             due_at += self._poll_interval_s
             try:
-                await check_shown(connection, self._base, self._schema.mail_filter, timeout_s)
+                shown = await find_shown(connection, self._base, self._schema.mail_filter, shown)
             except NothingShown:
                 self._tell(Expired())  # that it said nobody has an address may be untrue
                 raise
@@ -191,11 +192,20 @@ async def tells_changes(connection: Connection, base: str, timeout_s: float) -> 
     return any(item.values(_STATE) for item in found)
 
 
-async def check_shown(connection: Connection, base: str, filter_text: str, timeout_s: float) -> None:
-    """Raises: NothingShown: there is nobody to be seen. DirectoryUnavailable: it does not answer."""
-    if await _ask(connection, base, filter_text, "1.1", timeout_s, limit=1):
-        return
-    if await _ask(connection, base, _ANYTHING, "1.1", timeout_s, is_base=True):
+async def find_shown(connection: Connection, base: str, filter_text: str, shown: str = "") -> str:
+    """The name of one person or list that is to be seen: the one that was `shown` before, or else another one.
+
+    Raises:
+        NothingShown: there is none.
+        DirectoryUnavailable: the server does not answer.
+    """
+    if shown and await _ask(connection, shown, filter_text, "1.1", _SEARCHING_S, is_base=True):
+        return shown
+    # Among many entries that takes a server longer than to look one up.
+    found = await _ask(connection, base, filter_text, "1.1", _SEARCHING_S, limit=1)
+    if found:
+        return found[0].dn
+    if await _ask(connection, base, _ANYTHING, "1.1", _SEARCHING_S, is_base=True):
         what = f"no person and no list below {base}: see schema, and what the account may read"
     else:
         what = f"no entry {base}: see suffix, and what the account may read"

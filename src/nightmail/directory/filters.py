@@ -23,8 +23,8 @@ def _end_of_filter(text: str, at: int, depth: int) -> int:
         found = _ITEM.match(text, at)
         return found.end() if found else -1
     inner, count = at + 2, 0
-    while text.startswith("(", inner) and depth:
+    while depth and inner >= 0 and text.startswith("(", inner):
         inner = _end_of_filter(text, inner, depth - 1)
         count += 1
-    is_whole = text.startswith(")", inner) if inner >= 0 else False
+    is_whole = inner >= 0 and text.startswith(")", inner)
     return inner + 1 if is_whole and (count == 1 or (count and sign != "!")) else -1

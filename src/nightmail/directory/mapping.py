@@ -31,17 +31,21 @@ class ForeignSchema:
         self._list_addresses = mapping.lists_addresses or ()
         self._members = mapping.lists_members or ()
         self._member_addresses = mapping.lists_member_addresses or ()
-        self._kinds = {_all_of(_of_classes(mapping.people or ()), mapping.people_filter or ""): self._people_addresses}
+        kinds = {self._people_addresses: [_all_of(_of_classes(mapping.people or ()), mapping.people_filter or "")]}
         if self._list_classes and self._list_addresses:
-            self._kinds[_all_of(_of_classes(self._list_classes), mapping.lists_filter or "")] = self._list_addresses
-        self.mail_filter = self.member_filter = any_of(*self._kinds)
+            lists = _all_of(_of_classes(self._list_classes), mapping.lists_filter or "")
+            kinds.setdefault(self._list_addresses, []).append(lists)
+        self._kinds = {names: any_of(*who) for names, who in kinds.items()}
+        self.mail_filter = self.member_filter = any_of(*self._kinds.values())
         names = (*self._people_addresses, *self._forward, *self._list_addresses, *self._members)
         self.attributes = tuple(dict.fromkeys((*_KEPT, *names, *self._member_addresses)))
 
     def filter_of(self, keys: Iterable[str]) -> str:
-        """The filter for every person and list with one of these addresses."""
-        keys = [*keys]
-        return any_of(*(_all_of(who, _with_address(names, keys)) for who, names in self._kinds.items()))
+        """The filter for every person and list with one of these addresses.
+
+        Each address comes before who may have it: servers that go from left to right have few entries left by then.
+        """
+        return any_of(*(_all_of(_with_address(names, key), who) for key in keys for names, who in self._kinds.items()))
 
     def read(self, item: Item) -> Item:
         """A person as inetLocalMailRecipient, a list, and a person whose mail goes elsewhere, as nmMailList."""
@@ -100,7 +104,5 @@ def _all_of(*filters: str) -> str:
     return f"(&{''.join(filters)})"
 
 
-def _with_address(names: Iterable[str], keys: Iterable[str]) -> str:
-    return any_of(
-        *(equals(name, f"smtp:{key}" if name.lower() in _WITH_KIND else key) for key in keys for name in names)
-    )
+def _with_address(names: Iterable[str], key: str) -> str:
+    return any_of(*(equals(name, f"smtp:{key}" if name.lower() in _WITH_KIND else key) for name in names))

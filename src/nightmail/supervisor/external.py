@@ -13,6 +13,7 @@ from nightmail.admin.replicas import directory_of
 from nightmail.config.settings import Config
 from nightmail.directory.external import ExternalFeed
 from nightmail.directory.last_copy import COPY_NAME
+from nightmail.directory.tree import RULES_FILTER, WHOLE_FILTER
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.beside import TablesBeside
 from nightmail.routing.table_files import TableFiles
@@ -54,6 +55,7 @@ class ExternalDirectory:
             copy_path=os.path.join(self._settings.data_directory, COPY_NAME),
             base=self._config.base,
             lag_limit_s=None,  # most can't say how far they are, and an account that is refused is not to be locked
+            filter_text=WHOLE_FILTER if self._settings.schema == "nightmail" else RULES_FILTER,
             make_feed=partial(ExternalFeed, poll_interval_s=self._settings.poll_interval_s),
         )
         return self._reloads

@@ -33,8 +33,9 @@ class DirectoryReloads:
     """Puts what the directory says into force whenever it changes, and has it `announced` to the switches.
 
     `replicas` are the URIs in the order in which they are tried, `master` tells which of them takes writes. Relative
-    paths in routes start from `base`. `make_feed` says how they are followed. One that lacks for longer than
-    `lag_limit_s` what another one has is not; where that is None, they are not held against each other.
+    paths in routes start from `base`. `make_feed` says how the entries that `filter_text` matches are followed. One
+    that lacks for longer than `lag_limit_s` what another one has is not followed; where that is None, they are not
+    held against each other.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class DirectoryReloads:
         base: str,
         lag_limit_s: float | None = 5.0,
         make_feed: Callable[..., Feed] = Feed,
+        filter_text: str = WHOLE_FILTER,
     ) -> None:
         self._suffix = suffix
         self._replicas = replicas
@@ -69,7 +71,7 @@ class DirectoryReloads:
         self._lost_at = asyncio.get_running_loop().time()
         self._say_at = self._lost_at + _PATIENCE_S
         self._progress = Progress(suffix, replicas, master, access, lag_limit_s) if lag_limit_s is not None else None
-        self._feed = make_feed(suffix, WHOLE_FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
+        self._feed = make_feed(suffix, filter_text, self._was_heard, items=copy.content, cookie=copy.cookie)
         self._has_copy = bool(copy.in_force or copy.cookie)
         self._has_begun = self._has_copy
         self._following: asyncio.Task[None] | None = None
