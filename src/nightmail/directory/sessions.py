@@ -19,6 +19,7 @@ from nightmail.errors import DirectoryUnavailable
 
 # Room for all requests that may be under way: where one does not fit, libldap takes the next one for an error.
 _SEND_BUFFER_BYTES = 256 << 10
+_TLS_PORT = 636
 _KEEPALIVE_S = 60
 """What lies between forgets a connection that is silent."""
 
@@ -122,7 +123,6 @@ def _bind_at(uri: str, access: Access) -> Any:
     return _bind(ldap.initialize(uri), uri, access)
 
 
-_TLS_PORT = 636
 _BEGINNINGS = {"ldap": _bind_in_time, "ldaps": _bind_past_tls}
 
 
