@@ -88,7 +88,7 @@ class Slapd:
         self.started: Callable[[], None] = lambda: None
         self._world = world
         self._clock = clock
-        self._noted: int | None = None
+        self._noted = ""
         self._pids = 0
         self._changes = 0
         self._part = Part()
@@ -103,11 +103,11 @@ class Slapd:
 
     # The note (`mastership.Note`).
 
-    def read(self) -> int | None:
+    def read(self) -> str:
         """See `Note.read`."""
         return self._noted
 
-    def write(self, epoch: int) -> None:
+    def write(self, epoch: str) -> None:
         """See `Note.write`."""
         self._noted = epoch
 
@@ -438,7 +438,7 @@ class Server:
             return False
         await asyncio.sleep(_RESEED_S)
         self.slapd.entries = whole
-        self.slapd.write(wanted.epoch)
+        self.slapd.write(wanted.held)
         return True
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import select
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -125,6 +126,39 @@ def test_a_reader_that_is_slow_is_waited_for_only_so_long(
     os.read(log.read_fd, 1 << 20)
     structlog.get_logger().info("again")
     assert log.lines()[-1].endswith("event=again")
+
+
+def test_threads_that_write_at_the_same_time_write_one_after_the_other(log: Log) -> None:
+    logs.configure("logfmt", NoonOf2030(), fd=log.write_fd)
+    os.set_blocking(log.read_fd, True)
+    count, faults, seen = 200, list[BaseException](), list[str]()
+
+    def write(name: str) -> None:
+        try:
+            for _ in range(count):
+                structlog.get_logger().info("much", text=name * 5_000)  # more than the pipe holds: all wait for it
+        except RuntimeError as error:
+            faults.append(error)
+
+    def read() -> None:
+        with os.fdopen(os.dup(log.read_fd)) as lines:
+            seen.extend(line for line in lines if len(line) > 5_000)
+
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
+    writing = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in writing:
+        thread.start()
+    for thread in writing:
+        thread.join()
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, log.write_fd)
+    os.close(null)
+    reading.join(5)
+    assert not faults
+    assert seen
+    # One may be cut off where the reader is slow, and none has anything of another.
+    assert all(len(set(line.partition("text=")[2].strip())) == 1 for line in seen)
 
 
 def test_a_line_longer_than_a_pipe_takes_at_once_is_written_whole(log: Log) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import select
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -163,8 +164,9 @@ def _expand_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 class _Lines:
     """The sink: writes a line with one call, so that lines of several processes never mix.
 
-    Standard error is a file description shared with others and so stays blocking: whether it takes PIPE_BUF bytes is
-    asked before each write. Who reads it and stalls is waited for briefly once, and not at all until it reads again.
+    Threads write one after the other. Standard error is a file description shared with others and so stays blocking:
+    whether it takes PIPE_BUF bytes is asked before each write. Who reads it and stalls is waited for briefly once, and
+    not at all until it reads again.
     """
 
     def __init__(self, fd: int) -> None:
@@ -173,9 +175,14 @@ class _Lines:
         self._poll.register(fd, select.POLLOUT)
         self._has_stalled = False
         self._is_cut = False
+        self._one_at_a_time = threading.RLock()  # a line may come of an object that is freed meanwhile
 
     def write(self, line: bytes) -> None:
         """Write a line, or a bundle of lines."""
+        with self._one_at_a_time:
+            self._write(line)
+
+    def _write(self, line: bytes) -> None:
         if self._is_cut:
             line = b"\n" + line
         begun = False

@@ -172,13 +172,13 @@ def joining_is_not_waited_for(patch: Patch) -> None:
 
 def the_old_master_merges(patch: Patch) -> None:
     """Whoever returns follows the new master with what it has."""
-    patch.setattr(mastership, "part_of", lambda role, held: Follow(role.master, role.epoch))
+    patch.setattr(mastership, "part_of", lambda role, held: Follow(role.master, role.epoch, role.id))
 
 
 def anybody_takes_the_role(patch: Patch) -> None:
     """Whether it is in sync or not."""
 
-    def take_anyway(seen: Sighting, server: str, held: int | None, *, is_proven_dead: bool) -> bool:
+    def take_anyway(seen: Sighting, server: str, held: str, *, is_proven_dead: bool) -> bool:
         role = msgspec.structs.replace(seen.role, in_sync=tuple({*seen.role.in_sync, server}))
         return may_take(msgspec.structs.replace(seen, role=role), server, held, is_proven_dead=is_proven_dead)
 

@@ -60,6 +60,7 @@ class Slapd:
             suffix=SUFFIX,
             uri=self.uri,
             provider=provider,
+            writers=(1,) if provider else (),
             accounts=accounts_of(SECRET),
             tls=write_certificates(str(directory), SECRET, f"mx{number}", host),
             schema=own_schema(),
@@ -146,7 +147,7 @@ class Slapd:
         self.start()
 
     def load(self, lines: Iterable[str], *, is_new: bool = False) -> None:
-        """Have these lines of LDIF in place of what it has; it must not run."""
+        """Have this LDIF in place of what it has, records as a whole where it `is_new`; it must not run."""
         load(self.replica, self._installation, lines, f"before-{time.monotonic_ns()}", is_new=is_new)
 
     def stop_following(self) -> None:
@@ -154,6 +155,16 @@ class Slapd:
         until(lambda: bool(self.state()), f"{self.uri} has all of its master's entries")
         self.kill()
         self.start(provider="ldap://127.0.0.1:1")
+
+    def freeze(self) -> None:
+        """SIGSTOP, and wait until none of its threads runs on."""
+        if self.process is None:
+            raise RuntimeError(f"{self.uri} does not run")
+        self.process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        until(
+            lambda: all(") T " in (each / "stat").read_text() for each in threads.iterdir()), f"{self.uri} stands still"
+        )
 
     def kill(self) -> None:
         """kill -9."""

@@ -10,10 +10,10 @@ from nightmail.directory.held import Held
 
 
 def test_it_is_there_for_whoever_comes_after(tmp_path: Path) -> None:
-    assert Held(str(tmp_path)).read() is None
-    Held(str(tmp_path)).write(7)
-    Held(str(tmp_path)).write(8)
-    assert Held(str(tmp_path)).read() == 8
+    assert Held(str(tmp_path)).read() == ""
+    Held(str(tmp_path)).write("7 life")
+    Held(str(tmp_path)).write("8 life")
+    assert Held(str(tmp_path)).read() == "8 life"
     assert [file.name for file in tmp_path.iterdir()] == ["epoch"]
     assert (tmp_path / "epoch").stat().st_mode & 0o777 == 0o600
 
@@ -21,16 +21,16 @@ def test_it_is_there_for_whoever_comes_after(tmp_path: Path) -> None:
 def test_one_that_was_forgotten_or_is_none_says_nothing(tmp_path: Path) -> None:
     held = Held(str(tmp_path))
     held.forget()
-    held.write(7)
+    held.write("7 life")
     held.forget()
-    assert held.read() is None
-    (tmp_path / "epoch").write_text("seven\n")
-    assert held.read() is None
+    assert held.read() == ""
+    (tmp_path / "epoch").write_bytes(b"\xff")
+    assert held.read() == ""
 
 
 def test_a_link_in_its_place_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("kept")
     (tmp_path / "epoch.unfinished").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
-        Held(str(tmp_path)).write(7)
+        Held(str(tmp_path)).write("7 life")
     assert (tmp_path / "elsewhere").read_text() == "kept"

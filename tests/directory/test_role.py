@@ -11,6 +11,8 @@ from nightmail.directory.role import (
     Role,
     Shadow,
     Sighting,
+    epoch_in,
+    is_taken_with,
     may_take,
     part_of,
     renewed,
@@ -32,7 +34,7 @@ def role(**changed: object) -> Role:
     return Role(**given)  # type: ignore[arg-type]  # tests give what fits
 
 
-def may(of: Role, server: str, stood_s: float, *, held: int | None = 7, is_dead: bool = False) -> bool:
+def may(of: Role, server: str, stood_s: float, *, held: str = "7 life of mx1", is_dead: bool = False) -> bool:
     return may_take(Sighting(3, of, 100.0, 100.0 + stood_s), server, held, is_proven_dead=is_dead)
 
 
@@ -44,7 +46,7 @@ def test_who_is_in_sync_takes_it_once_the_log_stood_still_for_the_promise() -> N
 def test_who_is_not_in_sync_or_holds_another_epoch_never_takes_it() -> None:
     assert not may(role(in_sync=("mx1",), joining=("mx2",)), "mx2", 1e6, is_dead=True)
     assert not may(role(is_yielded=True, in_sync=("mx1",)), "mx2", 1e6)
-    for held in (None, 6, 8):
+    for held in ("", "6 life of mx1", "8 life of mx1", "7 another life"):
         assert not may(role(), "mx2", 1e6, held=held, is_dead=True)
 
 
@@ -62,16 +64,29 @@ def test_a_master_that_is_proven_dead_is_not_waited_for() -> None:
 
 
 def test_what_returns_follows_where_nothing_was_lost_and_begins_anew_elsewhere() -> None:
-    assert part_of(role(), 7) == Follow("mx1", 7)
-    assert part_of(role(continues=True), 6) == Follow("mx1", 7)
-    assert part_of(role(), 6) == Reseed("mx1", 7)
-    assert part_of(role(continues=True), 5) == Reseed("mx1", 7)
-    assert part_of(role(), None) == Reseed("mx1", 7)
+    held, follow, reseed = "7 life of mx1", Follow("mx1", 7, "7 life of mx1"), Reseed("mx1", 7, "7 life of mx1")
+    assert part_of(role(), held) == follow
+    assert part_of(role(after="6 old", continues=True), "6 old") == follow
+    assert part_of(role(after="6 old"), "6 old") == reseed
+    assert part_of(role(after="6 old", continues=True), "6 another") == reseed
+    assert part_of(role(after="", continues=True), "") == reseed
+    assert part_of(role(), "7 of a store that was lost") == reseed
+
+
+def test_a_master_that_ended_before_it_could_note_its_epoch_has_it_all_the_same() -> None:
+    assert is_taken_with(role(after="6 old"), "mx1", "6 old")
+    assert not is_taken_with(role(after="6 old"), "mx2", "6 old")
+    assert not is_taken_with(role(after="6 old"), "mx1", "5 older")
+    assert not is_taken_with(role(after=""), "mx1", "")
+
+
+def test_the_number_of_an_epoch_is_in_its_note() -> None:
+    assert [epoch_in(held) for held in ("7 life", "", "damaged")] == [7, 0, 0]
 
 
 def test_the_next_master_is_in_sync_alone_and_goes_on_where_it_has_everything() -> None:
     def after(before: Role | None, server: str) -> Role:
-        return successor(before, adopted(server, 8), promise_s=PROMISE_S, nonce="m")
+        return successor(before, adopted(server, 8), "7 life of mx1", promise_s=PROMISE_S, nonce="m")
 
     assert after(role(), "mx2").in_sync == ("mx2",)
     assert after(role(), "mx2").begins

@@ -56,9 +56,8 @@ def replicas_with(items: list[Item], directory: Path) -> Iterator[tuple[Slapd, S
     """A master and its shadow that have these entries, without waiting for one to send them to the other."""
     master = Slapd(directory / "master", room_bytes=ROOM_BYTES)
     shadow = Slapd(directory / "shadow", 2, master.uri, room_bytes=ROOM_BYTES)
-    master.load(
-        ldif_of([*first_entries(SUFFIX, master.replica.accounts), *items]).splitlines(keepends=True), is_new=True
-    )
+    entries = [*first_entries(SUFFIX, master.replica.accounts), *items]
+    master.load((ldif_of([item]) for item in entries), is_new=True)
     copy = ["cp", "--sparse=always", f"{master.replica.database}/data.mdb", shadow.replica.database]
     subprocess.run(copy, check=True)
     with master, shadow:

@@ -5,7 +5,7 @@ Each scene keeps a ledger of the acknowledged writes, and holds both replicas ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from nightmail.directory.replica import Configuration, Replica, configuration
 from nightmail.directory.tree import Item
 
 LAZY = "100000 60"
+USUAL_LOG = "10000"
 ROUNDS = 5
 
 
@@ -75,22 +76,47 @@ def test_r19_what_was_not_shipped_before_the_master_was_killed_is_shipped_after(
         until_as_acknowledged(writes, pair[1])
 
 
-def lazily(replica: Replica) -> Configuration:
-    """Our configuration, but for a checkpoint now and then."""
-    made = configuration(replica)
-    return made._replace(rest=tuple(_with(item, "olcSpCheckpoint", LAZY) for item in made.rest))
+def changed(**settings: str) -> Callable[[Replica], Configuration]:
+    """Our configuration, with other settings of what others are told of changes."""
+
+    def change(item: Item) -> Item:
+        others = {name: (value,) for name, value in settings.items()}
+        return Item(item.dn, {**item.attributes, **others}) if "olcSpCheckpoint" in item.attributes else item
+
+    def made(replica: Replica) -> Configuration:
+        ours = configuration(replica)
+        return ours._replace(rest=tuple(map(change, ours.rest)))
+
+    return made
 
 
-def _with(item: Item, attribute: str, value: str) -> Item:
-    return Item(item.dn, {**item.attributes, attribute: (value,)}) if attribute in item.attributes else item
-
-
-def test_without_a_checkpoint_at_every_write_a_deletion_is_lost_though_both_claim_to_be_equal(
+def test_without_a_checkpoint_at_every_write_a_deletion_is_late_until_something_else_is_written(
     pair: tuple[Slapd, Slapd], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ablation: what the setting is for."""
     master, shadow = pair
-    monkeypatch.setattr(slapd, "configuration", lazily)
+    monkeypatch.setattr(slapd, "configuration", changed(olcSpCheckpoint=LAZY))
+    for server in pair:
+        server.kill()
+        server.start()
+    writes = Acknowledged()
+    write(writes, master)
+    until_as_acknowledged(writes, shadow)
+    write_then_kill_before_anything_is_shipped(writes, master, shadow)
+    until(lambda: shadow.has_said("Server is unwilling to perform"), "the master takes itself to be behind")
+    assert not writes.contradictions(master)
+    assert [each for each in writes.contradictions(shadow) if "acknowledged: no entry" in each]
+    with master.as_account("writer") as directory:
+        writes.add(directory)
+    until_as_acknowledged(writes, shadow)
+
+
+def test_with_a_log_of_deletions_too_it_is_lost_though_both_claim_to_be_equal(
+    pair: tuple[Slapd, Slapd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ablation: what is usual, a checkpoint now and then and a log."""
+    master, shadow = pair
+    monkeypatch.setattr(slapd, "configuration", changed(olcSpCheckpoint=LAZY, olcSpSessionlog=USUAL_LOG))
     for server in pair:
         server.kill()
         server.start()
@@ -99,8 +125,8 @@ def test_without_a_checkpoint_at_every_write_a_deletion_is_lost_though_both_clai
     until_as_acknowledged(writes, shadow)
     write_then_kill_before_anything_is_shipped(writes, master, shadow)
     with master.as_account("writer") as directory:
-        later = writes.add(directory)
-    until(lambda: shadow.has(later[0]), "the shadow has what came later")
+        [later] = writes.add(directory)
+    until(lambda: shadow.has(later), "the shadow has what came later")
     until(lambda: shadow.state() == master.state(), "both say that they are equally far")
     assert not writes.contradictions(master)
     assert len(writes.contradictions(shadow)) == 2
@@ -111,7 +137,6 @@ def test_without_a_checkpoint_at_every_write_a_deletion_is_lost_though_both_clai
 def test_r19_what_was_deleted_while_the_shadow_was_away_is_gone_there_and_nothing_else(
     pair: tuple[Slapd, Slapd], restarted: bool
 ) -> None:
-    """The log of deletions is in the master's memory: with it, and without it after a restart."""
     master, shadow = pair
     writes = Acknowledged()
     with master.as_account("writer") as directory:
@@ -132,24 +157,42 @@ def test_r19_what_was_deleted_while_the_shadow_was_away_is_gone_there_and_nothin
     until_as_acknowledged(writes, shadow, master)
 
 
-def test_r19_more_deletions_than_the_log_of_them_holds_are_gone_at_the_shadow_too(
+def take_without_noting_it(writes: Acknowledged, master: Slapd, shadow: Slapd) -> None:
+    """Leave a shadow dead that has an entry, and has not yet written down that it is so far; and delete the entry."""
+    with master.as_account("writer") as directory:
+        writes.add(directory, 3)
+        until(lambda: shadow.state() == master.state(), "the shadow is as far as its master")
+        before = shadow.state()
+        [taken] = writes.add(directory)
+        until(lambda: shadow.state() == master.state() and shadow.has(taken), "the shadow has taken one more")
+        now, lines = shadow.state(), shadow.dump()
+        shadow.kill()
+        [noted], [not_noted] = set(before) - set(now), set(now) - set(before)
+        shadow.load(line.replace(not_noted, noted) if line.startswith("contextCSN") else line for line in lines)
+        writes.delete(directory, 4)
+        writes.add(directory, 2)
+
+
+def test_r19_what_a_shadow_took_and_died_before_it_noted_it_is_gone_there_once_it_is_deleted(
+    pair: tuple[Slapd, Slapd],
+) -> None:
+    writes = Acknowledged()
+    take_without_noting_it(writes, *pair)
+    pair[1].start()
+    until_as_acknowledged(writes, pair[1], pair[0])
+
+
+def test_with_a_log_of_deletions_it_stays_there_though_both_claim_to_be_equal(
     pair: tuple[Slapd, Slapd], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The ablation: why there is none."""
     master, shadow = pair
-
-    def short(replica: Replica) -> Configuration:
-        made = configuration(replica)
-        return made._replace(rest=tuple(_with(item, "olcSpSessionlog", "3") for item in made.rest))
-
-    monkeypatch.setattr(slapd, "configuration", short)
+    monkeypatch.setattr(slapd, "configuration", changed(olcSpSessionlog=USUAL_LOG))
     master.kill()
     master.start()
     writes = Acknowledged()
-    with master.as_account("writer") as directory:
-        writes.add(directory, 30)
-        until_as_acknowledged(writes, shadow)
-        shadow.kill()
-        writes.delete(directory, 20)
-        writes.add(directory, 3)
+    take_without_noting_it(writes, master, shadow)
     shadow.start()
-    until_as_acknowledged(writes, shadow, master)
+    until(lambda: shadow.state() == master.state(), "both say that they are equally far")
+    [left] = writes.contradictions(shadow)
+    assert "acknowledged: no entry" in left

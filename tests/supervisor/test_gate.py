@@ -86,7 +86,7 @@ async def test_what_was_started_anew_is_told_again() -> None:
 async def test_a_replica_that_is_not_what_it_was_told_is_told_again() -> None:
     """What was asked of it earlier may be done later."""
     async with scene() as at:
-        at.gate.follow(Follow("mx2", 2))
+        at.gate.follow(Follow("mx2", 2, "2 life"))
         await at.until(FOLLOWS)
         at.slapd.take_writes(1, "mx1")
         await at.until(FOLLOWS)

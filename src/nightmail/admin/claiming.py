@@ -10,7 +10,7 @@ import asyncio
 from nightmail.config.settings import Config
 from nightmail.directory.confirming import look
 from nightmail.directory.held import Held
-from nightmail.directory.role import Role, Sighting, wait_s
+from nightmail.directory.role import Role, Sighting, epoch_in, wait_s
 from nightmail.directory.role_log import RoleLog
 from nightmail.errors import ConfigInvalid, Corrupt, DirectoryUnavailable, Fenced, StoreUnavailable
 from nightmail.journal.records import Adopted
@@ -78,7 +78,7 @@ async def _stand_still(config: Config) -> Sighting | None:
 async def _claim(config: Config, held: Held) -> None:
     seen = await _stand_still(config)
     randomness = SystemRandomness()
-    name, epoch = config.server.name, 1 + max(seen.role.epoch if seen is not None else 0, held.read() or 0)
+    name, epoch = config.server.name, 1 + max(seen.role.epoch if seen is not None else 0, epoch_in(held.read()))
     role = Role(
         adopted=Adopted(epoch, name, randomness.token(_NONCE_BYTES).hex(), "", "", ""),
         in_sync=(name,), promise_s=config.store.lease_s, begins=True, is_yielded=True, to=name, alike=(),
@@ -96,4 +96,4 @@ async def _claim(config: Config, held: Held) -> None:
     if not is_ours:
         wrong = "another server took the role of the directory's master meanwhile"
         raise ConfigInvalid(config.store.url, wrong, "stop the servers that have replicas first")
-    held.write(epoch)
+    held.write(role.id)

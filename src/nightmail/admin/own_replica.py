@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from nightmail.admin.replicas import directory_of, secret_of, uri_of
 from nightmail.config.settings import Config
@@ -28,14 +29,16 @@ def replica_of(config: Config, installation: Installation) -> Replica:
         )
     is_shadow = name != config.master and not config.has_failover  # who is one there is told once it runs
     secret, directory = secret_of(settings), settings.data_directory
+    numbers = {server: number for number, server in enumerate(sorted(config.replicas), 1)}
     os.makedirs(directory, mode=0o700, exist_ok=True)
     return Replica(
-        number=sorted(config.replicas).index(name) + 1,
+        number=numbers[name],
         directory=directory,
         suffix=settings.suffix,
         uri=uri_of(config, name),
         provider=uri_of(config, config.master) if is_shadow else "",
         is_gated=config.has_failover,
+        writers=_writers(config, numbers),
         accounts=accounts_of(secret),
         tls=write_certificates(directory, secret, name, parse_host_port(config.replicas[name]).host),
         schema=own_schema(),
@@ -46,3 +49,10 @@ def replica_of(config: Config, installation: Installation) -> Replica:
         uid=os.geteuid(),
         gid=os.getegid(),
     )
+
+
+def _writers(config: Config, numbers: Mapping[str, int]) -> tuple[int, ...]:
+    """Whose changes the replica of this server takes: the master's, or anybody's where that role moves."""
+    if config.has_failover:
+        return tuple(numbers.values())
+    return (numbers[config.master],) if config.server.name != config.master else ()

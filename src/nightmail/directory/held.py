@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 _NAME = "epoch"
+_LIMIT_BYTES = 256
 
 
 class Held:
@@ -17,15 +18,15 @@ class Held:
         self._directory = directory
         self._path = os.path.join(directory, _NAME)
 
-    def read(self) -> int | None:
-        """The epoch, or None where there is no note that can be read."""
+    def read(self) -> str:
+        """The epoch (`Role.id`), empty where there is no note."""
         try:
             with open(self._path, encoding="ascii") as file:
-                return int(file.read(32))
+                return file.read(_LIMIT_BYTES).removesuffix("\n")
         except (OSError, ValueError):
-            return None
+            return ""
 
-    def write(self, epoch: int) -> None:
+    def write(self, epoch: str) -> None:
         """Note it, durably. Raises: OSError."""
         unfinished = f"{self._path}.unfinished"
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

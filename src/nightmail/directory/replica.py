@@ -4,9 +4,10 @@ It is written anew before every start, so that what is in force is what is writt
 user, keeps everything in one directory, and lets nobody in who is not authenticated. Who manages it does so over its
 Unix socket, known by user id.
 
-Some settings are there because others lose data in silence: a checkpoint with every write, or what was not shipped
-before a crash never is, though both sides claim to be equal; a time limit on the provider's answers, or a provider that
-hangs blocks every change of this configuration.
+Some settings are there because others lose data in silence: a checkpoint with every write, or a master that was killed
+takes itself to be behind its shadow, and ships what was deleted late or never; no log of what was deleted
+(olcSpSessionlog), which keeps from a shadow that an entry is gone which it had taken, and died before it noted that; a
+time limit on the provider's answers, or a provider that hangs blocks every change of this configuration.
 
 A replica whose role changes while it runs is *gated*: whether it takes writes stands in an entry of its own, in a
 second database that nothing replicates and that is removed before every start. Whoever was master when it was frozen or
@@ -55,6 +56,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """What makes one replica: `number` from 1 on, everything in `directory`, listening where `uri` says.
 
     `provider` is the URI of the master; the master itself has none, nor has one that `is_gated` before it is told.
+    `writers` are the numbers of those that ever write, as far as a shadow has to compare what it has with them.
     `schema` is the file of our own schema, `schema_directory` and `module_directory` are the distribution's,
     `password_modules` what to load of that for comparing passwords. `uid` and `gid` are whose it is.
     """
@@ -65,6 +67,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
     provider: str = ""
     is_gated: bool = False
+    writers: tuple[int, ...] = ()
     accounts: Accounts
     tls: TlsFiles
     schema: str
@@ -104,7 +107,7 @@ def configuration(replica: Replica) -> Configuration:
     schemas = (*(f"{replica.schema_directory}/{name}.ldif" for name in _SCHEMAS), replica.schema)
     role = (_role_database(replica),) if replica.is_gated else ()
     rest = (
-        _frontend(), _management(replica), _database(replica), _provider_overlay(replica), *role, _monitor(replica),
+        _frontend(), _management(replica), _database(replica), _provider_overlay(), *role, _monitor(replica),
     )  # fmt: skip
     return Configuration((_globals(replica), _modules(replica), _schema_root()), schemas, rest)
 
@@ -260,12 +263,11 @@ def consumer(replica: Replica, provider: str) -> str:
     return "{0}" + " ".join(f"{name}={value}" for name, value in words.items())
 
 
-def _provider_overlay(replica: Replica) -> Item:
-    """Whoever follows may follow a shadow, too. A log of what was deleted is safe only with one master for good."""
+def _provider_overlay() -> Item:
+    """Whoever follows may follow a shadow, too; who was away is told of all that is there, and so of what is not."""
     return _item(
         "olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config",
         objectClass=("olcOverlayConfig", "olcSyncProvConfig"),
         olcOverlay="{0}syncprov",
         olcSpCheckpoint="1 1",
-        olcSpSessionlog="" if replica.is_gated else "10000",
     )

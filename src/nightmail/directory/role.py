@@ -14,7 +14,8 @@ back is joining first: what was written before that slot is compared, and for wh
 
 A replica *holds* an epoch if everything that it has comes from the master of that epoch, or of one before it that was
 in sync. Whoever took the role without being handed it may lack what the last master had, but nobody acknowledged. All
-who hold the epoch before then begin anew, and none of that comes back to life.
+who hold the epoch before then begin anew, and none of that comes back to life. Epochs go by their number and by the
+life of the server that began them: should the store be lost, numbers may come again.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     """One slot of the role's log. `adopted` says whose it is, and since when.
 
     `promise_s` is by when its master promises another slot. `begins`: the slot in which the epoch began, which is kept
-    for good. `continues`: the epoch began with everything that the one before had. `is_yielded`: anybody may take it at
-    once, `to` before others; `alike` have everything, seen after the last write.
+    for good. `after` is the epoch that its master held before, and `continues` says that this one began with everything
+    that anybody had in that one. `is_yielded`: anybody may take it at once, `to` before others; `alike` have
+    everything, seen after the last write.
     """
 
     adopted: Adopted
@@ -41,6 +43,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     joining: tuple[str, ...] = ()
     promise_s: float
     begins: bool = False
+    after: str = ""
     continues: bool = False
     is_yielded: bool = False
     to: str = ""
@@ -56,6 +59,11 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     def epoch(self) -> int:
         """How many times it was taken."""
         return self.adopted.epoch
+
+    @property
+    def id(self) -> str:
+        """What a replica notes that holds this epoch."""
+        return f"{self.epoch} {self.adopted.incarnation}"
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -75,17 +83,25 @@ class Sighting(msgspec.Struct, frozen=True):
 
 
 class Follow(msgspec.Struct, frozen=True):
-    """Be a shadow of this master, in its epoch."""
+    """Be a shadow of this master, in its epoch; `held` is what to note."""
 
     master: str
     epoch: int
+    held: str
 
 
 class Reseed(msgspec.Struct, frozen=True):
-    """Begin anew with what this master has, in its epoch: what is here is set aside."""
+    """Begin anew with what this master has, in its epoch: what is here is set aside. `held` is what to note then."""
 
     master: str
     epoch: int
+    held: str
+
+
+def epoch_in(held: str) -> int:
+    """The number of an epoch that is held, 0 for none."""
+    number = held.partition(" ")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def wait_s(role: Role, server: str) -> float:
@@ -100,13 +116,13 @@ def wait_s(role: Role, server: str) -> float:
     return promise_s * (rank if role.is_yielded else rank + 1)
 
 
-def may_take(sighting: Sighting, server: str, held: int | None, *, is_proven_dead: bool) -> bool:
+def may_take(sighting: Sighting, server: str, held: str, *, is_proven_dead: bool) -> bool:
     """Whether `server`, which holds the epoch `held`, may take the role now (J7).
 
     `is_proven_dead`: its master's process has ended, as its own machine shows.
     """
     role = sighting.role
-    if held != role.epoch or server not in role.in_sync:
+    if held != role.id or server not in role.in_sync:
         return False
     if server == role.master:
         return is_proven_dead or sighting.looked_at - sighting.since >= wait_s(role, server)
@@ -114,23 +130,29 @@ def may_take(sighting: Sighting, server: str, held: int | None, *, is_proven_dea
     return sighting.looked_at - sighting.since >= needed_s
 
 
-def part_of(role: Role, held: int | None) -> Follow | Reseed:
-    """What a replica that holds the epoch `held` is under a master other than itself; None: it has nothing."""
-    if held == role.epoch or (held == role.epoch - 1 and role.continues):
-        return Follow(role.master, role.epoch)
-    return Reseed(role.master, role.epoch)
+def part_of(role: Role, held: str) -> Follow | Reseed:
+    """What a replica that holds the epoch `held` is under a master other than itself; empty: it has nothing."""
+    if held == role.id or (held and held == role.after and role.continues):
+        return Follow(role.master, role.epoch, role.id)
+    return Reseed(role.master, role.epoch, role.id)
 
 
-def successor(role: Role | None, adopted: Adopted, *, promise_s: float, nonce: str) -> Role:
-    """The slot by which the role is taken after `role`, or for the first time.
+def is_taken_with(role: Role, server: str, held: str) -> bool:
+    """Whether `server` took the role with the entries that it has, and ended before it could note that."""
+    return role.master == server and bool(held) and held == role.after
+
+
+def successor(role: Role | None, adopted: Adopted, held: str, *, promise_s: float, nonce: str) -> Role:
+    """The slot by which a server that holds the epoch `held` takes the role after `role`, or for the first time.
 
     Nobody else is in sync at first: each has to show that it has everything, or to begin anew. Who had the role already
     takes it up with the same entries, and so does who had them all when it was yielded.
     """
     continues = role is not None and (adopted.owner == role.master or adopted.owner in role.alike)
     return Role(
-        adopted=adopted, in_sync=(adopted.owner,), promise_s=promise_s, begins=True, continues=continues, nonce=nonce
-    )
+        adopted=adopted, in_sync=(adopted.owner,), promise_s=promise_s, begins=True, after=held, continues=continues,
+        nonce=nonce,
+    )  # fmt: skip
 
 
 class Shadow(msgspec.Struct, frozen=True):

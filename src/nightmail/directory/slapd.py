@@ -25,6 +25,7 @@ _MODULE_DIRECTORIES = ("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/libexec/ope
 _PASSWORD_MODULES = ("pw-sha2", "pw-pbkdf2", "argon2")
 _CONNECTIONS = 8192
 _DAMAGED = "damaged"
+_LONG_AGO = "19700101000000.000000Z#000000#{:03x}#000000"  # with no number at all, nothing would be taken away
 _REMEDY = "install OpenLDAP's server (apt-get install slapd)"
 
 
@@ -156,12 +157,18 @@ def drop_archives(replica: Replica, kept: int) -> None:
 
 
 def command(replica: Replica, installation: Installation) -> list[str]:
-    """The command that runs the replica in the foreground, until SIGTERM; it dies with whoever started it."""
+    """The command that runs the replica in the foreground, until SIGTERM; it dies with whoever started it.
+
+    A shadow begins by comparing all that it has with its master. How far it says that it is can't be believed: one that
+    was killed while changes came may lack some of them, deletions mostly, and say that it is level.
+    """
+    long_ago = ";".join(map(_LONG_AGO.format, replica.writers))
+    anew = ["-c", f"rid={replica.number:03},csn={long_ago}"] if replica.writers else []
     uris = f"{replica.uri} {manager_uri(replica)}"
     return [
         "prlimit", f"--nofile={_CONNECTIONS}:{_CONNECTIONS}",  # slapd sets memory aside for as many as it may have
         "setpriv", "--pdeathsig", "KILL",
-        installation.slapd, "-d", "none", "-F", _configured(replica), "-h", uris,
+        installation.slapd, "-d", "none", "-F", _configured(replica), "-h", uris, *anew,
     ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from nightmail.errors import DirectoryUnavailable
 from nightmail.world import Clock
 
 _TRY_AGAIN_S = 0.02
+_LEAST_PAUSE_S = 0.001
 _SAY_AGAIN_S = 60.0
 _FAULT_SHOWS_S = 1.0
 _UNKNOWN: tuple[int, object] = (0, None)
@@ -166,7 +167,7 @@ class Gate:
             return _TRY_AGAIN_S
         if not is_entitled:
             return self._look_every_s
-        return max(0.0, min(self._look_every_s, self._entitled_until - self._clock.elapsed()))
+        return max(_LEAST_PAUSE_S, min(self._look_every_s, self._entitled_until - self._clock.elapsed()))
 
     async def _tell(self, wanted: Lead | Follow | None) -> None:
         if isinstance(wanted, Follow):

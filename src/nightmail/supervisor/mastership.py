@@ -14,7 +14,19 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from nightmail.directory.role import Follow, Reseed, Role, Sighting, may_take, part_of, renewed, successor, wait_s
+from nightmail.directory.role import (
+    Follow,
+    Reseed,
+    Role,
+    Sighting,
+    epoch_in,
+    is_taken_with,
+    may_take,
+    part_of,
+    renewed,
+    successor,
+    wait_s,
+)
 from nightmail.directory.role_log import RoleLog
 from nightmail.errors import ConfigInvalid, Corrupt, DirectoryUnavailable, Fenced, StoreUnavailable
 from nightmail.journal.records import Adopted
@@ -66,11 +78,11 @@ class Replica(Protocol):
 class Note(Protocol):
     """Which epoch the replica's entries come from: `directory.held.Held`, or what stands for it."""
 
-    def read(self) -> int | None:
-        """The epoch, or None."""
+    def read(self) -> str:
+        """The epoch (`Role.id`), or empty."""
         ...
 
-    def write(self, epoch: int) -> None:
+    def write(self, epoch: str) -> None:
         """Note it, durably. Raises: OSError."""
         ...
 
@@ -112,7 +124,6 @@ class Mastership:
         self._wanted = asyncio.Event()
         self._is_stopping = False
         self._is_forced = False
-        self._taken = 0
         self._spent: list[tuple[float, int]] = []
         self._since = 0.0
         self._said_at = 0.0
@@ -136,6 +147,8 @@ class Mastership:
                 self._note(await self._turn())
             except (StoreUnavailable, Corrupt, OSError) as error:
                 self._note(str(error))
+            except Exception as error:  # whatever it is, the log is looked at again
+                log.exception("directory master not kept", reason=str(error), remedy="none: report this")
             await self._wait(pause_s)
 
     def stop(self) -> None:
@@ -189,7 +202,7 @@ class Mastership:
     async def _turn(self) -> str:
         """Look at the log once, and be what it says; what is wrong, or empty."""
         self._sighting = seen = await self._roles.look(self._sighting)
-        held = self._held.read() if self._has_entries() else None
+        held = self._held.read() if self._has_entries() else ""
         if self._is_forced:
             why = await self._take(seen, is_forced=True)
             self._is_forced = False
@@ -200,20 +213,20 @@ class Mastership:
             return await self._take(seen)
         if seen.role.master != self._server:
             return self._play(part_of(seen.role, held))
-        if self._taken == seen.role.epoch != held:
-            self._held.write(self._taken)  # it could not be written when the role was taken
-        elif held != seen.role.epoch:
+        if is_taken_with(seen.role, self._server, held):
+            self._held.write(seen.role.id)
+        elif held != seen.role.id:
             return (
                 f"the directory's master is {self._server}, and what it had is gone: `nightmail directory promote "
                 "--force` on a server that has most of it makes do without, `nightmail directory restore` has a backup"
             )
         return ""
 
-    async def _begin(self, held: int | None) -> str:
+    async def _begin(self, held: str) -> str:
         """There is no role yet: the first master takes it, if it has a directory, and never had a role."""
-        if self._may_begin and self._has_entries() and held is None:
+        if self._may_begin and self._has_entries() and not held:
             return await self._take(None)
-        if held is not None:
+        if held:
             return (
                 "the log of the directory's master is gone from the store; `nightmail directory promote --force` on "
                 "the server with the newest entries begins a new one"
@@ -224,8 +237,8 @@ class Mastership:
         if part.master not in self._servers:
             return f"the directory's master is {part.master}, and the configuration has no replica of that name"
         if isinstance(part, Follow):
-            if self._held.read() != part.epoch:
-                self._held.write(part.epoch)
+            if self._held.read() != part.held:
+                self._held.write(part.held)
             self.reseed = None
             self._gate.follow(part)
         elif self.reseed != part or self._replica.state == "running":
@@ -245,18 +258,21 @@ class Mastership:
             return f"this server's replica can't be the master: {why}"
         role = seen.role if seen is not None else None
         slot = seen.slot + 1 if seen is not None else 0
-        epoch = 1 + max(role.epoch if role is not None else 0, self._held.read() or 0)
+        held = self._held.read()
         ours = successor(
-            None if is_forced else role, self._adopted(epoch), promise_s=self._lease_s, nonce=self._nonce()
-        )  # fmt: skip
+            None if is_forced else role,
+            self._adopted(1 + max(role.epoch if role is not None else 0, epoch_in(held))),
+            held,
+            promise_s=self._lease_s,
+            nonce=self._nonce(),
+        )
         started = self._clock.elapsed()
         try:
             if not await self._roles.take(slot, ours):
                 return ""
         except Fenced:
             return ""
-        self._taken = ours.epoch
-        self._held.write(ours.epoch)
+        self._held.write(ours.id)
         log.warning("directory master taken", server=self._server, epoch=ours.epoch, after=role.master if role else "",
                     remedy="none: writes are taken here now")  # fmt: skip
         self._sighting = Sighting(slot, ours, started, started)

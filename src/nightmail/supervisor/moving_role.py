@@ -134,5 +134,5 @@ class MovingRole:
         self._held.forget()
         archive = load(replica, installation, source, moment(self._clock))
         drop_archives(replica, _ARCHIVES_KEPT)
-        self._held.write(wanted.epoch)
+        self._held.write(wanted.held)
         log.info("directory replica began anew", master=wanted.master, epoch=wanted.epoch, set_aside=archive)
