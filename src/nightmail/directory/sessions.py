@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import ssl
+import struct
 import threading
 from typing import Any
 from urllib.parse import urlsplit
@@ -169,6 +170,15 @@ def _bind(session: Any, uri: str, access: Access) -> Any:
     with socket.socket(fileno=os.dup(session.fileno())) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return session
+
+
+def wait_in_time(session: Any, timeout_s: float) -> None:
+    """Have sending wait for room and reading for the rest, for so long at most: libldap would fail at once instead."""
+    limit = struct.pack("@ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+    with socket.socket(fileno=os.dup(session.fileno())) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        connection.setblocking(True)
 
 
 def item_of_answer(dn: str, values: dict[str, list[bytes]]) -> Item:

@@ -13,7 +13,7 @@ from typing import Any
 import ldap
 from ldap.controls.readentry import PostReadControl
 
-from nightmail.directory.sessions import Access, open_session, text_of_values, words
+from nightmail.directory.sessions import Access, open_session, text_of_values, wait_in_time, words
 from nightmail.directory.tree import Item
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
@@ -41,6 +41,7 @@ class Directory:
         self.uri = uri
         self._timeout_s = access.timeout_s
         self._session = open_session(uri, access)
+        wait_in_time(self._session, access.timeout_s)
 
     def __enter__(self) -> Directory:
         return self
