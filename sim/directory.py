@@ -45,8 +45,8 @@ class Entry(NamedTuple):
     values: dict[str, int]
 
 
-Sent = tuple[str, Entry | None]
-"""An entry by its name as it is now, or that it is gone."""
+Sent = tuple[str, Entry | None, str]
+"""An entry by its name as it is now, or that it is gone, and the number of the change."""
 
 
 class Wire:
@@ -74,13 +74,15 @@ class Wire:
 class Slapd:
     """The replica of one server, over all of its processes: entries and the note beside them outlast these.
 
-    `passes_over` are entries that it misses though it is told of them.
+    `passes_over` are entries that it misses though it is told of them. `level` is the number of the last change that it
+    took, or passed over.
     """
 
     def __init__(self, world: World, server: str, clock: VirtualClock) -> None:
         self.server = server
         self.entries: dict[str, Entry] = {}
         self.passes_over: set[str] = set()
+        self.level = ""
         self.pid = 0
         self.state = "starting"
         self.process = Process(f"slapd of {server}")
@@ -110,6 +112,10 @@ class Slapd:
     def write(self, epoch: str) -> None:
         """See `Note.write`."""
         self._noted = epoch
+
+    def forget(self) -> None:
+        """See `Note.forget`."""
+        self._noted = ""
 
     # The process (`mastership.Replica`).
 
@@ -209,9 +215,9 @@ class Slapd:
         """See `Peers.see`."""
         return await self.ask(sender, self._seen)
 
-    async def copy(self, sender: str) -> dict[str, Entry]:
-        """All of its entries, as they are at one moment."""
-        return await self.ask(sender, lambda: dict(self.entries))
+    async def copy(self, sender: str) -> tuple[dict[str, Entry], str]:
+        """All of its entries, as they are at one moment, and how far that is."""
+        return await self.ask(sender, lambda: (dict(self.entries), self.level))
 
     def _seen(self) -> Seen:
         if not self._part.epoch:
@@ -219,19 +225,21 @@ class Slapd:
         return Seen(self._part.epoch, self._part.is_open, self._newest())
 
     def _newest(self) -> str:
-        return max((entry.csn for entry in self.entries.values()), default="")
+        return max(self.level, max((entry.csn for entry in self.entries.values()), default=""))
 
     def _change(self, name: str, writer: str, number: int) -> str:
         if not self._part.is_open or self._is_read_only:
             raise DirectoryUnavailable("it takes no writes")
         if number < 0:
             self.entries.pop(name, None)
+            self.level = self._next_csn()
             self._send(name, None)
-            return ""
+            return self.level
         old = self.entries.get(name, Entry("", {}))
         if old.values.get(writer, number) > number:
             raise DirectoryUnavailable("it comes after what its writer wrote later")
-        self.entries[name] = entry = Entry(self._next_csn(), {**old.values, writer: number})
+        self.level = self._next_csn()
+        self.entries[name] = entry = Entry(self.level, {**old.values, writer: number})
         self._send(name, entry)
         return entry.csn
 
@@ -246,17 +254,17 @@ class Slapd:
     def _send(self, name: str, entry: Entry | None) -> None:
         self._links = {to: waiting for to, waiting in self._links.items() if self._world.wire.reaches(self.server, to)}
         for waiting in self._links.values():
-            waiting.put_nowait((name, entry))
+            waiting.put_nowait((name, entry, self.level))
 
     def is_linked(self, waiting: asyncio.Queue[Sent]) -> bool:
         """Whether whoever waits there is still sent what changes."""
         return any(waiting is each for each in self._links.values())
 
-    def serve(self, follower: str) -> tuple[dict[str, Entry], asyncio.Queue[Sent]]:
-        """All entries, and what will be changed after them."""
+    def serve(self, follower: str) -> tuple[dict[str, Entry], str, asyncio.Queue[Sent]]:
+        """All entries, how far that is, and what will be changed after them."""
         waiting: asyncio.Queue[Sent] = asyncio.Queue()
         self._links[follower] = waiting
-        return dict(self.entries), waiting
+        return dict(self.entries), self.level, waiting
 
     async def _consume(self) -> None:
         """Have what the provider has, for as long as there is one; a connection that breaks is made again."""
@@ -272,14 +280,16 @@ class Slapd:
 
     async def _follow(self, source: Slapd, provider: str) -> None:
         pid = source.pid
-        whole, waiting = await source.ask(self.server, lambda: source.serve(self.server))
+        whole, level, waiting = await source.ask(self.server, lambda: source.serve(self.server))
         if self._part.provider != provider:
             return
-        self.entries = {name: self._newer(name, entry) for name, entry in whole.items() if name not in self.passes_over}
+        missed = self.passes_over - self.entries.keys()
+        self.entries = {name: self._newer(name, entry) for name, entry in whole.items() if name not in missed}
+        self.level = level
         while self._part.provider == provider and self._world.wire.reaches(self.server, source.server):
             try:
                 async with asyncio.timeout(_BROKEN_S):
-                    name, entry = await waiting.get()
+                    name, entry, level = await waiting.get()
             except TimeoutError:
                 if source.pid != pid or not source.is_linked(waiting):
                     return
@@ -287,6 +297,7 @@ class Slapd:
             await asyncio.sleep(self._world.wire.late.get(name) or self._world.wire.delay())
             if self._part.provider != provider or not self._world.wire.reaches(self.server, source.server):
                 return
+            self.level = level
             if name in self.passes_over:
                 continue
             if entry is None:
@@ -302,6 +313,7 @@ class Peers:
     """What one server sees of the others' replicas (`shadows.Peers`)."""
 
     def __init__(self, world: World, own: str) -> None:
+        self._world = world
         self._slapds = world.slapds
         self._own = own
 
@@ -311,10 +323,13 @@ class Peers:
 
     async def has_everything(self, server: str) -> bool:
         """See `Peers.has_everything`."""
-        ours = await self._slapds[self._own].copy(self._own)
-        theirs = await self._slapds[server].copy(self._own)
-        return ours.keys() >= theirs.keys() and all(
-            name in theirs and theirs[name].csn >= entry.csn for name, entry in ours.items()
+        ours, level = await self._slapds[self._own].copy(self._own)
+        await asyncio.sleep(self._world.comparing_takes_s)
+        theirs, their_level = await self._slapds[server].copy(self._own)
+        return (
+            their_level >= level
+            and ours.keys() >= theirs.keys()
+            and all(name in theirs and theirs[name].csn >= entry.csn for name, entry in ours.items())
         )
 
 
@@ -433,11 +448,11 @@ class Server:
         if self.mastership is None or (wanted := self.mastership.reseed) is None:
             return True
         try:
-            whole = await self._world.slapds[wanted.master].copy(self.name)
+            whole, level = await self._world.slapds[wanted.master].copy(self.name)
         except DirectoryUnavailable:
             return False
         await asyncio.sleep(_RESEED_S)
-        self.slapd.entries = whole
+        self.slapd.entries, self.slapd.level = whole, level
         self.slapd.write(wanted.held)
         return True
 
@@ -449,6 +464,7 @@ class World:
         self.objects = Objects()
         self.chaos = chaos
         self.wire = Wire(chance)
+        self.comparing_takes_s = 0.0
         self.ledger = Ledger()
         self.role_log: Callable[[SimulatedStore, VirtualClock], RoleLog] = RoleLog
         names = [f"mx{number}" for number in range(1, count + 1)]
@@ -488,7 +504,7 @@ class World:
             return False
 
         async def lack(server: str, role: Role) -> str:
-            return await self._lack(server, role, name, csn)
+            return await self._lack(server, role, name, csn, is_gone=number < 0)
 
         try:
             await confirmed(self.roles, role, lack, self.clock)
@@ -499,9 +515,9 @@ class World:
         self.ledger.note(name, writer, number)
         return True
 
-    async def _lack(self, server: str, role: Role, name: str, csn: str) -> str:
+    async def _lack(self, server: str, role: Role, name: str, csn: str, *, is_gone: bool = False) -> str:
         """As `admin.mastering` looks: the entry first, then what its replica is."""
-        if why := await self.lacks_entry(server, name, csn):
+        if why := await self.lacks_entry(server, name, csn, is_gone=is_gone):
             return why
         try:
             seen = await self.slapds[server].see("")
@@ -509,11 +525,12 @@ class World:
             return str(error)
         return "" if seen.epoch == role.epoch and not seen.is_open else "it does not follow this master"
 
-    async def lacks_entry(self, server: str, name: str, csn: str) -> str:
+    async def lacks_entry(self, server: str, name: str, csn: str, *, is_gone: bool) -> str:
         """Why a change is not seen at a replica; empty if it is."""
         try:
-            entry = (await self.slapds[server].copy("")).get(name)
+            entries, level = await self.slapds[server].copy("")
         except DirectoryUnavailable as error:
             return str(error)
-        is_there = (entry is not None and entry.csn >= csn) if csn else entry is None
+        entry = entries.get(name)
+        is_there = level >= csn and (entry is None if is_gone else entry is not None and entry.csn >= csn)
         return "" if is_there else "it is behind"

@@ -33,6 +33,7 @@ async def tell(seed: int, make: Callable[[int, random.Random, Chaos], World] = W
     """Tell the story of a seed. Raises: TimeoutError: once everything was well again, writes were not taken."""
     chance = random.Random(seed)
     world = make(chance.choice((2, 2, 3)), chance, Chaos(random.Random(seed), delay_s=0.01, late_s=2.0))
+    world.comparing_takes_s = chance.choice((0.0, 0.1, 1.5 * LEASE_S))
     for server in world.servers.values():
         server.start()
     writers = [asyncio.create_task(_write(world, f"w{number}", random.Random(seed + number))) for number in
@@ -61,8 +62,10 @@ async def _write(world: World, writer: str, chance: random.Random) -> None:
         await asyncio.sleep(chance.expovariate(4))
         if chance.random() < 0.6:
             await world.write(f"shared-{chance.randrange(_SHARED)}", writer, number)
-        elif await world.write(f"{writer}-{number}", writer, number) and chance.random() < 0.6:
-            await world.write(f"{writer}-{number}", writer, -1)
+        else:
+            await world.write(f"{writer}-{number}", writer, number)
+            if chance.random() < 0.6:  # whether it was acknowledged or not
+                await world.write(f"{writer}-{number}", writer, -1)
 
 
 async def until_written(world: World, name: str = "last", writer: str = "story") -> None:

@@ -141,8 +141,29 @@ async def something_comes_late_from_the_old_master(world: World) -> None:
     await asyncio.sleep(10)
 
 
+async def what_is_deleted_is_still_on_its_way(world: World) -> None:
+    """It was added a moment ago, which nobody acknowledged."""
+    world.wire.late = {"undone": 0.8}
+    await world.slapds["mx1"].change("undone", "w1", 1)
+    deleting = asyncio.create_task(world.write("undone", "w1", -1))
+    await asyncio.sleep(0.3)
+    await world.servers["mx1"].crash()
+    await deleting
+    await until_master(world, "mx2")
+
+
+def gone_is_what_is_not_there(patch: Patch) -> None:
+    """However far the replica has come."""
+
+    async def lacks_entry(self: World, server: str, name: str, csn: str, *, is_gone: bool) -> str:
+        entries, _ = await self.slapds[server].copy("")
+        return "" if (name not in entries) == is_gone else "it is behind"
+
+    patch.setattr(World, "lacks_entry", lacks_entry)
+
+
 def acknowledged_by_the_master_alone(patch: Patch) -> None:
-    async def lack(self: World, server: str, role: Role, name: str, csn: str) -> str:
+    async def lack(self: World, server: str, role: Role, name: str, csn: str, *, is_gone: bool = False) -> str:
         return ""
 
     patch.setattr(World, "_lack", lack)
@@ -152,8 +173,8 @@ def who_does_not_answer_is_passed_over(patch: Patch) -> None:
     """A shadow is left out at once, before that is on record."""
     original = World._lack
 
-    async def lack(self: World, server: str, role: Role, name: str, csn: str) -> str:
-        why = await original(self, server, role, name, csn)
+    async def lack(self: World, server: str, role: Role, name: str, csn: str, *, is_gone: bool = False) -> str:
+        why = await original(self, server, role, name, csn, is_gone=is_gone)
         return "" if "does not answer" in why else why
 
     patch.setattr(World, "_lack", lack)
@@ -200,6 +221,7 @@ CASES: list[tuple[Scene, Callable[[Patch], None]]] = [
     (something_is_written_while_a_shadow_is_compared, joining_is_not_waited_for),
     (the_old_master_returns_with_more_than_was_acknowledged, the_old_master_merges),
     (the_shadow_was_left_out_and_the_master_dies, anybody_takes_the_role),
+    (what_is_deleted_is_still_on_its_way, gone_is_what_is_not_there),
     (something_comes_late_from_the_old_master, the_new_master_goes_on_following),
 ]
 
@@ -256,8 +278,8 @@ def test_what_a_new_master_has_instead_of_a_write_does_not_count_as_it(monkeypat
 
     assert not run(story())
 
-    async def lack(self: World, server: str, role: Role, name: str, csn: str) -> str:
-        return await self.lacks_entry(server, name, csn)
+    async def lack(self: World, server: str, role: Role, name: str, csn: str, *, is_gone: bool = False) -> str:
+        return await self.lacks_entry(server, name, csn, is_gone=is_gone)
 
     monkeypatch.setattr(World, "_lack", lack)
     assert run(story())

@@ -34,14 +34,16 @@ def see_that_nobody_leads(config: Config) -> None:
     asyncio.run(_stand_still(config))
 
 
-def claim(config: Config, held: Held) -> None:
+def claim(config: Config, held: Held, before: str) -> None:
     """Have the role for this server, in a new epoch, with the entries that it has now. Blocks.
+
+    `before` is the epoch that it held with the entries it had until then.
 
     Raises:
         ConfigInvalid: another server has it, and goes on.
         DirectoryUnavailable: the store is out of reach.
     """
-    asyncio.run(_claim(config, held))
+    asyncio.run(_claim(config, held, before))
 
 
 async def _look(config: Config) -> Sighting | None:
@@ -75,15 +77,16 @@ async def _stand_still(config: Config) -> Sighting | None:
         await store.close()
 
 
-async def _claim(config: Config, held: Held) -> None:
+async def _claim(config: Config, held: Held, before: str) -> None:
     seen = await _stand_still(config)
     randomness = SystemRandomness()
-    name, epoch = config.server.name, 1 + max(seen.role.epoch if seen is not None else 0, epoch_in(held.read()))
+    name, epoch = config.server.name, 1 + max(seen.role.epoch if seen is not None else 0, epoch_in(before))
     role = Role(
         adopted=Adopted(epoch, name, randomness.token(_NONCE_BYTES).hex(), "", "", ""),
         in_sync=(name,), promise_s=config.store.lease_s, begins=True, is_yielded=True, to=name, alike=(),
         nonce=randomness.token(_NONCE_BYTES).hex(),
     )  # fmt: skip
+    held.write(role.id)  # until the slot is there nobody else knows this epoch
     store = open_store(config.store.url, randomness)
     try:
         is_ours = await RoleLog(store, SystemClock()).take(seen.slot + 1 if seen is not None else 0, role)
@@ -96,4 +99,3 @@ async def _claim(config: Config, held: Held) -> None:
     if not is_ours:
         wrong = "another server took the role of the directory's master meanwhile"
         raise ConfigInvalid(config.store.url, wrong, "stop the servers that have replicas first")
-    held.write(role.id)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from nightmail.admin.replicas import directory_of, uri_of
 from nightmail.config.settings import Config
-from nightmail.directory.comparing import has_everything, see
+from nightmail.directory.comparing import has_come_to, has_everything, levels_of, see
 from nightmail.directory.confirming import confirmed, look
 from nightmail.directory.role import Role
 from nightmail.directory.role_log import RoleLog
@@ -83,6 +83,7 @@ async def _role_now(config: Config) -> Role:
 async def _confirm(config: Config, role: Role, replicas: _Replicas) -> Confirmation:
     clock, store = SystemClock(), open_store(config.store.url, SystemRandomness())
     try:
+        replicas.note_level(role.master)
         return Confirmation(await confirmed(RoleLog(store, clock), role, replicas.lack, clock), {})
     finally:
         replicas.close()
@@ -98,13 +99,18 @@ class _Replicas:
         self._written = written
         self._is_whole = is_whole
         self._suffix = directory_of(config).suffix
+        self._levels: dict[str, str] = {}
         self._open: dict[str, Directory] = {}
+
+    def note_level(self, master: str) -> None:
+        """How far the master has come with what was written. Raises: DirectoryUnavailable."""
+        self._levels = levels_of(self._session(master), self._suffix)
 
     async def lack(self, server: str, role: Role) -> str:
         """See `confirming.Lack`."""
         try:
             replica = self._session(server)
-            if not replica.has_all(self._written):
+            if not has_come_to(self._levels, replica, self._suffix) or not replica.has_all(self._written):
                 return "it is behind"
             if self._is_whole and not has_everything(uri_of(self._config, role.master), replica.uri, self._access):
                 return "it lacks something"

@@ -135,7 +135,12 @@ def delete(names: Names, force: Force = False, config: ConfigFile = None, name: 
     """Delete entries, by their names. Those that are not there are named, and the others deleted."""
     loaded = load_ours(config, name)
     with _writing(loaded) as directory:
-        done = delete_entries(directory, loaded, names, force=force)
+        try:
+            done = delete_entries(directory, loaded, names, force=force)
+        except ConfigInvalid:
+            if directory.master.role is not None:  # gone already, perhaps, but not yet known to be gone everywhere
+                _confirm(loaded, directory, is_whole=True)
+            raise
         _confirm(loaded, directory, is_whole=done.left > 0)
     _say_done("deleted", done, "not there")
 

@@ -81,7 +81,7 @@ def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
     _prepare_to_write(loaded)
     replica = _own_replica(loaded)
     if loaded.has_failover:
-        Held(replica.directory).forget()
+        Held(replica.database).forget()
         sys.stdout.write("This replica begins anew with what the master has when the server starts.\n")
         return
     _say_aside(load(replica, find_installation(), everything(loaded, other_replicas(loaded)), moment(SystemClock())))
@@ -125,10 +125,11 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
         elif replica.provider:
             wrong = f"the master of the directory is {loaded.master}, not {loaded.server.name}"
             raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}, then `reseed` on the others")
+        before = Held(replica.database).read()
         lines = numbered_anew(_whole(source, file), SystemClock().wall())
         _say_aside(load(replica, find_installation(), lines, moment(SystemClock())))
     if loaded.has_failover:
-        claim(loaded, Held(replica.directory))
+        claim(loaded, Held(replica.database), before)
         sys.stdout.write("Start the server: it is the master, and has what the backup has; all others begin anew.\n")
         return
     sys.stdout.write("The master has what the backup has. Start the server; then stop, `reseed` and start those of "

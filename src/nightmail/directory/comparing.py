@@ -6,6 +6,7 @@ over.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from nightmail.directory.replica import ROLE
@@ -31,9 +32,8 @@ def see(replica: Directory, suffix: str) -> Seen:
     role = replica.read(ROLE)
     if role is None:
         raise DirectoryUnavailable("it was not told its role yet")
-    top = replica.read(suffix, ["contextCSN"])
-    changes = top.attributes.get("contextCSN", ()) if top is not None else ()
-    return Seen(int(role.attributes["nmEpoch"][0]), role.attributes["nmEnabled"] == ("TRUE",), max(changes, default=""))
+    newest = max(levels_of(replica, suffix).values(), default="")
+    return Seen(int(role.attributes["nmEpoch"][0]), role.attributes["nmEnabled"] == ("TRUE",), newest)
 
 
 def has_everything(master_uri: str, shadow_uri: str, access: Access) -> bool:
@@ -43,6 +43,8 @@ def has_everything(master_uri: str, shadow_uri: str, access: Access) -> bool:
     """
     suffix = access.name.partition(_SUFFIX_OF)[2]
     with Directory(master_uri, access) as master, Directory(shadow_uri, access) as shadow:
+        if not has_come_to(levels_of(master, suffix), shadow, suffix):
+            return False
         wanted, found = changes_of(master, suffix), changes_of(shadow, suffix)
         apart = [name for name in wanted.keys() | found.keys() if wanted.get(name, "") != found.get(name, "")]
         if len(apart) > _MOST_APART:
@@ -52,6 +54,27 @@ def has_everything(master_uri: str, shadow_uri: str, access: Access) -> bool:
             if not apart:
                 return True
         return False
+
+
+def levels_of(replica: Directory, suffix: str) -> dict[str, str]:
+    """How far a replica has come (contextCSN): the number of the last change of each server that it took."""
+    top = replica.read(suffix, ["contextCSN"])
+    changes = top.attributes.get("contextCSN", ()) if top is not None else ()
+    return {_server_of(change): change for change in changes}
+
+
+def has_come_to(levels: Mapping[str, str], replica: Directory, suffix: str) -> bool:
+    """Whether a replica has come as far as another one had.
+
+    That an entry is not there proves only then that it was deleted, and is not on its way: changes come in order.
+    """
+    own = levels_of(replica, suffix)
+    return all(own.get(server, "") >= change for server, change in levels.items())
+
+
+def _server_of(change: str) -> str:
+    """Who made a change, by its number: `<time>#<count>#<server>#<mod>`."""
+    return change.split("#")[2]
 
 
 def changes_of(replica: Directory, suffix: str) -> dict[str, str]:

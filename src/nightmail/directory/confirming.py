@@ -3,7 +3,7 @@
 Who that is, is asked of the role's log after the write was taken: whoever joins later has what was there before, and
 whoever was left out by then may never take the role. A replica counts as having the write only while it follows the
 same master in the same epoch. One that has become the master itself may have newer changes of the same entry, and not
-this one.
+this one. That an entry is gone counts once the replica has come as far as the master had: it may not have come yet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nightmail.errors import Corrupt, DirectoryUnavailable, StoreUnavailable
 from nightmail.world import Clock
 
 _LOOK_AGAIN_S = 0.01
-_LEAST_PATIENCE_S = 5.0
+_LEAST_PATIENCE_S = 15.0  # until a shadow is left out that hangs, or is too far behind
 
 Lack = Callable[[str, Role], Awaitable[str]]
 """Why the writes do not count as being on a server's replica yet, empty if they do."""

@@ -1,6 +1,7 @@
-"""Which epoch of the master's role a replica's entries come from, noted beside them.
+"""Which epoch of the master's role a replica's entries come from, noted in one directory with them.
 
-A replica without this note has nothing that counts: it begins anew.
+They are moved together, so that no note is ever beside other entries. A replica without one has nothing that counts: it
+begins anew.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ _LIMIT_BYTES = 256
 
 
 class Held:
-    """The note of the replica in `directory`."""
+    """The note in `directory`, that of a replica's entries."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._path = os.path.join(directory, _NAME)
 
     def read(self) -> str:
-        """The epoch (`Role.id`), empty where there is no note."""
+        """The epoch (`Role.id`), empty where there is no note. Raises: OSError."""
         try:
             with open(self._path, encoding="ascii") as file:
                 return file.read(_LIMIT_BYTES).removesuffix("\n")
-        except (OSError, ValueError):
+        except (FileNotFoundError, UnicodeDecodeError):
             return ""
 
     def write(self, epoch: str) -> None:

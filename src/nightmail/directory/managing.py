@@ -29,13 +29,15 @@ _PROVIDER = re.compile(r"\bprovider=(\S+)")
 
 class Part(NamedTuple):
     """What a replica is: whose content it has (a server's name), in which epoch, whether it takes writes, and the URI
-    of the replica that it follows, empty for none. One that was not told anything yet is of the epoch 0.
+    of the replica that it follows, empty for none; `is_over` once it was shut for good. One that was not told anything
+    yet is of the epoch 0.
     """
 
     master: str = ""
     epoch: int = 0
     is_open: bool = False
     provider: str = ""
+    is_over: bool = False
 
 
 class Manager:
@@ -50,13 +52,14 @@ class Manager:
         wanted = [consumer(self._replica, provider).encode()]
         with self._session() as session:
             self._shut(session)
+            self._drop(session, "olcReadOnly")
             session.modify_s(ENTRIES, [(ldap.MOD_REPLACE, "olcSyncrepl", wanted)])
             self._tell(session, Part(master, epoch))
 
     def lead(self, epoch: int, master: str) -> None:
         """Have it take writes, and nothing any more from whom it followed: what comes late would undo them."""
         with self._session() as session:
-            self._stop_following(session)
+            self._drop(session, "olcSyncrepl", "olcReadOnly")
             self._tell(session, Part(master, epoch, is_open=True))
 
     def shut(self, *, is_last: bool = False) -> None:
@@ -71,12 +74,13 @@ class Manager:
         with self._session() as session:
             role = self._read(session, ROLE)
             changes = self._read(session, self._replica.suffix, "contextCSN").get("contextCSN", ())
-            consumer_texts = self._read(session, ENTRIES, "olcSyncrepl").get("olcSyncrepl", ())
-        provider = next((match[1] for text in consumer_texts if (match := _PROVIDER.search(text))), "")
+            settings = self._read(session, ENTRIES, "olcSyncrepl", "olcReadOnly")
+        provider = next((match[1] for text in settings.get("olcSyncrepl", ()) if (match := _PROVIDER.search(text))), "")
+        is_over = settings.get("olcReadOnly") == ["TRUE"]
         if not role:
-            return Part(provider=provider), max(changes, default="")
+            return Part(provider=provider, is_over=is_over), max(changes, default="")
         epoch, is_open = int(role["nmEpoch"][0]), role["nmEnabled"] == ["TRUE"]
-        return Part(role["nmServer"][0], epoch, is_open, provider), max(changes, default="")
+        return Part(role["nmServer"][0], epoch, is_open, provider, is_over), max(changes, default="")
 
     def _read(self, session: Any, name: str, *attributes: str) -> dict[str, list[str]]:
         """What one entry says; nothing, where there is none."""
@@ -102,8 +106,8 @@ class Manager:
             named = {"objectClass": [b"nmRole"], "cn": [b"role"]}
             session.add_s(ROLE, [*(named | values).items()])
 
-    def _stop_following(self, session: Any) -> None:
-        for setting in ("olcSyncrepl", "olcReadOnly"):
+    def _drop(self, session: Any, *settings: str) -> None:
+        for setting in settings:
             with contextlib.suppress(ldap.NO_SUCH_ATTRIBUTE):
                 session.modify_s(ENTRIES, [(ldap.MOD_DELETE, setting, None)])
 

@@ -16,7 +16,7 @@ killed takes none until it is told so again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -197,7 +197,7 @@ def _database(replica: Replica) -> Item:
             f"{{{index}}}{rule}"
             for index, rule in enumerate(
                 (
-                    *([_gate(writer)] if replica.is_gated else ()),
+                    *(_gate(writer, suffix) if replica.is_gated else ()),
                     # Who may write people's passwords may not write those of the servers.
                     f'to dn.subtree="ou=system,{suffix}" attrs=userPassword by anonymous auth {known} by * none',
                     f'to dn.subtree="ou=system,{suffix}" {known} by * none',
@@ -210,10 +210,14 @@ def _database(replica: Replica) -> Item:
     )
 
 
-def _gate(writer: str) -> str:
-    """What every rule stands behind: who may write only reads, as long as the replica was not told to take writes."""
-    is_open = f'set="[{ROLE}]/nmEnabled & [TRUE]"'
-    return f'to * by dn.exact="{writer}" {is_open} break by dn.exact="{writer}" read by * break'
+def _gate(writer: str, suffix: str) -> Iterator[str]:
+    """What every rule stands behind: who may write only reads, as long as the replica was not told to take writes, and
+    not what it could not read then.
+    """
+    may_pass = f'by dn.exact="{writer}" set="[{ROLE}]/nmEnabled & [TRUE]" break'
+    yield f'to dn.subtree="ou=system,{suffix}" {may_pass} by dn.exact="{writer}" none by * break'
+    yield f'to attrs=userPassword {may_pass} by dn.exact="{writer}" none by * break'
+    yield f'to * {may_pass} by dn.exact="{writer}" read by * break'
 
 
 def _role_database(replica: Replica) -> Item:

@@ -7,6 +7,7 @@ disks, so that not every server may take it:
     in sync   has everything that was ever acknowledged, and has to have what is written before that is acknowledged:
               may take the role over
     joining   has to have what is written, too; what was written before is still being compared: may not
+    leaving   was left out by this very slot, and is still needed until the next one shows that this one is durable
     neither   lacks something, or may: has nothing acknowledged by it, and may not
 
 Who is found to lack something is left out by a slot of its own before anything is acknowledged without it. Who comes
@@ -41,6 +42,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     adopted: Adopted
     in_sync: tuple[str, ...]
     joining: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
     promise_s: float
     begins: bool = False
     after: str = ""
@@ -68,7 +70,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def needed(self) -> tuple[str, ...]:
         """The servers that must have what is written before it is acknowledged."""
-        return tuple(dict.fromkeys((*self.in_sync, *self.joining)))
+        return tuple(dict.fromkeys((*self.in_sync, *self.joining, *self.leaving)))
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -139,7 +141,7 @@ def part_of(role: Role, held: str) -> Follow | Reseed:
 
 def is_taken_with(role: Role, server: str, held: str) -> bool:
     """Whether `server` took the role with the entries that it has, and ended before it could note that."""
-    return role.master == server and bool(held) and held == role.after
+    return role.master == server and held == role.after and (bool(held) or role.epoch == 1)
 
 
 def successor(role: Role | None, adopted: Adopted, held: str, *, promise_s: float, nonce: str) -> Role:
@@ -176,6 +178,8 @@ def renewed(role: Role, shadows: Mapping[str, Shadow], now: float, patience_s: f
             continue
         is_in_sync = name in role.in_sync or (name in role.joining and shadow.has_everything)
         (in_sync if is_in_sync else joining).append(name)
+    leaving = tuple(name for name in role.in_sync if name not in in_sync and name not in joining)
     return msgspec.structs.replace(
-        role, in_sync=tuple(in_sync), joining=tuple(joining), begins=False, is_yielded=False, nonce=nonce
-    )
+        role, in_sync=tuple(in_sync), joining=tuple(joining), leaving=leaving, begins=False, is_yielded=False,
+        nonce=nonce,
+    )  # fmt: skip

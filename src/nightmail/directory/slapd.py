@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from nightmail.directory.held import Held
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.numbering import numbered
 from nightmail.directory.replica import Replica, configuration
@@ -104,6 +105,11 @@ def note_damage(replica: Replica, words: str) -> None:
         file.write(words)
 
 
+def is_damaged(replica: Replica) -> bool:
+    """Whether slapd found the entries damaged."""
+    return bool(_damage(replica))
+
+
 def _damage(replica: Replica) -> str:
     """What slapd once said of damaged entries, or empty."""
     try:
@@ -121,11 +127,13 @@ def load(
     *,
     is_new: bool = False,
     now: float = 0.0,
+    held: str = "",
 ) -> str:
     """Let a replica that does not run have these entries, as LDIF, in place of what it has: all of them, or none.
 
     What it had is set aside under a name with `moment` in it; where that is, empty if it had nothing. Entries of a
     replica bring the numbers of their changes; those of one that `is_new` are given some, as changes of the time `now`.
+    `held` is noted beside them, if it is not empty (`Held`).
 
     Raises:
         ConfigInvalid: slapd refuses one; the message has its words.
@@ -139,13 +147,26 @@ def load(
         _slapadd(staging, installation, "1", numbered(pieces, replica.number, now) if is_new else pieces, "-q")
         if not has_entries(staging):
             raise ConfigInvalid("[directory]", "there is nothing to be loaded")
+        _sync(os.path.join(staging.database, "data.mdb"))  # slapadd does not, when it is quick
+        if held:
+            Held(staging.database).write(held)
+        _sync(staging.database)
         archive = f"{replica.database}.{moment}" if os.path.exists(replica.database) else ""
         if archive:
             os.rename(replica.database, archive)
         os.rename(staging.database, replica.database)
+        _sync(replica.directory)
     finally:
         shutil.rmtree(staging.directory, ignore_errors=True)
     return archive
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def drop_archives(replica: Replica, kept: int) -> None:

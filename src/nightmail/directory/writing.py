@@ -14,7 +14,7 @@ import ldap
 from ldap.controls.readentry import PostReadControl
 
 from nightmail.directory.sessions import Access, open_session, text_of_values, wait_in_time, words
-from nightmail.directory.tree import Item
+from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
 _WINDOW = 256
@@ -37,6 +37,7 @@ class Directory:
         """`is_gated`: it takes writes only while it is the master, and refuses them as it does what nobody may do."""
         self._is_gated = is_gated
         self.written: dict[str, str] = {}
+        self._spelled: dict[str, str] = {}
         self.in_doubt: list[str] = []
         self.uri = uri
         self._timeout_s = access.timeout_s
@@ -143,6 +144,10 @@ class Directory:
             self.in_doubt.append(name)
             raise
         told = [value for control in controls for value in control.entry.get("entryCSN", ())]
+        before = self._spelled.pop(folded_name(name), name)
+        if before != name:
+            self.written.pop(before, None)  # the same entry, by another spelling of its name
+        self._spelled[folded_name(name)] = name
         self.written[name] = told[0].decode() if told else ""
         return 1
 
@@ -188,7 +193,8 @@ class Faults:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ldap.OTHER):  # what slapd calls its own failures
             raise DirectoryUnavailable(f"{self.uri}: {words(error)}; {_ITS_OWN_FAULT}") from error
-        if self._is_gated and isinstance(error, ldap.INSUFFICIENT_ACCESS):
+        is_nobodys = ",ou=system," in self._name  # and never the gate's fault
+        if self._is_gated and not is_nobodys and isinstance(error, ldap.INSUFFICIENT_ACCESS):
             raise DirectoryUnavailable(f"{self.uri} takes no such write now: it is not the master any more") from error
         if isinstance(error, _TEMPORARY):
             raise DirectoryUnavailable(f"{self.uri}: {words(error)}") from error

@@ -205,8 +205,13 @@ class Gate:
 
     def _why_too_early(self, newest: str) -> str:
         """Why no change may be made yet: one with an older number than others would be passed over by every shadow."""
-        if newest and (behind_s := _moment(newest) - self._clock.wall()) > 0:
-            return f"the newest change is {behind_s:.1f} s in the future by this server's clock: set the clock right"
+        if not newest:
+            return "it has no entries"
+        if (behind_s := _moment(newest) - self._clock.wall()) > 0:
+            return (
+                f"the newest change is {behind_s:.1f} s in the future by this server's clock: set the clock, if it is "
+                "wrong; if another one was, `nightmail directory backup` and `restore` number everything anew"
+            )
         return ""
 
     def _note(self, reason: str) -> None:

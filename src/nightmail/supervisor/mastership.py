@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
+import msgspec
 import structlog
 
 from nightmail.directory.role import (
@@ -39,7 +40,9 @@ _NONCE_BYTES = 16
 _KEPT_S = 60.0
 _SAY_AGAIN_S = 60.0
 _SHOWS_AFTER = 2  # leases: a look that fails once is no fault
-_HAND_OVER_S = 10.0
+_HAND_OVER_S = 30.0
+_JOINS_IN_S = 60.0
+_MENDS = 2
 
 log = structlog.get_logger()
 
@@ -86,6 +89,10 @@ class Note(Protocol):
         """Note it, durably. Raises: OSError."""
         ...
 
+    def forget(self) -> None:
+        """Take the note away, durably. Raises: OSError."""
+        ...
+
 
 class Mastership:
     """`adopted` makes the record by which the role is taken in an epoch, `is_dead` says whether one's process is proven
@@ -123,7 +130,10 @@ class Mastership:
         self._sighting: Sighting | None = None
         self._wanted = asyncio.Event()
         self._is_stopping = False
-        self._is_forced = False
+        self._forced_past: int | None = None
+        self._has_looked = False
+        self._joining_since = 0.0
+        self._mended = 0
         self._spent: list[tuple[float, int]] = []
         self._since = 0.0
         self._said_at = 0.0
@@ -170,7 +180,11 @@ class Mastership:
         if role.master == self._server:
             raise ConfigInvalid("[directory]", f"{self._server} is the master", "nothing needs to be done")
         await self._roles.wish(self._server, role.epoch)
-        return await self._until_master()
+        try:
+            return await self._until_master()
+        finally:
+            with contextlib.suppress(StoreUnavailable):
+                await self._roles.forget_wish(self._server, role.epoch)
 
     async def force(self) -> bool:
         """Take the role though this server may lack what was acknowledged, once the log stood still; whether it has it.
@@ -180,12 +194,26 @@ class Mastership:
         """
         if not self._has_entries():
             raise ConfigInvalid("[directory]", f"{self._server} has no entries", "do this on a server that has some")
-        if self._sighting is not None and self._age_s(self._sighting) < wait_s(self._sighting.role, ""):
-            wrong = f"{self._sighting.role.master} keeps the role"
+        if not self._has_looked:
+            raise ConfigInvalid("[directory]", "the log of the role was not read yet", "see that the store is there")
+        seen = self._sighting
+        if seen is not None and not await self._stood_still(seen):
+            wrong = f"{seen.role.master} keeps the role, or another has it"
             raise ConfigInvalid("[directory]", wrong, "without --force it is handed over; stop that server if it hangs")
-        self._is_forced = True
+        self._forced_past = seen.slot if seen is not None else -1
         self._wanted.set()
-        return await self._until_master()
+        try:
+            return await self._until_master()
+        finally:
+            self._forced_past = None
+
+    async def _stood_still(self, seen: Sighting) -> bool:
+        """Wait until the log stood still for all promises there may be; whether it did."""
+        while (now := self._sighting) is not None and now.slot == seen.slot:
+            if self._age_s(now) >= wait_s(now.role, ""):
+                return True
+            await asyncio.sleep(_MARGIN_S)
+        return False
 
     async def _until_master(self) -> bool:
         deadline = self._clock.elapsed() + _HAND_OVER_S + 2 * self._lease_s
@@ -202,25 +230,33 @@ class Mastership:
     async def _turn(self) -> str:
         """Look at the log once, and be what it says; what is wrong, or empty."""
         self._sighting = seen = await self._roles.look(self._sighting)
+        self._has_looked = True
         held = self._held.read() if self._has_entries() else ""
-        if self._is_forced:
-            why = await self._take(seen, is_forced=True)
-            self._is_forced = False
-            return why
+        if self._is_forced(seen):
+            return await self._take(seen, is_forced=True)
         if seen is None:
             return await self._begin(held)
         if may_take(seen, self._server, held, is_proven_dead=self._is_dead(seen.role.adopted)):
             return await self._take(seen)
         if seen.role.master != self._server:
-            return self._play(part_of(seen.role, held))
-        if is_taken_with(seen.role, self._server, held):
+            return self._play(part_of(seen.role, self._mend(seen.role, held)))
+        if self._has_entries() and is_taken_with(seen.role, self._server, held):
             self._held.write(seen.role.id)
         elif held != seen.role.id:
             return (
-                f"the directory's master is {self._server}, and what it had is gone: `nightmail directory promote "
-                "--force` on a server that has most of it makes do without, `nightmail directory restore` has a backup"
+                f"the directory's master is {self._server}, in epoch {seen.role.id}, and its entries are of "
+                f"{held or 'none'}: `nightmail directory promote --force` on a server that has most of what there was "
+                "makes do without the rest, `nightmail directory restore` has a backup"
             )
         return ""
+
+    def _is_forced(self, seen: Sighting | None) -> bool:
+        """Whether an operator wants the role to be taken past just this slot, which still is the last one."""
+        if self._forced_past is None:
+            return False
+        if seen is None:
+            return self._forced_past == -1
+        return seen.slot == self._forced_past and self._age_s(seen) >= wait_s(seen.role, "")
 
     async def _begin(self, held: str) -> str:
         """There is no role yet: the first master takes it, if it has a directory, and never had a role."""
@@ -231,7 +267,32 @@ class Mastership:
                 "the log of the directory's master is gone from the store; `nightmail directory promote --force` on "
                 "the server with the newest entries begins a new one"
             )
-        return "nobody was ever the directory's master: `nightmail directory init` on the first one, and start it"
+        return (
+            "nobody was ever the directory's master, or the store was lost: `nightmail directory init` on the first "
+            "one begins a new directory; where there was one, `nightmail directory promote --force` on who has entries"
+        )
+
+    def _mend(self, role: Role, held: str) -> str:
+        """What is held, or nothing any more where this shadow does not come to be in sync.
+
+        Its slapd compares everything when it starts: it may lack what it was sent, and take itself to be level. Where
+        that does not help, it begins anew.
+        """
+        now = self._clock.elapsed()
+        if self._server not in role.joining:
+            self._joining_since, self._mended = now, 0
+            return held
+        if self._mended == _MENDS or now - self._joining_since <= _JOINS_IN_S * (1 + self._mended):
+            return held
+        self._mended += 1
+        log.warning("directory replica is not in sync", for_s=now - self._joining_since,
+                    remedy="none: it is compared with the master, then begins anew")  # fmt: skip
+        if self._mended == _MENDS:
+            self._held.forget()
+            return ""
+        self._gate.lose()
+        self._replica.start_anew()
+        return held
 
     def _play(self, part: Follow | Reseed) -> str:
         if part.master not in self._servers:
@@ -290,7 +351,7 @@ class Mastership:
         )  # fmt: skip
         minding = asyncio.create_task(shadows.mind())
         try:
-            while not await self._is_handed_over():
+            while not await self._hand_over_if_wanted(shadows):
                 await self._renew(shadows)
                 await self._wait(self._lease_s / 3)
         except Fenced as fence:
@@ -301,8 +362,8 @@ class Mastership:
             minding.cancel()
             await asyncio.wait([minding])
 
-    async def _renew(self, shadows: Shadows) -> None:
-        """Put the next slot, unless the replica does not answer. Raises: Fenced."""
+    async def _renew(self, shadows: Shadows, *, is_shut: bool = False) -> None:
+        """Put the next slot, unless the replica does not answer; one that `is_shut` stays so. Raises: Fenced."""
         ours, now = self._ours(), self._clock.elapsed()
         if now - self._gate.answered_at > self._lease_s:
             if self._replica.pid and now - self._gate.answered_at > 2 * self._lease_s:
@@ -319,18 +380,19 @@ class Mastership:
             self._note(str(error))
             return
         self._note("")
-        self._gate.lead(role.epoch, now + self._lease_s - _MARGIN_S)
+        if not is_shut:
+            self._gate.lead(role.epoch, now + self._lease_s - _MARGIN_S)
         if role.in_sync != ours.role.in_sync:
             log.info("directory replicas in sync", servers=", ".join(role.in_sync))
         self._sighting = Sighting(ours.slot + 1, role, now, now)
         shadows.note(ours.slot + 1, role)
         await self._delete_spent(ours, now)
 
-    async def _is_handed_over(self) -> bool:
+    async def _hand_over_if_wanted(self, shadows: Shadows) -> bool:
         """Yield to who wants it, or to anybody where this server stops; whether that was done. Raises: Fenced."""
         ours = self._ours()
         if self._is_stopping:
-            await self._yield("")
+            await self._yield("", shadows)
             return True
         try:
             wishes = [name for name in await self._roles.wishes(ours.role.epoch) if name in ours.role.in_sync]
@@ -339,29 +401,27 @@ class Mastership:
             return False
         if not wishes:
             return False
-        if await self._yield(wishes[0]):
+        if await self._yield(wishes[0], shadows):
             return True
         with contextlib.suppress(StoreUnavailable):
             await self._roles.forget_wish(wishes[0], ours.role.epoch)
         return False
 
-    async def _yield(self, to: str) -> bool:
-        """Take no more writes, see who has them all, and give the role up; not to one who has not."""
-        ours = self._ours()
-        others = [name for name in ours.role.in_sync if name != self._server]
-        alike: tuple[str, ...] = ()
-        with contextlib.suppress(DirectoryUnavailable, TimeoutError):
+    async def _yield(self, to: str, shadows: Shadows) -> bool:
+        """Take no more writes, see who has them all, and give the role up; not to one who has not. Raises: Fenced."""
+        try:
             await self._gate.shut()
-            async with asyncio.timeout(_HAND_OVER_S):
-                alike = tuple([name for name in others if await self._has_everything(name)])
+            alike = await self._alike(shadows)
+        except DirectoryUnavailable:
+            alike = ()
         if to and to not in alike:
-            log.warning("directory master not handed over", to=to, reason="it lacks something",
+            log.warning("directory master not handed over", to=to, reason="it was not seen to have everything",
                         remedy="ask again once it is in sync")  # fmt: skip
             return False
-        role = Role(
-            adopted=ours.role.adopted, in_sync=ours.role.in_sync, promise_s=self._lease_s,
-            is_yielded=True, to=to, alike=alike, nonce=self._nonce(),
-        )  # fmt: skip
+        ours = self._ours()
+        role = msgspec.structs.replace(
+            ours.role, joining=(), leaving=(), begins=False, is_yielded=True, to=to, alike=alike, nonce=self._nonce()
+        )
         try:
             await self._roles.put(ours.slot + 1, role)
         except StoreUnavailable as error:
@@ -369,6 +429,20 @@ class Mastership:
             return False
         log.info("directory master given up", to=to or "anybody", alike=", ".join(alike))
         return True
+
+    async def _alike(self, shadows: Shadows) -> tuple[str, ...]:
+        """Those in sync that have everything; the role is renewed while they are compared. Raises: Fenced."""
+        others = [name for name in self._ours().role.in_sync if name != self._server]
+        comparing = {name: asyncio.create_task(self._has_everything(name)) for name in others}
+        deadline = self._clock.elapsed() + _HAND_OVER_S
+        try:
+            while any(not task.done() for task in comparing.values()) and self._clock.elapsed() < deadline:
+                await asyncio.wait(comparing.values(), timeout=self._lease_s / 3)
+                await self._renew(shadows, is_shut=True)
+        finally:
+            for task in comparing.values():
+                task.cancel()
+        return tuple(name for name, task in comparing.items() if task.done() and not task.cancelled() and task.result())
 
     async def _has_everything(self, name: str) -> bool:
         try:

@@ -17,7 +17,7 @@ from nightmail.directory.managing import Manager, ManagerThread
 from nightmail.directory.replica import Replica
 from nightmail.directory.role import Role
 from nightmail.directory.role_log import RoleLog
-from nightmail.directory.slapd import Installation, drop_archives, find_installation, has_entries, load
+from nightmail.directory.slapd import Installation, drop_archives, find_installation, has_entries, is_damaged, load
 from nightmail.errors import ConfigInvalid
 from nightmail.journal.records import Adopted
 from nightmail.store.opening import open_store
@@ -28,7 +28,7 @@ from nightmail.supervisor.replica import ReplicaChild
 from nightmail.switch.liveness import LIVES, LifeLock, Machine
 from nightmail.world import Clock, Randomness
 
-_YIELD_S = 15.0
+_YIELD_S = 40.0
 _TOKEN_BYTES = 8
 _LEAST_TIMEOUT_S = 0.25
 _ARCHIVES_KEPT = 2
@@ -56,7 +56,7 @@ class MovingRole:
         self._machine = Machine.this()
         self._life = LifeLock(os.path.join(config.server.run_directory, LIVES, f"directory-{incarnation}"))
         self._store = open_store(config.store.url, randomness)
-        self._held = Held(own.directory)
+        self._held = Held(own.database)
         uris = {name: uri_of(config, name) for name in config.replicas}
         access = self._access = access_of(directory_of(config), "replicator", own.tls.authority)
         manager = ManagerThread(Manager(own, timeout_s))
@@ -68,7 +68,7 @@ class MovingRole:
             clock=clock, randomness=randomness,
             adopted=lambda epoch: Adopted(epoch, server, incarnation, *self._machine, self._life.path),
             is_dead=self._machine.is_proven_dead,
-            has_entries=lambda: has_entries(own),
+            has_entries=lambda: has_entries(own) and not is_damaged(own),
         )  # fmt: skip
 
     @property
@@ -131,8 +131,6 @@ class MovingRole:
         if wanted.master not in self._config.replicas:
             raise ConfigInvalid(self._config.path, f"{wanted.master} is no server with a replica", "it is the master")
         source = copy_of([uri_of(self._config, wanted.master)], replica.suffix, self._access)
-        self._held.forget()
-        archive = load(replica, installation, source, moment(self._clock))
+        archive = load(replica, installation, source, moment(self._clock), held=wanted.held)
         drop_archives(replica, _ARCHIVES_KEPT)
-        self._held.write(wanted.held)
         log.info("directory replica began anew", master=wanted.master, epoch=wanted.epoch, set_aside=archive)

@@ -15,7 +15,8 @@ from nightmail.directory.role import Role, Shadow
 from nightmail.errors import DirectoryUnavailable
 from nightmail.world import Clock
 
-_LACKS_FOR_LONG_S = 60.0
+_COMPARE_AGAIN_S = 600.0
+_LOOKS = 5
 
 log = structlog.get_logger()
 
@@ -58,7 +59,8 @@ class Shadows:
         self._newest = newest
         self._look_every_s = look_every_s
         self._lags = {name: Lag(lag_limit_s) for name in servers}
-        self._lacks_since: dict[str, float] = {}
+        self._comparing: dict[str, asyncio.Task[None]] = {}
+        self._compared_at: dict[str, float] = {}
         self._role: Role | None = None
         self.known = {name: Shadow(well_at=float("-inf")) for name in servers}
 
@@ -75,47 +77,61 @@ class Shadows:
         """Look at all of them, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for name in self.known:
-                group.create_task(self._mind(name))
+                group.create_task(self._mind(name, group))
 
-    async def _mind(self, name: str) -> None:
+    async def _mind(self, name: str, group: asyncio.TaskGroup) -> None:
         while True:
             try:
-                await self._note_seen(name, await self._peers.see(name))
+                self._note_seen(name, await self._peers.see(name), group)
             except DirectoryUnavailable:
                 pass  # who is not seen to be well is left out in time
             except Exception as error:  # whatever it is, the role is kept, and the others are minded
                 log.exception("shadow not minded", server=name, reason=str(error), remedy="none: report this")
             await asyncio.sleep(self._look_every_s)
 
-    async def _note_seen(self, name: str, seen: Seen) -> None:
+    def _note_seen(self, name: str, seen: Seen, group: asyncio.TaskGroup) -> None:
         now, lag = self._clock.elapsed(), self._lags[name]
         lag.note(seen.newest, self._newest(), now)
         if seen.epoch != self._epoch or seen.is_open or not seen.newest or lag.is_over_limit(now):
             return
         shadow = self.known[name] = msgspec.structs.replace(self.known[name], well_at=now)
         role = self._role
-        if role is None:
+        if role is None or name in self._comparing:
             return
-        if name not in role.in_sync and name not in role.joining:
+        if name in role.in_sync:
+            if now - self._compared_at.setdefault(name, now) > _COMPARE_AGAIN_S:
+                self._comparing[name] = group.create_task(self._compare_again(name))
+        elif name not in role.joining:
             self._changed()
-        elif name in role.joining and shadow.joined >= 0 and not shadow.has_everything:
-            await self._compare(name, shadow.joined)
+        elif shadow.joined >= 0 and not shadow.has_everything:
+            self._comparing[name] = group.create_task(self._compare(name, shadow.joined))
 
     async def _compare(self, name: str, joined: int) -> None:
         """Whether it has what was written before it was joining: what is written since is waited for."""
-        is_alike = await self._peers.has_everything(name)
+        is_alike = await self._is_alike(name)
         now = self.known[name]
-        if not is_alike:
-            self._note_lack(name)
-        elif now.joined == joined:
-            self._lacks_since.pop(name, None)
-            self.known[name] = msgspec.structs.replace(now, well_at=self._clock.elapsed(), has_everything=True)
+        if is_alike and now.joined == joined:
+            self._compared_at[name] = self._clock.elapsed()
+            self.known[name] = msgspec.structs.replace(now, has_everything=True)
             self._changed()
 
-    def _note_lack(self, name: str) -> None:
-        now = self._clock.elapsed()
-        since = self._lacks_since.setdefault(name, now)
-        if now - since > _LACKS_FOR_LONG_S:
-            self._lacks_since[name] = now
-            log.warning("directory shadow lacks something", server=name,
-                        remedy="if it stays so: stop it, `nightmail directory reseed` there, start it")  # fmt: skip
+    async def _compare_again(self, name: str) -> None:
+        """Whether one that is in sync still has everything; one that has not has to join again."""
+        for _ in range(_LOOKS):
+            if await self._is_alike(name):
+                self._compared_at[name] = self._clock.elapsed()
+                return
+            await asyncio.sleep(self._look_every_s)
+        log.warning("directory shadow lacks something", server=name,
+                    remedy="none: it is in sync again once it has everything")  # fmt: skip
+        self._compared_at.pop(name, None)
+        self.known[name] = Shadow(well_at=float("-inf"))
+        self._changed()
+
+    async def _is_alike(self, name: str) -> bool:
+        try:
+            return await self._peers.has_everything(name)
+        except DirectoryUnavailable:
+            return False
+        finally:
+            self._comparing.pop(name, None)
