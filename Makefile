@@ -49,12 +49,12 @@ demo: $(READY)
 	@exec $(BIN)/nightmail demo
 
 test: $(READY) $(COMPILED_READY)
-	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl
 	$(BIN)/pytest
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS)
 
 prove: $(READY) $(COMPILED_READY)
-	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd
+	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl
 	@$(MAKE) --no-print-directory --keep-going -j$(LANES) --output-sync=target $(PROOFS)
 
 # They wait more than they work, so that several go on at a time, the longest first; LANES=1 has them one by one.

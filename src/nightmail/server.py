@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from nightmail.supervisor.child import Spawn, SwitchChild
     from nightmail.supervisor.cluster import Cluster
     from nightmail.supervisor.directory import ServerDirectory
+    from nightmail.supervisor.external import ExternalDirectory
     from nightmail.supervisor.supervising import Join
     from nightmail.supervisor.tables import Announce, Reloads
 
@@ -111,15 +112,18 @@ def _keep_tables(config: Config, clock: Clock) -> Callable[[Announce], Reloads]:
     return lambda announce: TableReloads(tables, announce, clock)
 
 
-def _directory(config: Config, clock: Clock) -> ServerDirectory | None:
+def _directory(config: Config, clock: Clock) -> ServerDirectory | ExternalDirectory | None:
     """What a server has to do with its directory, where it has one. Raises: ConfigInvalid: it can't be used."""
     if config.directory is None:
         return None
     try:
         from nightmail.supervisor.directory import ServerDirectory  # noqa: PLC0415 - as in `serve`
+        from nightmail.supervisor.external import ExternalDirectory  # noqa: PLC0415 - as in `serve`
     except ModuleNotFoundError as error:
         wrong = f"{config.path}: [directory] needs {error.name}"
         raise ConfigInvalid(wrong, "which is not installed", "pip install 'nightmail[directory]'") from error
+    if config.directory.topology == "external":
+        return ExternalDirectory(config, _compiled_directory(config), clock)
     return ServerDirectory(config, _compiled_directory(config), clock, SystemRandomness())
 
 
@@ -226,6 +230,7 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
     if config.directory is None:
         return Routing(open_newest(compiled, hostname)), lambda: open_newest(compiled, hostname)
     # Most servers have no directory: their switches start the sooner without it.
+    from nightmail.admin.external import changes_of, schema_of  # noqa: PLC0415 - see above
     from nightmail.admin.replicas import access_of, authority_of, replica_uris  # noqa: PLC0415 - see above
     from nightmail.directory.lookups import Lookups  # noqa: PLC0415 - see above
     from nightmail.directory.maps import DirectoryMaps  # noqa: PLC0415 - see above
@@ -242,6 +247,8 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
         timeout_s=config.directory.lookup_timeout_s,
         lag_limit_s=config.directory.lag_limit_s,
         changed=forget_answers,
+        schema=schema_of(config.directory),
+        make_feed=changes_of(config.directory),
     )
 
     def open_routing() -> RoutingSnapshot:

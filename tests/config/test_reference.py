@@ -18,6 +18,12 @@ def test_every_setting_stands_in_the_reference_with_a_description() -> None:
             assert setting.description.endswith("."), f"[{table}] {name} is not described in a sentence"
 
 
+def test_settings_in_a_table_of_their_own_stand_there_too() -> None:
+    page = render()
+    assert "\n## [directory.mapping]\n" in page
+    assert "| `people_filter` | text in quotes |" in page
+
+
 def test_defaults_are_written_as_toml_would_have_them() -> None:
     page = render()
     assert "| `retry_first_s` | a number above 0, in seconds | `300` |" in page

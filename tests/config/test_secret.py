@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nightmail.config.secret import read_secret
+from nightmail.config.secret import read_password, read_secret
 from nightmail.errors import ConfigInvalid
 
 SETTING = "[heartbeat] secret_file"
@@ -47,3 +47,24 @@ def test_a_file_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_pa
     with pytest.raises(ConfigInvalid, match="No such file") as refused:
         read_secret(str(tmp_path / "key"), SETTING)
     assert "/dev/urandom" in refused.value.right
+
+
+def test_a_password_is_the_first_line_and_may_be_short_and_have_spaces(tmp_path: Path) -> None:
+    assert (
+        read_password(written(tmp_path / "password", b"of the r\xc3\xa9ader \nand a remark\n"), SETTING)
+        == "of the réader "
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "wrong"),
+    [
+        (b"", 0o600, "no password"),
+        (b"\nx", 0o600, "no password"),
+        (b"\xff", 0o600, "UTF-8"),
+        (b"x", 0o604, "every user"),
+    ],
+)
+def test_what_is_no_password_is_refused(tmp_path: Path, content: bytes, mode: int, wrong: str) -> None:
+    with pytest.raises(ConfigInvalid, match=wrong):
+        read_password(written(tmp_path / "password", content, mode), SETTING)

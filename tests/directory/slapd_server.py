@@ -152,6 +152,7 @@ class Slapd:
 
     def stop_following(self) -> None:
         """Have a shadow take nothing more from its master, without knowing that it is behind."""
+        until(lambda: bool(self.state()), f"{self.uri} has all of its master's entries")
         self.kill()
         self.start(provider="ldap://127.0.0.1:1")
 

@@ -31,7 +31,7 @@ class Session:
         """Where it is heard that something has come."""
         return self.ours.fileno()
 
-    def search_ext(self, base: str, scope: int, filter_text: str, attributes: list[str]) -> int:
+    def search_ext(self, base: str, scope: int, filter_text: str, attributes: list[str], *, sizelimit: int) -> int:
         """Send."""
         filter_text.encode()
         self.sent.append(filter_text)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import msgspec
 import pytest
 from tests.directory.slapd_server import Slapd
 
+from nightmail.directory import sessions
 from nightmail.directory.sessions import Access, open_session
 from nightmail.errors import DirectoryUnavailable
 
+SERVER_HELLO_BEGUN = b"\x16\x03\x03\x00\x80"
 STARTTLS_GRANTED = bytes.fromhex("300c02010178070a010004000400")
 LIMIT_S = 10.0
 
@@ -22,25 +26,30 @@ LIMIT_S = 10.0
 class Peer:
     """Listens in a replica's place: says `first` to whoever has said something, and nothing more."""
 
-    def __init__(self, first: bytes) -> None:
+    def __init__(self, first: bytes, scheme: str = "ldap") -> None:
+        self._scheme = scheme
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._first = first
-        self._connection: socket.socket | None = None
+        self._connections: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
     @property
     def uri(self) -> str:
-        return f"ldap://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def _serve(self) -> None:
-        self._connection = self._listener.accept()[0]
-        self._connection.recv(4096)
-        self._connection.sendall(self._first)
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                connection = self._listener.accept()[0]
+                self._connections.append(connection)
+                connection.recv(4096)
+                connection.sendall(self._first)
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        if self._connection is not None:
-            self._connection.close()
+        for connection in self._connections:
+            connection.close()
 
 
 @pytest.fixture
@@ -65,13 +74,41 @@ def opened(uri: str, access: Access) -> list[object]:
     return outcome
 
 
-@pytest.mark.parametrize("first", [b"", STARTTLS_GRANTED, STARTTLS_GRANTED + b"\x16\x03\x03\x00\x80"])
+@pytest.mark.parametrize("first", [b"", STARTTLS_GRANTED, STARTTLS_GRANTED + SERVER_HELLO_BEGUN])
 def test_a_peer_that_hangs_before_or_while_tls_begins_is_given_up(replica: Slapd, first: bytes) -> None:
     access = msgspec.structs.replace(replica.access("reader"), timeout_s=0.3)
     peer = Peer(first)
     [error] = opened(peer.uri, access)
     assert isinstance(error, DirectoryUnavailable)
     assert peer.uri in str(error)
+    peer.close()
+
+
+@pytest.mark.parametrize("first", [b"", SERVER_HELLO_BEGUN])
+def test_a_peer_that_hangs_where_tls_comes_first_is_given_up_and_takes_no_processor(
+    replica: Slapd, first: bytes
+) -> None:
+    access = msgspec.structs.replace(replica.access("reader"), timeout_s=1.0)
+    peer = Peer(first, "ldaps")
+    used_s, began = time.process_time(), time.monotonic()
+    [error] = opened(peer.uri, access)
+    assert isinstance(error, DirectoryUnavailable)
+    assert f"{peer.uri}: TLS does not begin within 1 s" in str(error)
+    assert 1.0 <= time.monotonic() - began < 3.0
+    assert time.process_time() - used_s < 0.3
+    peer.close()
+
+
+def test_a_peer_that_hangs_just_after_it_was_seen_to_begin_tls_takes_no_processor(
+    replica: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = msgspec.structs.replace(replica.access("reader"), timeout_s=1.0)
+    peer = Peer(b"", "ldaps")
+    monkeypatch.setattr(sessions, "_see_tls_begin", lambda *_: None)
+    used_s = time.process_time()
+    [error] = opened(peer.uri, access)
+    assert isinstance(error, DirectoryUnavailable)
+    assert time.process_time() - used_s < 0.3
     peer.close()
 
 

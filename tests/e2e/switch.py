@@ -120,7 +120,7 @@ class Switch:
         }
         for name, entries in settings.items():
             sections.setdefault(name, {}).update(entries)
-        if "directory" in sections:
+        if "directory" in sections and "tables" not in settings:
             del sections["tables"]
         self.config_file.write_text(as_toml(sections))
 

@@ -132,16 +132,18 @@ def test_a_server_that_went_over_to_the_shadow_hears_of_what_the_master_takes_la
                     directory.add([item_of("domains", "later.example", "relay", SUFFIX)])
                 await follows.until(lambda: follows.takes("later.example") and follows.announced > announced)
                 assert follows.reloads.source == shadow.uri
+                await follows.until(lambda: follows.announced > announced)
                 assert follows.announced == announced + 1  # and not for what was there already
 
     asyncio.run(scene())
 
 
 def ahead_of(copy_path: str) -> None:
-    """Let what was last known be newer than anything that a replica has."""
+    """Let what was last known be newer than anything that a replica has, and have a domain more."""
     copy = read_copy(copy_path, SUFFIX)
     assert copy is not None
-    write_copy(copy_path, msgspec.structs.replace(copy, cookie=re.sub(r"(?<=[=;])20\d\d", "2099", copy.cookie)))
+    content, cookie = copy.content | {"another": NET}, re.sub(r"(?<=[=;])20\d\d", "2099", copy.cookie)
+    write_copy(copy_path, msgspec.structs.replace(copy, content=content, cookie=cookie))
 
 
 def test_what_was_seen_of_a_master_is_given_up_once_it_was_restored(tmp_path: Path, master: Slapd) -> None:
@@ -150,7 +152,10 @@ def test_what_was_seen_of_a_master_is_given_up_once_it_was_restored(tmp_path: Pa
             ahead_of(follows.copy)
         with capture_logs() as logs:
             async with following(tmp_path, master) as follows:
+                assert follows.takes("example.net")
                 await follows.until(lambda: follows.reloads.source == master.uri)
+                await follows.until(lambda: not follows.takes("example.net"))
+                assert follows.takes("example.org")
         assert [line["event"] for line in logs if "went back" in line["event"]] == ["directory went back"]
 
     asyncio.run(scene())

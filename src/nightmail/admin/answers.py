@@ -38,9 +38,10 @@ class PeerPicture(msgspec.Struct, frozen=True, kw_only=True):
 class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     """The directory as a server sees it: the replica that it runs, and the one from which it takes its routing.
 
-    `role` is master or shadow, empty where it runs no replica; `state` is starting, running, restarting, not set up or
-    stopped, and `fault` says why it is not running. `followed` is the URI of the replica that is followed, empty where
-    none can be: then what was last in force stays so. `refused` are entries that are not in force as they are.
+    `role` is master or shadow, external where others run it, empty where this server has no replica; `state` is
+    starting, running, restarting, not set up or stopped, and `fault` says why it is not running. `followed` is the URI
+    of the replica that is followed, empty where none can be: then what was last in force stays so. Where tables say
+    what is not looked up, it is their directory. `refused` are entries that are not in force as they are.
     `master` is the server that takes writes, empty where nobody is known to. Where that role moves, `epoch` counts how
     often it was taken, and those `in_sync` may take it.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from nightmail.admin.external import external_access, is_external
 from nightmail.config.secret import read_secret
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import account, accounts_of
@@ -37,6 +38,8 @@ def access_of(settings: DirectorySettings, name: str, authority: str) -> Access:
     Raises:
         ConfigInvalid: the secret is none.
     """
+    if is_external(settings):
+        return external_access(settings)
     password = getattr(accounts_of(secret_of(settings)), name)
     return Access(name=account(name, settings.suffix), password=password, authority=authority)
 
@@ -48,4 +51,6 @@ def uri_of(config: Config, server: str) -> str:
 
 def replica_uris(config: Config) -> list[str]:
     """The URIs of all replicas, this server's own first."""
+    if config.directory is not None and is_external(config.directory):
+        return [*config.directory.uris]
     return [uri_of(config, name) for name in sorted(config.replicas, key=lambda name: name != config.server.name)]

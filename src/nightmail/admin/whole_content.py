@@ -1,4 +1,4 @@
-"""Everything that the directory has, read from a replica as a whole: for a backup, or for another one to begin with."""
+"""Everything that the directory has, read as a whole: for a backup, for another one to begin with, or to be judged."""
 
 from __future__ import annotations
 
@@ -7,12 +7,42 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
+from nightmail.admin.external import is_external, schema_of
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.copying import copy_of
+from nightmail.directory.external import PagedDirectory
+from nightmail.directory.schemas import OWN
+from nightmail.directory.sessions import Access
+from nightmail.directory.settings import DirectorySettings
+from nightmail.directory.tree import RULES_FILTER, Item, folded
+from nightmail.directory.writing import Directory
 from nightmail.world import Clock
+
+
+class Said(NamedTuple):
+    """Entries in the words of our own schema; `mapped` are those that were written in others."""
+
+    own: list[Item]
+    mapped: list[Item]
+
+
+def session_at(uri: str, settings: DirectorySettings, access: Access) -> Directory:
+    """A session for reading. Raises: DirectoryUnavailable."""
+    return (PagedDirectory if is_external(settings) else Directory)(uri, access)
+
+
+def said_by(directory: Directory, settings: DirectorySettings) -> Said:
+    """All that the directory says."""
+    schema = schema_of(settings)
+    if schema is OWN:
+        return Said([*map(folded, directory.search(settings.suffix))], [])
+    rules = map(folded, directory.search(settings.suffix, RULES_FILTER))
+    mapped = (schema.read(folded(item)) for item in directory.search(settings.suffix, schema.mail_filter))
+    return Said([*rules], [*mapped])
 
 
 def other_replicas(config: Config) -> list[str]:
@@ -35,7 +65,10 @@ def moment(clock: Clock) -> str:
 
 @contextmanager
 def authority(config: Config) -> Iterator[str]:
-    """A file with whom to trust, for as long as it is needed."""
+    """A file with whom to trust, for as long as it is needed; none for a directory that is not ours."""
+    if is_external(directory_of(config)):
+        yield ""
+        return
     with tempfile.TemporaryDirectory(prefix="nightmail-directory-") as scratch:
         path = os.path.join(scratch, "authority.pem")
         write_authority(path, secret_of(directory_of(config)))

@@ -14,12 +14,21 @@ from rich.text import Text
 
 from nightmail.config.secret import read_secret
 from nightmail.config.settings import Config
+from nightmail.directory.settings import DirectorySettings
 from nightmail.errors import ConfigInvalid
 from nightmail.mail.reply import Reply
 from nightmail.net.addresses import is_ip, parse_host_port
+from nightmail.routing.beside import LOOKED_UP, TablesBeside
 from nightmail.routing.generations import check_tables, open_newest
 from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.routing.source import NAMES
+from nightmail.routing.tables import TextTables
+
+_NOTHING_JUDGED = (
+    "no replica of the directory answers, so that nothing in it was judged, nor what whoever comes through a "
+    "balancer may do; once the servers run, check again"
+)
+_NOBODY_JUDGED = "no server of the directory answers, so that no person and no list was judged; check again later"
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +48,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = ""
     replicas: dict[str, str] = {}
     judged: str = ""
+    asked: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -62,47 +72,51 @@ def check_everything(config: Config) -> Findings:
         run_directory=server.run_directory,
         peers=tuple(name for name in config.servers if name != server.name),
     )
-    return _with_tables(findings, config) if config.directory is None else _with_directory(findings, config)
+    if config.directory is not None:
+        findings = _with_directory(findings, config.directory, config)
+    return findings if config.directory is not None and not config.has_tables else _with_tables(findings, config)
 
 
 def _with_tables(findings: Findings, config: Config) -> Findings:
-    hostname = config.server.hostname
+    is_all = config.directory is None
     with tempfile.TemporaryDirectory(prefix="nightmail-check-") as scratch:
-        summary = check_tables(config.tables.directory, scratch, config.base)
-        with contextlib.closing(open_newest(scratch, hostname)) as snapshot:
+        kind = TextTables if is_all else TablesBeside
+        summary = check_tables(config.tables.directory, scratch, config.base, kind)
+        with contextlib.closing(open_newest(scratch, config.server.hostname)) as snapshot:
             _check_balancer(config, snapshot)
-            remarks = _remarks(snapshot, hostname)
-    entries = {name: summary.counts.get(name, 0) for name in NAMES}
+            remarks = _remarks(snapshot, config.server.hostname) if is_all else findings.remarks
+    found = {name: number for name, number in findings.entries.items() if name in LOOKED_UP}
+    names = [name for name in NAMES if is_all or name not in LOOKED_UP or name in found]
+    entries = {name: found.get(name, summary.counts.get(name, 0)) for name in names}
     return msgspec.structs.replace(findings, tables=config.tables.directory, remarks=remarks, entries=entries)
 
 
-def _with_directory(findings: Findings, config: Config) -> Findings:
+def _with_directory(findings: Findings, directory: DirectorySettings, config: Config) -> Findings:
     """Judge what a replica has, or else what was last known of it; a server starts without both."""
-    directory = config.directory
-    if directory is None:
-        return findings
-    read_secret(directory.secret_file, "[directory] secret_file")
-    findings = msgspec.structs.replace(findings, directory=directory.suffix, replicas=config.replicas)
     try:
+        from nightmail.admin.external import external_access  # noqa: PLC0415 - see below
         from nightmail.cli import directory_checks as checks  # noqa: PLC0415 - LDAP is an extra, and slow to load
     except ModuleNotFoundError as error:
         wrong = f"{error.name} is not installed, which a directory needs"
         raise ConfigInvalid("[directory]", wrong, "pip install 'nightmail[directory]'") from error
 
+    if directory.topology == "external":
+        external_access(directory)
+    else:
+        read_secret(directory.secret_file, "[directory] secret_file")
+    findings = msgspec.structs.replace(
+        findings, directory=directory.suffix, replicas=config.replicas, asked=directory.uris
+    )
     found = checks.found_in(config)
     if found is None:
-        remark = (
-            "no replica of the directory answers, so that nothing in it was judged, nor what whoever comes through a "
-            "balancer may do; once the servers run, check again"
-        )
-        return msgspec.structs.replace(findings, remarks=(remark,))
+        return msgspec.structs.replace(findings, remarks=(_NOBODY_JUDGED if config.has_tables else _NOTHING_JUDGED,))
     with checks.judged(config, found) as judge:
         _check_balancer(config, judge.snapshot)
-        wrong = checks.told(checks.findings_of(judge, found.items))
+        wrong = checks.told(checks.findings_of(judge, found))
         remarks = _remarks(judge.snapshot, config.server.hostname) if found.is_all else ()
     if wrong:
         remarks = (f"{wrong}: `nightmail directory check` names them", *remarks)
-    entries = {name: number for name, number in checks.counted(found.items).items() if found.is_all or number}
+    entries = {name: number for name, number in checks.counted(found).items() if found.is_all or number}
     return msgspec.structs.replace(findings, judged=found.source, entries=entries, remarks=remarks)
 
 
@@ -154,11 +168,16 @@ def show_findings(findings: Findings, console: Console) -> None:
     _fact(console, "runs in", findings.run_directory)
     if findings.peers:
         _fact(console, "peers", ", ".join(findings.peers))
-    _good(console, findings.tables or findings.directory)
+    if findings.directory:
+        _good(console, findings.directory)
     for name, address in findings.replicas.items():
         _fact(console, "replica", f"{name} at {address}")
+    for uri in findings.asked:
+        _fact(console, "asked", uri)
     if findings.judged:
         _fact(console, "judged", findings.judged)
+    if findings.tables:
+        _good(console, findings.tables)
     for name, number in findings.entries.items():
         _fact(console, name, f"{number:,}" if number else "–")
     for remark in findings.remarks:

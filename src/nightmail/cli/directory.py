@@ -11,14 +11,16 @@ from typing import Annotated
 import msgspec
 import typer
 
+from nightmail.admin.external import is_external, look_at_servers
 from nightmail.admin.mastering import Master, confirm, master_now
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
-from nightmail.admin.whole_content import authority
+from nightmail.admin.whole_content import authority, said_by, session_at
 from nightmail.cli.configuration import load_config
 from nightmail.cli.directory_changes import Done, add_entries, delete_entries, modify_entries
-from nightmail.cli.directory_checks import check_entries, fault_as_comment, show_checked, told, with_fault
+from nightmail.cli.directory_checks import check_found, fault_as_comment, found_at, show_checked, told, with_fault
+from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_role import promote
-from nightmail.cli.directory_screen import show_standings
+from nightmail.cli.directory_screen import show_servers, show_standings
 from nightmail.cli.directory_tables import carry_out, lines_of_tables, plan_for, show_plan
 from nightmail.cli.directory_upkeep import backup, init, reseed, restore
 from nightmail.cli.failing import CommandFailed, complain
@@ -31,7 +33,6 @@ from nightmail.directory.reading import read_ldif
 from nightmail.directory.selection import DirectoryTables
 from nightmail.directory.sessions import Access
 from nightmail.directory.standing import look_at
-from nightmail.directory.tree import folded
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.source import NAMES
@@ -67,7 +68,7 @@ def import_tables(
     json: AsJson = False,
 ) -> None:
     """Have the directory say what tables say."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     wanted = lines_of_tables(tables, loaded.base)
     if dry_run:
         with _reading(loaded) as directory:
@@ -93,8 +94,8 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
     if os.listdir(tables):
         raise ConfigInvalid(tables, "there is something in it", "name a directory that is empty or new")
     with _reading(loaded) as directory:
-        items = [*map(folded, directory.search(settings.suffix))]
-    lines = normal_lines(DirectoryTables(items, settings.suffix))
+        said = said_by(directory, settings)
+    lines = normal_lines(DirectoryTables([*said.own, *said.mapped], settings.suffix))
     for table in NAMES:
         with open(os.path.join(tables, table), "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text_of(table, lines))
@@ -104,7 +105,7 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
 @app.command()
 def add(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
     """Add the entries of an LDIF file. Those that are there already, just so, are left."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     entries, changes = read_ldif(_text_of(ldif), ldif)
     if changes:
         raise ConfigInvalid(ldif, "it has changes of entries", "`nightmail directory modify` carries them out")
@@ -117,7 +118,7 @@ def add(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name:
 @app.command()
 def modify(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
     """Carry out the changes of an LDIF file (changetype: modify). Those that are carried out already are left."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     entries, changes = read_ldif(_text_of(ldif), ldif)
     if entries:
         raise ConfigInvalid(
@@ -132,7 +133,7 @@ def modify(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, na
 @app.command()
 def delete(names: Names, force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
     """Delete entries, by their names. Those that are not there are named, and the others deleted."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     with _writing(loaded) as directory:
         try:
             done = delete_entries(directory, loaded, names, force=force)
@@ -148,10 +149,9 @@ def delete(names: Names, force: Force = False, config: ConfigFile = None, name: 
 def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
     """Name every entry that can't come into force or be used, with the reason."""
     loaded = load_config(config, name)
-    settings = directory_of(loaded)
     with _reading(loaded) as directory:
-        items = [*map(folded, directory.search(settings.suffix))]
-    checked = check_entries(items, settings.suffix, loaded.base)
+        found = found_at(directory, loaded)
+    checked = check_found(found, loaded)
     if json:
         print_json(checked)
     else:
@@ -164,6 +164,10 @@ def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fal
 def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
     """Show whether each replica answers, and how far it is behind the master."""
     loaded = load_config(config, name)
+    if is_external(directory_of(loaded)):
+        servers = look_at_servers(directory_of(loaded))
+        print_json(servers) if json else show_servers(servers, screen())
+        return
     with authority(loaded) as trusted:
         access = access_of(directory_of(loaded), "reader", trusted)
         uris = {server: uri_of(loaded, server) for server in loaded.replicas}
@@ -268,15 +272,16 @@ def _writing(config: Config) -> Iterator[MasterReplica]:
 def _reading(config: Config) -> Iterator[Directory]:
     """The first replica that answers."""
     with authority(config) as trusted:
-        access = access_of(directory_of(config), "reader", trusted)
+        settings = directory_of(config)
+        access = access_of(settings, "reader", trusted)
         *first, last = replica_uris(config)
         for uri in first:
             try:
-                directory = Directory(uri, access)
+                directory = session_at(uri, settings, access)
             except DirectoryUnavailable:
                 continue
             break
         else:
-            directory = Directory(last, access)
+            directory = session_at(last, settings, access)
         with directory:
             yield directory

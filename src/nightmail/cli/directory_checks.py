@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -12,16 +12,20 @@ from rich.console import Console
 from rich.text import Text
 
 from nightmail.admin.replicas import access_of, directory_of, replica_uris
-from nightmail.admin.whole_content import authority
+from nightmail.admin.whole_content import Said, authority, said_by, session_at
+from nightmail.cli.directory_tables import entries_of, lines_of_tables
 from nightmail.config.settings import Config
 from nightmail.directory.contents import Held
 from nightmail.directory.judging import Finding, Judge, judge_of, misread
 from nightmail.directory.last_copy import COPY_NAME, read_copy
-from nightmail.directory.tree import Item, folded, lines_of
+from nightmail.directory.tree import Item, folded, is_rule, lines_of
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.mail.headers import printable
+from nightmail.routing.beside import TablesBeside
 from nightmail.routing.source import NAMES
+
+_ADDRESS = "mailLocalAddress"
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -37,23 +41,41 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class Found(NamedTuple):
-    """The entries of a directory and where they come from; `is_all` is False where persons and lists are not known."""
+    """The entries of a directory and where they come from; `is_all` is False where persons and lists are not known.
 
-    items: list[Item]
+    `beside` are tables' lines, as entries, where tables say what the directory does not.
+    """
+
+    said: Said
     source: str
     is_all: bool
+    beside: list[Item]
 
 
-def check_entries(items: list[Item], suffix: str, base: str) -> Checked:
+def check_found(found: Found, config: Config) -> Checked:
     """Judge a whole directory."""
-    with judge_of(Held(items), suffix, base) as judge:
-        return findings_of(judge, items)
+    with judged(config, found) as judge:
+        return findings_of(judge, found)
 
 
-def findings_of(judge: Judge, items: list[Item]) -> Checked:
-    """What is wrong with any of the entries."""
-    found = [*judge.whole.findings, *(finding for item in items for finding in judge.findings_of(item))]
-    return Checked(len(items), tuple(dict.fromkeys(found)))
+def findings_of(judge: Judge, found: Found) -> Checked:
+    """What is wrong with any of the entries.
+
+    A directory that is not kept for us has addresses of others' domains, and members who get no mail: nothing is wrong
+    with that.
+    """
+    own, mapped = found.said
+    findings = [*judge.whole.findings, *(finding for item in own for finding in judge.findings_of(item))]
+    for item in _with_addresses_of_ours(judge, mapped):
+        findings += (finding for finding in judge.findings_of(item) if finding.is_fatal)
+    return Checked(len(own) + len(mapped), tuple(dict.fromkeys(findings)))
+
+
+def _with_addresses_of_ours(judge: Judge, items: list[Item]) -> Iterator[Item]:
+    for item in items:
+        ours = tuple(filter(judge.is_ours, item.values(_ADDRESS)))
+        if ours:
+            yield item._replace(attributes={**item.attributes, _ADDRESS.lower(): ours})
 
 
 def show_checked(checked: Checked, console: Console) -> None:
@@ -68,30 +90,53 @@ def show_checked(checked: Checked, console: Console) -> None:
 def found_in(config: Config) -> Found | None:
     """What the first replica has that answers, else what this server last knew of the entries that it holds whole."""
     settings = directory_of(config)
+    beside = _beside(config)
     with authority(config) as trusted:
+        access = access_of(settings, "reader", trusted)
         for uri in replica_uris(config):
             try:
-                with Directory(uri, access_of(settings, "reader", trusted)) as directory:
-                    return Found([*map(folded, directory.search(settings.suffix))], uri, True)
+                with session_at(uri, settings, access) as directory:
+                    return Found(_said(directory, config), uri, True, beside)
             except (DirectoryUnavailable, ConfigInvalid):
                 continue
+    if config.has_tables:
+        return None
     copy = read_copy(os.path.join(settings.data_directory, COPY_NAME), settings.suffix)
     if copy is None or not copy.content:
         return None
-    return Found([*copy.content.values()], "the last copy, persons and lists excepted", False)
+    return Found(Said([*copy.content.values()], []), "the last copy, persons and lists excepted", False, [])
+
+
+def found_at(directory: Directory, config: Config) -> Found:
+    """What a server has. Raises: ConfigInvalid: tables beside it are wrong."""
+    return Found(_said(directory, config), directory.uri, True, _beside(config))
+
+
+def _said(directory: Directory, config: Config) -> Said:
+    """What a server has, except what tables say in its place."""
+    said = said_by(directory, directory_of(config))
+    return said._replace(own=[item for item in said.own if not is_rule(item)]) if config.has_tables else said
+
+
+def _beside(config: Config) -> list[Item]:
+    if not config.has_tables:
+        return []
+    lines = lines_of_tables(config.tables.directory, config.base, TablesBeside)
+    return entries_of(lines, directory_of(config).suffix)
 
 
 @contextmanager
 def judged(config: Config, found: Found) -> Iterator[Judge]:
     """A judge of what was found."""
-    with judge_of(Held(found.items), directory_of(config).suffix, config.base) as judge:
+    contents = Held([*found.said.own, *found.said.mapped, *found.beside])
+    with judge_of(contents, directory_of(config).suffix, config.base) as judge:
         yield judge
 
 
-def counted(items: Iterable[Item]) -> dict[str, int]:
+def counted(found: Found) -> dict[str, int]:
     """How many lines of each table the entries say that can be understood."""
     numbers = dict.fromkeys(NAMES, 0)
-    for item in items:
+    for item in (*found.said.own, *found.said.mapped, *found.beside):
         try:
             tables = [line.table for line in lines_of(item)]
         except ConfigInvalid:

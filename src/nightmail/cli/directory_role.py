@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nightmail.cli.client import Client
-from nightmail.cli.configuration import load_config
+from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.options import ConfigFile, ServerName
 
 
@@ -20,6 +20,6 @@ def promote(
     name: ServerName = None,
 ) -> None:
     """Have this server take writes to the directory, in place of the master."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     Client(loaded.server.run_directory).promote(is_forced=force)
     sys.stdout.write(f"Writes to the directory are taken on {loaded.server.name} now.\n")

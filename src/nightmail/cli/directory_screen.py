@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from nightmail.cli.screen import columns, plain, show, state, whole
+from nightmail.directory.external_standing import ServerStanding
 from nightmail.directory.standing import Standing
 
 _CLOCKS_APART_S = 2.0
@@ -38,6 +39,18 @@ def _role(standing: Standing) -> Text:
     if standing.role == "master" or standing.may_take_over is None:
         return Text(standing.role)
     return Text("shadow, in sync") if standing.may_take_over else Text("shadow, not in sync", style="yellow")
+
+
+def show_servers(standings: Sequence[ServerStanding], console: Console) -> None:
+    """Print a line for each server of a directory that is not ours."""
+    table = columns("SERVER", "STATE", "CHANGES", "ENTRIES", right="ENTRIES")
+    for each in standings:
+        entries = "–" if each.entries is None else f"{each.entries:,}"
+        table.add_row(
+            plain(each.uri), state("ok" if each.state == "ok" else "unreachable"), each.changes or "–", entries
+        )
+    reasons = [whole(each.state, "bold red") for each in standings if each.state != "ok"]
+    show(console, Group(table, *reasons))
 
 
 def _behind(standing: Standing) -> Text:

@@ -17,15 +17,17 @@ from nightmail.routing.generations import check_tables
 from nightmail.routing.tables import TextTables
 
 
-def lines_of_tables(tables: str, base: str) -> dict[tuple[str, str], str]:
+def lines_of_tables(tables: str, base: str, kind: type[TextTables] = TextTables) -> dict[tuple[str, str], str]:
     """The lines of the tables in the directory `tables`, in their normal form, checked as a server checks them.
+
+    `kind` says which of the files count.
 
     Raises:
         ConfigInvalid: one is wrong.
     """
     with tempfile.TemporaryDirectory(prefix="nightmail-import-") as scratch:
-        check_tables(tables, scratch, base)
-    return normal_lines(TextTables(tables))
+        check_tables(tables, scratch, base, kind)
+    return normal_lines(kind(tables))
 
 
 def entries_of(lines: Lines, suffix: str) -> list[Item]:

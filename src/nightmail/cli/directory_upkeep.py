@@ -16,7 +16,7 @@ from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, replica_uris
 from nightmail.admin.whole_content import authority, everything, moment, other_replicas
 from nightmail.cli.client import Client
-from nightmail.cli.configuration import load_config
+from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_tables import entries_of, lines_of_tables
 from nightmail.cli.failing import CommandFailed
 from nightmail.cli.options import ConfigFile, ServerName
@@ -47,7 +47,7 @@ def init(
     name: ServerName = None,
 ) -> None:
     """Begin a new directory on the server that is its first master."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     lines = lines_of_tables(tables, loaded.base) if tables else {}
     _prepare_to_write(loaded)
     settings, replica = directory_of(loaded), _own_replica(loaded)
@@ -77,7 +77,7 @@ def init(
 
 def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
     """Have this server's replica begin anew with what the others have; what it had is kept aside."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     _prepare_to_write(loaded)
     replica = _own_replica(loaded)
     if loaded.has_failover:
@@ -90,7 +90,7 @@ def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
 
 def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> None:
     """Write everything that the directory has into a file, passwords included."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     if os.path.exists(file):
         raise ConfigInvalid(file, "there is something of that name", "name a file that is not there yet")
     unfinished = f"{file}.unfinished"
@@ -112,7 +112,7 @@ def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> No
 
 def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> None:
     """Have the master begin anew with what a backup has; what it had is kept aside."""
-    loaded = load_config(config, name)
+    loaded = load_ours(config, name)
     try:
         source = open(file, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115 - it is closed below
     except OSError as error:

@@ -31,6 +31,12 @@ class Setting(msgspec.Struct, frozen=True):
         return f"one of {', '.join(self.choices)}" if self.choices else _words(self.type)
 
     @property
+    def table(self) -> Any:
+        """The class of the settings in it, where it is a table of them, or nothing."""
+        parts = self.type.types if isinstance(self.type, inspect.UnionType) else (self.type,)
+        return next((part.cls for part in parts if isinstance(part, inspect.StructType)), None)
+
+    @property
     def unit(self) -> str:
         """The unit that the end of its name tells, or nothing."""
         return next((unit for suffix, unit in _UNITS.items() if self.name.endswith(suffix)), "")

@@ -126,6 +126,9 @@ def _check_directory(config: Config, parser: Parser) -> None:
             path = ("servers", name, "directory")
             raise parser.fault(path, f"[servers.{name}] has a directory, and there is no [directory]", "write it")
         return
+    if directory.topology == "external":
+        _check_external(config, directory, parser)
+        return
     if not replicas:
         wrong = "no server has a replica of the directory"
         raise parser.fault(("directory",), wrong, 'write directory = "host:port" below [servers.NAME] of one or two')
@@ -141,6 +144,19 @@ def _check_directory(config: Config, parser: Parser) -> None:
         if other != name:
             wrong = f"[servers.{name}] directory is also that of {other}"
             raise parser.fault(("servers", name, "directory"), wrong, "give each server an address of its own")
+
+
+def _check_external(config: Config, directory: DirectorySettings, parser: Parser) -> None:
+    """A directory that nightmail does not run has no replica here. What is read whole is kept, unless tables say it."""
+    for name in config.replicas:
+        wrong = f"[servers.{name}] has a directory, which is for replicas that nightmail runs"
+        raise parser.fault(("servers", name, "directory"), wrong, 'take it out, with topology = "external"')
+    if config.has_tables and directory.data_directory:
+        wrong = "[directory] has a data_directory, and [tables] say all that would be kept there"
+        raise parser.fault(("directory", "data_directory"), wrong, "take it out")
+    if not config.has_tables and not directory.data_directory:
+        right = "write it, for domains, routes and clients from the directory, or [tables], for those from files"
+        raise parser.fault(("directory",), "[directory] has no data_directory, and there are no [tables]", right)
 
 
 def _with_a_listener(config: Config) -> Config:

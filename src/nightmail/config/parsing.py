@@ -81,7 +81,7 @@ class Parser:
         for name in self._data:
             if name not in CLASSES:
                 raise self._unknown_table(name)
-        if "directory" in self._data and "tables" in self._data:
+        if "tables" in self._data and self._has_own_directory():
             wrong = "there are both [tables] and [directory]"
             raise self.fault(("directory",), wrong, "mail is routed by one of the two: take the other one out")
         tables = {
@@ -91,7 +91,13 @@ class Parser:
         for name, cls in _SINGLE.items():
             if name not in tables and name not in _OPTIONAL:
                 tables[name] = self._read(cls, {}, (name,))
-        return Config(servers=servers, listeners=listeners, path=self._file, **tables)  # type: ignore[arg-type]  # each name has the class of its field
+        has_tables = "tables" in self._data
+        return Config(servers=servers, listeners=listeners, path=self._file, has_tables=has_tables, **tables)  # type: ignore[arg-type]  # each name has the class of its field
+
+    def _has_own_directory(self) -> bool:
+        """Whether there is a directory that keeps everything, and not one with people and lists alone."""
+        section = self._data.get("directory")
+        return section is not None and not (isinstance(section, dict) and section.get("topology") == "external")
 
     def _load(self, text: str) -> dict[str, Any]:
         try:
@@ -140,6 +146,8 @@ class Parser:
             raise self.fault(path, f"{error.place} {error.wrong}", error.right) from error
 
     def _value(self, setting: Setting, value: Any, path: Path) -> Any:
+        if setting.table is not None and isinstance(value, dict):
+            return self._read(setting.table, value, path)
         try:
             converted = msgspec.convert(value, setting.hint)
         except msgspec.ValidationError as error:

@@ -32,7 +32,15 @@ starting anything. This page is generated from the code that reads the file.
 
 def render() -> str:
     """The whole page, in Markdown."""
-    return "\n".join((_INTRODUCTION, *(_section(name, cls) for name, cls in CLASSES.items())))
+    return "\n".join((_INTRODUCTION, *(_section(header, cls) for header, cls in _sections())))
+
+
+def _sections() -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    for name, cls in CLASSES.items():
+        yield HEADERS[name], cls
+        for setting in settings_of(cls).values():
+            if setting.table is not None:
+                yield f"[{name}.{setting.name}]", setting.table
 
 
 def write(directory: str) -> str:
@@ -44,8 +52,8 @@ def write(directory: str) -> str:
     return path
 
 
-def _section(name: str, cls: type[msgspec.Struct]) -> str:
-    return "\n".join((f"## {HEADERS[name]}", "", _purpose(cls), "", *_table(cls), ""))
+def _section(header: str, cls: type[msgspec.Struct]) -> str:
+    return "\n".join((f"## {header}", "", _purpose(cls), "", *_table(cls), ""))
 
 
 def _purpose(cls: type[msgspec.Struct]) -> str:

@@ -129,7 +129,8 @@ class SubmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 class Config(msgspec.Struct, frozen=True, kw_only=True, rename={"listeners": "listener"}):
     """A whole configuration, checked, with every path absolute and every default filled in.
 
-    `path` is the file it was read from; relative paths are relative to its directory, `base`.
+    `path` is the file it was read from; relative paths are relative to its directory, `base`. `has_tables` says that it
+    has `[tables]`: beside a directory they say what is not looked up there.
     """
 
     server: ServerSettings
@@ -146,6 +147,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename={"listeners": "li
     balancer: BalancerSettings | None = None
     directory: DirectorySettings | None = None
     path: str = ""
+    has_tables: bool = False
 
     def group_of(self, server: str) -> str:
         """The name of the group that `server` belongs to: its site's, if nothing else is said."""

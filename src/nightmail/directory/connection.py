@@ -36,6 +36,7 @@ class _Search(NamedTuple):
     timeout_s: float
     answered: Answered
     found: list[Item]
+    limit: int
 
     @property
     def size_bytes(self) -> int:
@@ -76,16 +77,17 @@ class Connection:
         timeout_s: float,
         *,
         is_base: bool = False,
+        limit: int = 0,
     ) -> None:
         """Have `answered` called with the entries below `base` that match, or with why there are none to be had.
 
-        `is_base` asks for the entry `base` alone, and for nothing where there is none.
+        `is_base` asks for the entry `base` alone, `limit` for so many at most; none are found where there is no `base`.
         A replica that does not answer in time is not waited for any more: the connection is closed.
         """
         if self.is_closed:
             self._loop.call_soon(answered, DirectoryUnavailable(f"{self.uri}: the connection is closed"))
             return
-        self._queue.append(_Search(base, filter_text, attributes, is_base, timeout_s, answered, []))
+        self._queue.append(_Search(base, filter_text, attributes, is_base, timeout_s, answered, [], limit))
         self._send()
 
     def close(self, why: str = "the connection is closed") -> None:
@@ -110,7 +112,9 @@ class Connection:
             search = self._queue[0]
             scope = ldap.SCOPE_BASE if search.is_base else ldap.SCOPE_SUBTREE
             try:
-                number = self._session.search_ext(search.base, scope, search.filter_text, list(search.attributes))
+                number = self._session.search_ext(
+                    search.base, scope, search.filter_text, list(search.attributes), sizelimit=search.limit
+                )
             except ldap.LDAPError as error:
                 self.close(f"{self.uri}: {words(error)}")
                 return
@@ -141,8 +145,7 @@ class Connection:
                 if number not in self._waiting:
                     self.close(f"{self.uri}: {words(error)}")
                     return
-                is_none = isinstance(error, ldap.NO_SUCH_OBJECT) and self._waiting[number][0].is_base
-                self._answer(number, [] if is_none else DirectoryUnavailable(f"{self.uri}: {words(error)}"))
+                self._answer(number, self._in_spite_of(error, self._waiting[number][0]))
                 continue
             except Exception as error:  # noqa: BLE001 - whatever a replica sends ends its connection, and nothing else
                 self.close(f"{self.uri}: what it sends can't be read: {type(error).__name__}: {error}")
@@ -156,6 +159,14 @@ class Connection:
                 self._answer(number, search.found)
             elif kind == ldap.RES_SEARCH_ENTRY:
                 search.found.extend(item_of_answer(name, values) for name, values in data)
+
+    def _in_spite_of(self, error: ldap.LDAPError, search: _Search) -> list[Item] | DirectoryUnavailable:
+        """The answer where a search ends with an error: some say what was to be found out."""
+        if isinstance(error, ldap.NO_SUCH_OBJECT) and (search.is_base or search.limit):
+            return []
+        if isinstance(error, ldap.SIZELIMIT_EXCEEDED) and search.limit and len(search.found) >= search.limit:
+            return search.found
+        return DirectoryUnavailable(f"{self.uri}: {words(error)}")
 
     def _answer(self, number: int, answer: list[Item] | DirectoryUnavailable) -> None:
         search, timer = self._waiting.pop(number)

@@ -42,7 +42,11 @@ class Refreshed(NamedTuple):
     """From here on, changes come as they happen."""
 
 
-Message = Changed | Present | Gone | Presence | Refreshed
+class Expired(NamedTuple):
+    """Any entry may be another than it was."""
+
+
+Message = Changed | Present | Gone | Presence | Refreshed | Expired
 
 
 class Content:

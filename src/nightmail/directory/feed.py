@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import ldap
@@ -18,9 +18,10 @@ from ldap.controls import ResponseControl
 from ldap.syncrepl import SyncInfoMessage, SyncRequestControl, SyncStateControl
 
 from nightmail.directory.content import Changed, Content, Gone, Message, Presence, Present, Refreshed
+from nightmail.directory.schemas import OWN, Schema
 from nightmail.directory.sessions import Access, item_of_answer, open_session, words
 from nightmail.directory.sync_state import DELETE, PRESENT, SyncState, read_sync_state
-from nightmail.directory.tree import ATTRIBUTES, CHANGES_FILTER, Item
+from nightmail.directory.tree import ATTRIBUTES, Item
 from nightmail.errors import DirectoryUnavailable
 
 _NOW = 1e-6  # python-ldap fails over a 0 with controls where nothing has come; this raises TIMEOUT then
@@ -100,6 +101,7 @@ class Feed:
         self.is_ahead = False
         self.over = ""
         self._in_doubt = ""
+        self._is_everything = False
         self._base = base
         self._filter = filter_text
         self._changed = changed
@@ -128,6 +130,7 @@ class Feed:
         seen = max(_CSN.findall(self.cookie), default="")
         if seen > max(state):
             self._in_doubt = max(seen, self._in_doubt)
+        self._is_everything = not self.cookie
         return _request(session, self._base, self._filter, self.cookie)
 
     def told(self, state: list[str]) -> None:
@@ -139,7 +142,9 @@ class Feed:
             self.cookie, self._in_doubt, self.over = "", "", "it is asked for everything"
 
     def take(self, message: Message) -> None:
-        """Take what came into the content."""
+        """Take what came into the content. Of everything that there is, no replica says that it is all."""
+        if isinstance(message, Refreshed) and self._is_everything:
+            self.content.take(Presence())
         self._is_changed = self.content.take(message) or self._is_changed
 
     def came(self, cookie: str) -> None:
@@ -166,16 +171,19 @@ class Feed:
 
 
 class ChangeFeed:
-    """Changes of entries below `base` that say something about mail, from now on; `take` is given each of them.
+    """Changes of entries below `base` that say something about mail, from now on; `tell` is given each of them.
 
     `ready` is called when the replica is known to send them. `state` is the number of the last one.
     """
 
-    def __init__(self, base: str, take: Callable[[Message], None], ready: Callable[[], None]) -> None:
-        self.take = take
+    def __init__(
+        self, base: str, tell: Callable[[Message], None], ready: Callable[[], None], schema: Schema = OWN
+    ) -> None:
         self.state = ""
         self.over = ""
         self._base = base
+        self._tell = tell
+        self._schema = schema
         self._ready = ready
         self._is_ready = False
 
@@ -190,11 +198,18 @@ class ChangeFeed:
 
     def begin(self, session: Any, state: list[str]) -> int:
         """Ask for everything since now."""
-        return _request(session, self._base, CHANGES_FILTER, f"rid=000,csn={';'.join(state)}")
+        cookie = f"rid=000,csn={';'.join(state)}"
+        return _request(session, self._base, self._schema.mail_filter, cookie, self._schema.attributes)
 
     def told(self, state: list[str]) -> None:
         """Note how far the replica is."""
         self.state = max(state)
+
+    def take(self, message: Message) -> None:
+        """Tell what changed."""
+        if isinstance(message, Changed):
+            message = message._replace(item=self._schema.read(message.item))
+        self._tell(message)
 
     def came(self, cookie: str) -> None:
         """Something came: the replica sends what changes."""
@@ -209,10 +224,10 @@ class ChangeFeed:
         """It is asked from where it says that it is."""
 
 
-def _request(session: Any, base: str, filter_text: str, cookie: str) -> int:
+def _request(session: Any, base: str, filter_text: str, cookie: str, attributes: Sequence[str] = ATTRIBUTES) -> int:
     # A replica's cookie names it (sid). Another one would take us for that one, and keep from us what began there.
     control = SyncRequestControl(cookie=_SID.sub("", cookie) or None, mode="refreshAndPersist")
-    return int(session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(ATTRIBUTES), serverctrls=[control]))
+    return int(session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(attributes), serverctrls=[control]))
 
 
 async def _follow(uri: str, access: Access, base: str, listener: _Listener) -> None:

@@ -32,7 +32,7 @@ from nightmail.errors import ConfigInvalid
 from nightmail.mail.address import fold_domain, split
 from nightmail.routing.crosschecks import CrossChecks
 from nightmail.routing.entries import parse_targets
-from nightmail.routing.expansion import ExpansionFailed, alias_of, expand, is_deliverable, past_alias_domain
+from nightmail.routing.expansion import ExpansionFailed, alias_of, domain_of, expand, is_deliverable, past_alias_domain
 from nightmail.routing.generations import compile_source, open_newest
 from nightmail.routing.model import Maps
 from nightmail.routing.names import address_key
@@ -84,6 +84,10 @@ class Judge:
         self._maps = DirectoryMaps(held, self._find)
         self._checks = CrossChecks(self._maps)
         return self._maps
+
+    def is_ours(self, address: str) -> bool:
+        """Whether an address is of a domain that is ours, so that anybody asks for it."""
+        return domain_of(self._maps, fold_domain(split(address)[1])) is not None
 
     def _find(self, key: str) -> Known:
         """What the directory says of an address; nothing where an entry is wrong, which is said of that entry."""

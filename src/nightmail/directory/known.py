@@ -14,6 +14,7 @@ from nightmail.directory.names import any_of, equals
 from nightmail.directory.tree import Item, addresses_of_list, folded_name, lines_of, with_members
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.entries import parse_alias_key, parse_targets
+from nightmail.routing.expansion import MAX_RECIPIENTS
 from nightmail.routing.route import Route, parse_route
 
 _ATTRIBUTES = ("mailLocalAddress", "mail", "nmAddress", "cn")
@@ -66,7 +67,12 @@ def keys_of(item: Item) -> list[str]:
 
 def members_named(items: Iterable[Item]) -> list[str]:
     """The names of entries that lists name as their members: they have to be read, too."""
-    return sorted({name for item in items if addresses_of_list(item) for name in item.values("member")})
+    lists = (item for item in items if addresses_of_list(item) and not _has_too_many(item))
+    return sorted({name for item in lists for name in item.values("member")})
+
+
+def _has_too_many(item: Item) -> bool:
+    return len(item.values("member")) > MAX_RECIPIENTS
 
 
 def answers_of(
@@ -93,6 +99,8 @@ def answers_of(
 def _with(known: Known, key: str, item: Item, base: str, further: Iterable[str]) -> Known:
     ids = (*known.ids, *further)
     is_mailbox, targets, route = known.is_mailbox, known.targets, known.route
+    if addresses_of_list(item) and _has_too_many(item):
+        return Known(ids=ids, fault=f"{item.dn}: the list has more than {MAX_RECIPIENTS:,} members; divide it")
     if addresses_of_list(item) and not lines_of(item):
         return Known(is_mailbox, () if targets is None else targets, route, ids, known.fault)
     try:

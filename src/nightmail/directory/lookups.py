@@ -15,15 +15,16 @@ from functools import partial
 import structlog
 
 from nightmail.directory.connection import Connection
-from nightmail.directory.content import Changed, Gone, Message
+from nightmail.directory.content import Changed, Expired, Gone, Message
 from nightmail.directory.feed import ChangeFeed
-from nightmail.directory.known import Cache, Known, answers_of, filter_of, keys_of, members_named
+from nightmail.directory.known import Cache, Known, answers_of, keys_of, members_named
 from nightmail.directory.lag import Lag
+from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.recent import RecentChanges
-from nightmail.directory.sessions import Access
-from nightmail.directory.tree import ATTRIBUTES, Item, folded_name
+from nightmail.directory.schemas import OWN, Schema
+from nightmail.directory.sessions import Access, Refused
+from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
-from nightmail.routing.expansion import MAX_RECIPIENTS
 from nightmail.world import Clock
 
 _KEYS_PER_SEARCH = 50
@@ -32,12 +33,12 @@ _ANEW_S = 0.25
 _STARTING_S = 1.0
 _FAILED_FOR_S = 0.5
 _FAILURES_KEPT = 10_000
-_ATTRIBUTES = (*ATTRIBUTES, "entryUUID")
 _CACHE_BYTES = 64 << 20
 _LAG_LIMIT_S = 5.0
 _LAG_LOOK_S = 0.5
 
 Found = Callable[[], None]
+MakeFeed = Callable[[str, Callable[[Message], None], Callable[[], None], Schema], ChangeFeed]
 
 log = structlog.get_logger()
 
@@ -45,7 +46,8 @@ log = structlog.get_logger()
 class Lookups:
     """What is known of addresses, and how more gets known. `changed` is called when something is known no more.
 
-    Relative paths in routes start from `base`. `run` keeps the connections.
+    Relative paths in routes start from `base`. `schema` says how entries are asked for, `make_feed` how one hears of
+    changes. `run` keeps the connections.
     """
 
     def __init__(
@@ -60,9 +62,12 @@ class Lookups:
         changed: Callable[[], None],
         lag_limit_s: float = _LAG_LIMIT_S,
         cache_bytes: int = _CACHE_BYTES,
+        schema: Schema = OWN,
+        make_feed: MakeFeed = ChangeFeed,
     ) -> None:
         self.asked: dict[str, int] = dict.fromkeys(replicas, 0)
         self._suffix = suffix
+        self._schema = schema
         self._base = base
         self._timeout_s = timeout_s
         self._clock = clock
@@ -78,6 +83,8 @@ class Lookups:
                 suffix,
                 access,
                 Lag(lag_limit_s),
+                schema=schema,
+                make_feed=make_feed,
                 take=self._take,
                 is_current=self._is_current,
                 is_lost=self._in_sync,
@@ -151,7 +158,8 @@ class Lookups:
         link = min(links, key=lambda link: self.asked[link.uri])
         self.asked[link.uri] += len(question.keys)
         question.tried.append(link)
-        link.search(self._suffix, filter_of(question.keys), partial(self._answered, question), self._timeout_s)
+        filter_text = self._schema.filter_of(question.keys)
+        link.search(self._suffix, filter_text, partial(self._answered, question), self._timeout_s)
 
     def _others(self, question: _Question) -> list[_Link]:
         """Whom a question can still be put to."""
@@ -162,7 +170,7 @@ class Lookups:
         ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
         newest = max((link.state for link in ready), default="")
         for link in ready:
-            link.lag.note(link.state, newest, now)
+            link.lag.note(link.state or newest, newest, now)  # one that tells of no changes has no number, either
         in_sync = [link for link in ready if not link.lag.is_over_limit(now)]
         uris = {link.uri for link in in_sync}
         if uris and self._were_in_sync - uris:
@@ -180,9 +188,14 @@ class Lookups:
         if isinstance(answer, DirectoryUnavailable):
             self._ask(question, str(answer))
             return
+        if any(map(is_partial, answer)):
+            Ranges(question.tried[-1].search, answer, self._timeout_s, partial(self._answered, question)).ask()
+            return
+        answer = [self._schema.read(item) for item in answer]
         names = members_named(answer)
         if names:
-            _Members(question.tried[-1], names, self._timeout_s, partial(self._complete, question, answer)).ask()
+            complete = partial(self._complete, question, answer)
+            _Members(question.tried[-1], names, self._timeout_s, complete, self._schema).ask()
         else:
             self._complete(question, answer, [])
 
@@ -200,9 +213,8 @@ class Lookups:
             )
             self._fail(keys, f"not understood: {error}")
             return
-        others = self._others(
-            question
-        )  # before the next look at what is outdated: one that is lost makes everything so
+        # Before the look at what is outdated: one that is lost makes everything so.
+        others = self._others(question)
         outdated = [
             key for key, known in answers.items() if self._recent.is_any_since(question.moment, (key, *known.ids))
         ]
@@ -258,6 +270,9 @@ class Lookups:
             case Gone(uuids):
                 self._cache.drop(uuids)
                 self._recent.note(uuids)
+            case Expired():
+                self._forget()
+                return
             case _:
                 return
         self._changed()
@@ -304,9 +319,11 @@ class _Members:
         names: list[str],
         timeout_s: float,
         complete: Callable[[list[Item] | DirectoryUnavailable], None],
+        schema: Schema,
     ) -> None:
         self._link = link
-        self._left = names[:MAX_RECIPIENTS]
+        self._schema = schema
+        self._left = names
         self._timeout_s = timeout_s
         self._complete = complete
         self._under_way = 0
@@ -318,13 +335,14 @@ class _Members:
         batch, self._left = self._left[:_MEMBERS_AT_ONCE], self._left[_MEMBERS_AT_ONCE:]
         self._under_way = len(batch)
         for name in batch:
-            self._link.search(name, "(objectClass=*)", self._answered, self._timeout_s, is_base=True)
+            answered = partial(self._answered, name)
+            self._link.search(name, self._schema.member_filter, answered, self._timeout_s, is_base=True)
 
-    def _answered(self, answer: list[Item] | DirectoryUnavailable) -> None:
+    def _answered(self, name: str, answer: list[Item] | DirectoryUnavailable) -> None:
         if isinstance(answer, DirectoryUnavailable):
             self._fault = answer
-        else:
-            self._found += answer
+        else:  # by the name that the list has for it: there is more than one way to write it (RFC 4514 §2.4)
+            self._found += (self._schema.read(item)._replace(dn=name) for item in answer)
         self._under_way -= 1
         if self._under_way:
             return
@@ -344,6 +362,8 @@ class _Link:
         access: Access,
         lag: Lag,
         *,
+        schema: Schema,
+        make_feed: MakeFeed,
         take: Callable[[Message], None],
         is_current: Callable[[str], None],
         is_lost: Callable[[], object],
@@ -357,7 +377,8 @@ class _Link:
         self._has_failed = False
         self._connection: Connection | None = None
         self._is_over = asyncio.Event()
-        self._feed = ChangeFeed(suffix, take, self._ready)
+        self._attributes = schema.attributes
+        self._feed = make_feed(suffix, take, self._ready, schema)
 
     @property
     def state(self) -> str:
@@ -367,9 +388,12 @@ class _Link:
     async def run(self) -> None:
         """Keep both connections; runs until cancelled."""
         while True:
+            again_s = _ANEW_S
             try:
                 await self._run_once()
             except DirectoryUnavailable as error:
+                if isinstance(error, Refused):
+                    again_s = max(again_s, self._access.refused_for_s)
                 if self.is_ready or not self._has_failed:
                     log.warning("directory replica not asked", reason=str(error), remedy="none: another one is asked")
                 self._has_failed = True
@@ -383,7 +407,7 @@ class _Link:
                     self._connection = None
                 if was_ready:
                     self._is_lost()
-            await asyncio.sleep(_ANEW_S)
+            await asyncio.sleep(again_s)
 
     def search(
         self,
@@ -393,12 +417,14 @@ class _Link:
         timeout_s: float,
         *,
         is_base: bool = False,
+        attributes: Iterable[str] = (),
     ) -> None:
-        """Ask the replica; see `Connection.search`."""
+        """Ask the replica for `attributes`, by default all that an answer is made of; see `Connection.search`."""
         if self._connection is None:
             answered(DirectoryUnavailable(f"{self.uri}: there is no connection"))
         else:
-            self._connection.search(base, filter_text, _ATTRIBUTES, answered, timeout_s, is_base=is_base)
+            names = [*attributes] or self._attributes
+            self._connection.search(base, filter_text, names, answered, timeout_s, is_base=is_base)
 
     async def _run_once(self) -> None:
         self._is_over.clear()

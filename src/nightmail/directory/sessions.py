@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import ssl
+import struct
 import threading
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,47 +14,64 @@ from urllib.parse import urlsplit
 import ldap
 import msgspec
 
+from nightmail.directory.diagnosis import why_not_encrypted
 from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
 
 # Room for all requests that may be under way: where one does not fit, libldap takes the next one for an error.
 _SEND_BUFFER_BYTES = 256 << 10
+_TLS_PORT = 636
+_KEEPALIVE_S = 60
+"""What lies between forgets a connection that is silent."""
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """How a replica is reached: who we are to it, and the file with the authority that we trust.
 
-    Without a `name`, whoever the Unix socket says (SASL EXTERNAL).
+    Without a `name`, whoever the Unix socket or our `certificate` says (SASL EXTERNAL). Nothing but a Unix socket is
+    spoken to unencrypted where there is an `authority`. Who was refused tries again after `refused_for_s`, no sooner.
     """
 
     name: str = ""
     password: str = ""
     authority: str = ""
+    certificate: str = ""
+    key: str = ""
     timeout_s: float = 2.0
+    refused_for_s: float = 0.0
 
     def __repr__(self) -> str:
         return f"Access({self.name!r})"
 
 
+class Refused(DirectoryUnavailable):
+    """The replica does not know us, or not by this password."""
+
+
 def open_session(uri: str, access: Access) -> Any:
-    """A bound session. Blocks for up to four times `timeout_s`, beside a slow resolver's time: this is for a thread.
+    """A bound session. Blocks for up to seven times `timeout_s`, beside a slow resolver's time: this is for a thread.
 
     Raises:
-        DirectoryUnavailable: the replica does not answer in time, or does not let us in.
+        Refused: the replica does not let us in.
+        DirectoryUnavailable: it does not answer in time.
     """
+    begin = _BEGINNINGS.get(urlsplit(uri).scheme, _bind_at)
     try:
-        if not uri.startswith("ldap:"):
-            return _bind(ldap.initialize(uri), uri, access)
-        return _bind_in_time(uri, access)
-    except ldap.CONNECT_ERROR as error:  # libldap says no more than that
-        wrong = f"no TLS with it: {words(error)}; its certificate may be of another secret_file, host or time"
-        raise DirectoryUnavailable(f"{uri}: {wrong}") from error
+        return begin(uri, access)
+    except ldap.INVALID_CREDENTIALS as error:
+        raise Refused(f"{uri}: {words(error)}") from error
     except ldap.LDAPError as error:
-        raise DirectoryUnavailable(f"{uri}: {words(error)}") from error
+        raise DirectoryUnavailable(f"{uri}: {_why(error, uri, access) or words(error)}") from error
     except OSError as error:
         raise DirectoryUnavailable(f"{uri}: {error.strerror or error}") from error
     except ValueError as error:  # an option that can't be set, such as an authority that can't be read
         raise DirectoryUnavailable(f"{uri}: {error}") from error
+
+
+def _why(error: ldap.LDAPError, uri: str, access: Access) -> str:
+    """Why there is no TLS with it, where that may be it: then libldap says less."""
+    may_be = isinstance(error, ldap.CONNECT_ERROR) or (isinstance(error, ldap.SERVER_DOWN) and uri.startswith("ldaps:"))
+    return why_not_encrypted(uri, access.authority, access.timeout_s) if may_be and access.authority else ""
 
 
 def _bind_in_time(uri: str, access: Access) -> Any:
@@ -59,12 +79,11 @@ def _bind_in_time(uri: str, access: Access) -> Any:
 
     libldap keeps no time limit while TLS begins: where nothing comes, it asks the socket again and again, without end.
     """
-    place = urlsplit(uri)
-    connection = socket.create_connection((place.hostname, place.port or ldap.PORT), access.timeout_s)
+    connection = _connected(uri, ldap.PORT, access)
     connection.settimeout(None)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
     with connection.dup() as ours:
         limit = threading.Timer(3 * access.timeout_s, _end, [ours])
         limit.daemon = True
@@ -74,6 +93,43 @@ def _bind_in_time(uri: str, access: Access) -> Any:
         finally:
             limit.cancel()
             limit.join()
+
+
+def _bind_past_tls(uri: str, access: Access) -> Any:
+    """Bind where TLS comes first, once it was seen that it begins in time.
+
+    libldap begins none on a connection of ours, so that nobody else could end it. Told not to wait for connections it
+    keeps a time limit until the first answer comes, and takes no processor: that is for a server that hangs just now.
+    """
+    _see_tls_begin(uri, access)
+    session = ldap.initialize(uri)
+    session.set_option(ldap.OPT_CONNECT_ASYNC, 1)
+    return _bind(session, uri, access)
+
+
+def _see_tls_begin(uri: str, access: Access) -> None:
+    """Raises: OSError, DirectoryUnavailable: nobody answers in time. Whom to believe is for libldap to judge."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with _connected(uri, _TLS_PORT, access) as connection:
+        try:
+            context.wrap_socket(connection, server_hostname=urlsplit(uri).hostname).close()
+        except ssl.SSLError:
+            return  # libldap will find it, too
+        except TimeoutError as error:
+            raise DirectoryUnavailable(f"{uri}: TLS does not begin within {access.timeout_s:g} s") from error
+
+
+def _bind_at(uri: str, access: Access) -> Any:
+    return _bind(ldap.initialize(uri), uri, access)
+
+
+_BEGINNINGS = {"ldap": _bind_in_time, "ldaps": _bind_past_tls}
+
+
+def _connected(uri: str, port: int, access: Access) -> socket.socket:
+    place = urlsplit(uri)
+    return socket.create_connection((place.hostname, place.port or port), access.timeout_s)
 
 
 def _session_on(connection: socket.socket, uri: str) -> Any:
@@ -97,9 +153,13 @@ def _bind(session: Any, uri: str, access: Access) -> Any:
     session.set_option(ldap.OPT_REFERRALS, 0)
     session.set_option(ldap.OPT_NETWORK_TIMEOUT, access.timeout_s)
     session.set_option(ldap.OPT_TIMEOUT, access.timeout_s)
-    if access.authority:
+    session.set_option(ldap.OPT_X_KEEPALIVE_IDLE, _KEEPALIVE_S)
+    if access.authority and not uri.startswith("ldapi:"):
         session.set_option(ldap.OPT_X_TLS_CACERTFILE, access.authority)
         session.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
+        if access.certificate:
+            session.set_option(ldap.OPT_X_TLS_CERTFILE, access.certificate)
+            session.set_option(ldap.OPT_X_TLS_KEYFILE, access.key)
         session.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
         if uri.startswith("ldap:"):
             session.start_tls_s()
@@ -107,7 +167,18 @@ def _bind(session: Any, uri: str, access: Access) -> Any:
         session.simple_bind_s(access.name, access.password)
     else:
         session.sasl_external_bind_s()
+    with socket.socket(fileno=os.dup(session.fileno())) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return session
+
+
+def wait_in_time(session: Any, timeout_s: float) -> None:
+    """Have sending wait for room and reading for the rest, for so long at most: libldap would fail at once instead."""
+    limit = struct.pack("@ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+    with socket.socket(fileno=os.dup(session.fileno())) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        connection.setblocking(True)
 
 
 def item_of_answer(dn: str, values: dict[str, list[bytes]]) -> Item:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 import msgspec
 
-_SUFFIX = re.compile(r"(?:dc|o|ou)=[^,+=\\\"<>;#]+(?:,[A-Za-z]+=[^,+=\\\"<>;#]+)*")
+from nightmail.directory.mapping_settings import MappingSettings, SchemaName
+from nightmail.directory.topologies import check_topology
 
 
 class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,10 +18,11 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         msgspec.Meta(description="The entry below which all others are, such as `dc=example,dc=org`.", min_length=1),
     ]
     topology: Annotated[
-        Literal["single-master", "failover"],
+        Literal["single-master", "failover", "external"],
         msgspec.Meta(
             description="Who takes writes. `single-master`: one replica always, and none while it is away. `failover`: "
-            "another one takes over for a master that is away; what is written is acknowledged once it is on both."
+            "another one takes over for a master that is away; what is written is acknowledged once it is on both. "
+            "`external`: nobody, since it is a directory that others run and that is only read."
         ),
     ] = "single-master"
     first_master: Annotated[
@@ -35,20 +36,19 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         str,
         msgspec.Meta(
             description="The file with the key that all servers share; from it come the passwords by which they know "
-            "one another, and the authority of their certificates.",
-            min_length=1,
+            "one another, and the authority of their certificates. Needed, except with `external`.",
             extra={"path": True},
         ),
-    ]
+    ] = ""
     data_directory: Annotated[
         str,
         msgspec.Meta(
-            description="Where this server's replica keeps everything, `{name}` being the server's name. It has to "
-            "outlast a restart of the machine.",
-            min_length=1,
+            description="Where this server's replica keeps everything, and the last copy of what is read from another "
+            "directory, `{name}` being the server's name. It has to outlast a restart of the machine. Needed, except "
+            "with `[tables]`.",
             extra={"path": True},
         ),
-    ]
+    ] = ""
     size_limit_mib: Annotated[
         int,
         msgspec.Meta(
@@ -57,6 +57,57 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             ge=16,
         ),
     ] = 16384
+    uris: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="With `external`: where the directory's servers are, as `ldaps://HOST`, `ldap://HOST` "
+            "(StartTLS is demanded) or `ldapi://%2FPATH`."
+        ),
+    ] = ()
+    bind_dn: Annotated[
+        str,
+        msgspec.Meta(
+            description="With `external`: the account that reads; empty: whom the client's certificate or the Unix "
+            "socket says (SASL EXTERNAL)."
+        ),
+    ] = ""
+    password_file: Annotated[
+        str,
+        msgspec.Meta(
+            description="With `external`: the file with the account's password, which nobody else can read.",
+            extra={"path": True},
+        ),
+    ] = ""
+    authority_file: Annotated[
+        str,
+        msgspec.Meta(
+            description="With `external`: the PEM file with the authorities to trust; default: those of the system.",
+            extra={"path": True},
+        ),
+    ] = ""
+    certificate_file: Annotated[
+        str,
+        msgspec.Meta(description="With `external`: a certificate to show, as a PEM file.", extra={"path": True}),
+    ] = ""
+    key_file: Annotated[str, msgspec.Meta(description="The key of that certificate.", extra={"path": True})] = ""
+    schema: Annotated[
+        SchemaName,
+        msgspec.Meta(
+            description="With `external`: what entries of people and lists look like; `nightmail`: as in a directory "
+            "of ours."
+        ),
+    ] = "nightmail"
+    mapping: Annotated[
+        MappingSettings | None, msgspec.Meta(description="Where entries differ from what `schema` says.")
+    ] = None
+    poll_interval_s: Annotated[
+        float,
+        msgspec.Meta(
+            description="With `external`: how soon at the latest a change is in force, where a server can't tell of "
+            "changes (RFC 4533).",
+            gt=0,
+        ),
+    ] = 30.0
     lookup_timeout_s: Annotated[
         float, msgspec.Meta(description="How long a replica may take to answer before another one is asked.", gt=0)
     ] = 0.25
@@ -69,8 +120,5 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     ] = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse a suffix that can't be made."""
-        if not _SUFFIX.fullmatch(self.suffix):
-            raise ValueError(
-                "suffix is not the name of a directory's top; write it as in dc=example,dc=org or o=example"
-            )
+        """Refuse settings that don't go together."""
+        check_topology(self)

@@ -178,17 +178,22 @@ MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
 CHANGES_FILTER = any_of(MAIL_FILTER, "(mail=*)")
 """These, and whoever else may be the member of a list."""
 
-_WHOLE_CLASSES = ("nmMailDomain", "nmMailRoute", "nmMailClient")
-_WHOLE = any_of(*(equals("objectClass", name) for name in _WHOLE_CLASSES))
-WHOLE_FILTER = any_of(_WHOLE, "(&(mailHost=*)(mailRoutingAddress=*))")
+_RULES = ("nmMailDomain", "nmMailRoute", "nmMailClient")
+RULES_FILTER = any_of(*(equals("objectClass", name) for name in _RULES))
+"""Domains, routes and clients."""
+
+WHOLE_FILTER = any_of(RULES_FILTER, "(&(mailHost=*)(mailRoutingAddress=*))")
 """Entries that are held whole: all but addresses, and of these the ones that say where another address goes."""
 
 
 def is_held_whole(item: Item) -> bool:
     """Whether `WHOLE_FILTER` matches an entry."""
-    return not item.classes.isdisjoint(map(str.lower, _WHOLE_CLASSES)) or bool(
-        item.value("mailHost") and item.value("mailRoutingAddress")
-    )
+    return is_rule(item) or bool(item.value("mailHost") and item.value("mailRoutingAddress"))
+
+
+def is_rule(item: Item) -> bool:
+    """Whether `RULES_FILTER` matches an entry."""
+    return not item.classes.isdisjoint(map(str.lower, _RULES))
 
 
 WHOLE_TABLES = ("domains", "routes", "clients")

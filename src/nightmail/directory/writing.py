@@ -13,7 +13,7 @@ from typing import Any
 import ldap
 from ldap.controls.readentry import PostReadControl
 
-from nightmail.directory.sessions import Access, open_session, text_of_values, words
+from nightmail.directory.sessions import Access, open_session, text_of_values, wait_in_time, words
 from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
@@ -42,6 +42,7 @@ class Directory:
         self.uri = uri
         self._timeout_s = access.timeout_s
         self._session = open_session(uri, access)
+        wait_in_time(self._session, access.timeout_s)
 
     def __enter__(self) -> Directory:
         return self
@@ -60,9 +61,9 @@ class Directory:
 
         None where there is no entry `base`.
         """
-        with _Faults(self.uri, filter_text):
+        with Faults(self.uri, filter_text):
             number = self._session.search_ext(base, ldap.SCOPE_SUBTREE, filter_text, list(attributes))
-        with _Faults(self.uri, base):
+        with Faults(self.uri, base):
             while True:
                 try:
                     kind, data = self._session.result(number, all=0, timeout=self._timeout_s)
@@ -76,7 +77,7 @@ class Directory:
 
     def read(self, name: str, attributes: Sequence[str] = ("*",)) -> Item | None:
         """One entry, or None where there is none of that name."""
-        with _Faults(self.uri, name):
+        with Faults(self.uri, name):
             try:
                 found = self._session.search_ext_s(name, ldap.SCOPE_BASE, attrlist=list(attributes))
             except ldap.NO_SUCH_OBJECT:
@@ -114,7 +115,7 @@ class Directory:
         try:
             for each in what:
                 name = name_of(each)
-                with _Faults(self.uri, name, is_gated=self._is_gated):
+                with Faults(self.uri, name, is_gated=self._is_gated):
                     under_way[send(each)] = name
                 if len(under_way) >= _WINDOW:
                     count += self._hear(under_way)
@@ -137,7 +138,7 @@ class Directory:
         number = next(iter(under_way))
         name = under_way.pop(number)
         try:
-            with _Faults(self.uri, name, is_gated=self._is_gated):
+            with Faults(self.uri, name, is_gated=self._is_gated):
                 *_, controls = self._session.result3(number, timeout=self._timeout_s)
         except DirectoryUnavailable:
             self.in_doubt.append(name)
@@ -158,7 +159,7 @@ class Directory:
         names_left = [*written]
         while names_left:
             names, names_left = names_left[:_WINDOW], names_left[_WINDOW:]
-            with _Faults(self.uri, names[0]):
+            with Faults(self.uri, names[0]):
                 asked = {self._ask_for(name, written[name]): name for name in names}
             for number, name in asked.items():
                 if self._is_there(number, name) != bool(written[name]):
@@ -170,7 +171,7 @@ class Directory:
         return int(self._session.search_ext(name, ldap.SCOPE_BASE, filter_text, ["1.1"]))
 
     def _is_there(self, number: int, name: str) -> bool:
-        with _Faults(self.uri, name):
+        with Faults(self.uri, name):
             try:
                 _, found = self._session.result(number, timeout=self._timeout_s)
             except ldap.NO_SUCH_OBJECT:
@@ -178,7 +179,7 @@ class Directory:
         return bool(found)
 
 
-class _Faults:
+class Faults:
     """What libldap raises, as what our callers act on: `name` is the entry that it is about."""
 
     def __init__(self, uri: str, name: str, *, is_gated: bool = False) -> None:

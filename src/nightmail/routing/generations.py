@@ -29,11 +29,11 @@ _ROOM_PER_BYTE = 32
 _ROOM_AT_LEAST_BYTES = 64 << 20
 
 
-def compile_tables(directory: str, output: str, base: str | None = None) -> str:
+def compile_tables(directory: str, output: str, base: str | None = None, kind: type[TextTables] = TextTables) -> str:
     """Compile the tables in `directory` into the next generation in the directory `output`; return the file's path.
 
-    Relative paths in routes start from `base`, by default the directory above the tables. Large tables take seconds:
-    this is not for an event loop's own thread.
+    Relative paths in routes start from `base`, by default the directory above the tables; `kind` reads them. Large
+    tables take seconds: this is not for an event loop's own thread.
 
     Raises:
         ConfigInvalid: a table is wrong, or the file can't be written. The generations that are there stay.
@@ -42,7 +42,7 @@ def compile_tables(directory: str, output: str, base: str | None = None) -> str:
         right = "make it, or name the directory with the tables in [tables] directory"
         raise ConfigInvalid(directory, "there is no such directory", right)
     base = os.path.dirname(os.path.abspath(directory)) if base is None else base
-    return compile_source(TextTables(directory), output, base)
+    return compile_source(kind(directory), output, base)
 
 
 def compile_source(source: Source, output: str, base: str) -> str:
@@ -65,13 +65,13 @@ def compile_source(source: Source, output: str, base: str) -> str:
     return path
 
 
-def check_tables(directory: str, scratch: str, base: str | None = None) -> Summary:
+def check_tables(directory: str, scratch: str, base: str | None = None, kind: type[TextTables] = TextTables) -> Summary:
     """Check the tables without putting them into force; `scratch` is an empty directory to work in.
 
     Raises:
         ConfigInvalid: a table is wrong.
     """
-    snapshot = open_snapshot(compile_tables(directory, scratch, base))
+    snapshot = open_snapshot(compile_tables(directory, scratch, base, kind))
     snapshot.close()
     return snapshot.summary
 

@@ -7,6 +7,7 @@ import os
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.generations import compile_tables
 from nightmail.routing.source import NAMES
+from nightmail.routing.tables import TextTables
 
 _Status = tuple[int, int, int, int]
 Fingerprint = tuple[_Status | None, ...]
@@ -15,10 +16,14 @@ Fingerprint = tuple[_Status | None, ...]
 class TableFiles:
     """The tables in `directory`, compiled into generations in the directory `output`.
 
-    Relative paths in routes start from `base`. Both calls may block; when to make them is their owner's business.
+    Relative paths in routes start from `base`. `kind` says which of them are read. Both calls may block; when to make
+    them is their owner's business.
     """
 
-    def __init__(self, directory: str, output: str, base: str | None = None) -> None:
+    def __init__(
+        self, directory: str, output: str, base: str | None = None, kind: type[TextTables] = TextTables
+    ) -> None:
+        self._kind = kind
         self._directory = directory
         self._output = output
         self._base = base
@@ -39,7 +44,7 @@ class TableFiles:
             if name in self._in_force and name not in present:
                 path = os.path.join(self._directory, name)
                 raise ConfigInvalid(path, "the file has disappeared", "put it back; an empty file has no entries")
-        path = compile_tables(self._directory, self._output, self._base)
+        path = compile_tables(self._directory, self._output, self._base, self._kind)
         self._in_force = present
         return path
 

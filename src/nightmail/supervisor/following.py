@@ -33,7 +33,9 @@ class DirectoryReloads:
     """Puts what the directory says into force whenever it changes, and has it `announced` to the switches.
 
     `replicas` are the URIs in the order in which they are tried, `master` tells which of them takes writes. Relative
-    paths in routes start from `base`.
+    paths in routes start from `base`. `make_feed` says how the entries that `filter_text` matches are followed. One
+    that lacks for longer than `lag_limit_s` what another one has is not followed; where that is None, they are not
+    held against each other.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class DirectoryReloads:
         compiled: str,
         copy_path: str,
         base: str,
-        lag_limit_s: float = 5.0,
+        lag_limit_s: float | None = 5.0,
+        make_feed: Callable[..., Feed] = Feed,
+        filter_text: str = WHOLE_FILTER,
     ) -> None:
         self._suffix = suffix
         self._replicas = replicas
@@ -66,8 +70,8 @@ class DirectoryReloads:
         self._followed = ""
         self._lost_at = asyncio.get_running_loop().time()
         self._say_at = self._lost_at + _PATIENCE_S
-        self._progress = Progress(suffix, replicas, master, access, lag_limit_s)
-        self._feed = Feed(suffix, WHOLE_FILTER, self._was_heard, items=copy.content, cookie=copy.cookie)
+        self._progress = Progress(suffix, replicas, master, access, lag_limit_s) if lag_limit_s is not None else None
+        self._feed = make_feed(suffix, filter_text, self._was_heard, items=copy.content, cookie=copy.cookie)
         self._has_copy = bool(copy.in_force or copy.cookie)
         self._has_begun = self._has_copy
         self._following: asyncio.Task[None] | None = None
@@ -131,7 +135,8 @@ class DirectoryReloads:
                 self._following.cancel()
 
     async def _keep_up(self) -> None:
-        await asyncio.gather(self._follow(), self._progress.run(self._leave_if_behind))
+        looking = [self._progress.run(self._leave_if_behind)] if self._progress is not None else []
+        await asyncio.gather(self._follow(), *looking)
 
     async def _follow(self) -> None:
         """Follow one replica after the other; one that is lost is tried again after all others."""
@@ -152,7 +157,8 @@ class DirectoryReloads:
                 await asyncio.sleep(_ANEW_S / len(self._replicas))
 
     def _is_behind(self, uri: str) -> bool:
-        return self._progress.is_behind(uri, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        return self._progress is not None and self._progress.is_behind(uri, now)
 
     def _leave_if_behind(self) -> None:
         """A replica that takes nothing more from the master would have routing stay as it is for ever."""
