@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
-from sim.directory import Peers, Slapd, World
+from sim.directory import Peers, World
 from sim.directory_story import until_in_sync, until_written
 from sim.loop import run, until
 from sim.process import OUTSIDE
+from sim.slapd import Slapd
 
 from nightmail.directory.confirming import confirmed, look
 from nightmail.directory.role import Follow, Role, Sighting, may_take

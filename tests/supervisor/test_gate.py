@@ -9,8 +9,9 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sim.directory import Slapd, World
+from sim.directory import World
 from sim.loop import in_virtual_time, until
+from sim.slapd import Slapd
 
 from nightmail.directory.managing import Part
 from nightmail.directory.role import Follow
