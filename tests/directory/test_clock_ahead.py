@@ -111,6 +111,7 @@ def test_numbers_of_the_future_hide_from_a_shadow_what_was_written_while_it_was_
     writes = Acknowledged()
     leave_numbers_of_the_future(clock, writes, pair)
     shadow.kill()
+    shadow.believe_itself()
     with master.as_account("writer") as directory:
         writes.add(directory, 3)
         writes.delete(directory, 1)

@@ -10,13 +10,13 @@ from nightmail.directory.tree import Item
 def test_the_first_of_new_records_has_the_last_number_and_says_that_it_is_the_last() -> None:
     items = [Item(f"ou={name},o=x", {"ou": (name,)}) for name in ("a", "b", "ü\n\nü")]
     pieces = [ldif_of(items[:2]), ldif_of(items[2:])]
-    first, *others = numbered(pieces, 2, 1_000_000_000.9)
+    first, *others = numbered(pieces, 1_000_000_000.9)
     assert first == (
-        "dn: ou=a,o=x\nou: a\nentryCSN: 20010909014640.000000Z#ffffff#002#000000\n"
-        "contextCSN: 20010909014640.000000Z#ffffff#002#000000\n\n"
+        "dn: ou=a,o=x\nou: a\nentryCSN: 20010909014640.000000Z#ffffff#000#000000\n"
+        "contextCSN: 20010909014640.000000Z#ffffff#000#000000\n\n"
     )
     assert [other.splitlines()[-2] for other in others] == [
-        "entryCSN: 20010909014640.000000Z#fffffe#002#000000",
-        "entryCSN: 20010909014640.000000Z#fffffd#002#000000",
+        "entryCSN: 20010909014640.000000Z#fffffe#000#000000",
+        "entryCSN: 20010909014640.000000Z#fffffd#000#000000",
     ]
     assert "contextCSN" not in "".join(others)

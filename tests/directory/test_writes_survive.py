@@ -96,6 +96,7 @@ def test_without_a_checkpoint_at_every_write_a_deletion_is_late_until_something_
     """The ablation: what the setting is for."""
     master, shadow = pair
     monkeypatch.setattr(slapd, "configuration", changed(olcSpCheckpoint=LAZY))
+    shadow.believe_itself()
     for server in pair:
         server.kill()
         server.start()
@@ -117,6 +118,7 @@ def test_with_a_log_of_deletions_too_it_is_lost_though_both_claim_to_be_equal(
     """The ablation: what is usual, a checkpoint now and then and a log."""
     master, shadow = pair
     monkeypatch.setattr(slapd, "configuration", changed(olcSpCheckpoint=LAZY, olcSpSessionlog=USUAL_LOG))
+    shadow.believe_itself()
     for server in pair:
         server.kill()
         server.start()
@@ -192,6 +194,7 @@ def test_with_a_log_of_deletions_it_stays_there_though_both_claim_to_be_equal(
     master.start()
     writes = Acknowledged()
     take_without_noting_it(writes, master, shadow)
+    shadow.believe_itself()
     shadow.start()
     until(lambda: shadow.state() == master.state(), "both say that they are equally far")
     [left] = writes.contradictions(shadow)

@@ -27,6 +27,7 @@ _PASSWORD_MODULES = ("pw-sha2", "pw-pbkdf2", "argon2")
 _CONNECTIONS = 8192
 _DAMAGED = "damaged"
 _LONG_AGO = "19700101000000.000000Z#000000#{:03x}#000000"  # with no number at all, nothing would be taken away
+_NOBODY = 0  # who wrote the first entries
 _REMEDY = "install OpenLDAP's server (apt-get install slapd)"
 
 
@@ -144,7 +145,7 @@ def load(
     try:
         prepare(staging, installation)
         # slapadd could number them too (-w), but frees a cursor twice then, now and then, and dies of it.
-        _slapadd(staging, installation, "1", numbered(pieces, replica.number, now) if is_new else pieces, "-q")
+        _slapadd(staging, installation, "1", numbered(pieces, now) if is_new else pieces, "-q")
         if not has_entries(staging):
             raise ConfigInvalid("[directory]", "there is nothing to be loaded")
         _sync(os.path.join(staging.database, "data.mdb"))  # slapadd does not, when it is quick
@@ -183,7 +184,7 @@ def command(replica: Replica, installation: Installation) -> list[str]:
     A shadow begins by comparing all that it has with its master. How far it says that it is can't be believed: one that
     was killed while changes came may lack some of them, deletions mostly, and say that it is level.
     """
-    long_ago = ";".join(map(_LONG_AGO.format, replica.writers))
+    long_ago = ";".join(map(_LONG_AGO.format, (_NOBODY, *replica.writers)))
     anew = ["-c", f"rid={replica.number:03},csn={long_ago}"] if replica.writers else []
     uris = f"{replica.uri} {manager_uri(replica)}"
     return [
