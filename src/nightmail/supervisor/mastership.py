@@ -335,7 +335,7 @@ class Mastership:
             return ""
         self._held.write(ours.id)
         log.warning("directory master taken", server=self._server, epoch=ours.epoch, after=role.master if role else "",
-                    remedy="none: writes are taken here now")  # fmt: skip
+                    remedy="none: its replica takes writes next")  # fmt: skip
         self._sighting = Sighting(slot, ours, started, started)
         self._gate.lead(ours.epoch, started + self._lease_s - _MARGIN_S)
         self._spent = [(self._clock.elapsed(), spent) for spent in await self._old_slots(slot)]
