@@ -239,6 +239,9 @@ def _confirm(config: Config, directory: MasterReplica, *, is_whole: bool) -> lis
     with authority(config) as trusted:
         access = access_of(directory_of(config), "reader", trusted)
         confirmation = confirm(config, directory.master, access, directory.written, is_whole=is_whole)
+    if directory.master.role is not None:
+        for server in [name for name in config.replicas if name not in (*confirmation.seen, directory.master.server)]:
+            complain(f"written without {server}, which is not in sync")
     for server, reason in confirmation.unseen.items():
         complain(f"written on {directory.master.server} alone, and not yet seen on {server}: {reason}")
     return confirmation.seen
@@ -252,6 +255,15 @@ class MasterReplica(Directory):
         self.master = master
 
 
+def _remedy(master: Master) -> str:
+    """What to do where the master can't be written to."""
+    if master.role is None:
+        return "start it, then repeat this"
+    if len(master.role.in_sync) > 1:
+        return "another one takes its place in a moment: repeat this"
+    return "no other is in sync: start it, or, if it is lost for good, `nightmail directory promote --force` on another"
+
+
 @contextmanager
 def _writing(config: Config) -> Iterator[MasterReplica]:
     """The master, as the account that may write."""
@@ -261,8 +273,7 @@ def _writing(config: Config) -> Iterator[MasterReplica]:
         try:
             directory = MasterReplica(config, master, access)
         except DirectoryUnavailable as error:
-            remedy = "it goes over to another one in a moment, or" if master.role is not None else "start it, then"
-            why = f"the master is on {master.server}, and can't be written to: {error}; {remedy} repeat this"
+            why = f"the master is on {master.server}, and can't be written to: {error}; {_remedy(master)}"
             raise DirectoryUnavailable(why) from error
         with directory:
             yield directory

@@ -137,7 +137,12 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
 
 
 def _own_replica(config: Config) -> Replica:
-    return replica_of(config, find_installation())
+    try:
+        return replica_of(config, find_installation())
+    except OSError as error:
+        wrong = f"{error.filename or directory_of(config).data_directory}: {os.strerror(error.errno or 0)}"
+        right = "name a directory that the server's user may write to"
+        raise ConfigInvalid("[directory] data_directory", wrong, right) from error
 
 
 def _prepare_to_write(config: Config) -> None:

@@ -15,7 +15,8 @@ def read_secret(path: str, setting: str) -> bytes:
     Raises:
         ConfigInvalid: it can't be read, is too short, or everybody can read it.
     """
-    make = f"make one with: head -c 32 /dev/urandom | base64 > {path} && chmod 600 {path}"
+    how = f"head -c 32 /dev/urandom | base64 > {path} && chmod 600 {path}"
+    make = f"copy it from another server, or, on the first one, make it: {how}"
     secret = read_private(path, setting, make).strip()
     if len(secret) < SECRET_MIN_BYTES:
         wrong = f"it has {len(secret)} octets, too few to be a secret; {SECRET_MIN_BYTES} are the least"

@@ -145,7 +145,7 @@ class Cluster:
         known = self._group.view.peers.get(beat.server)
         if beat.config != self.pulse.config and (known is None or known.config != beat.config):
             log.warning("configurations differ", peer=beat.server,
-                        remedy="give every server the same [servers], lease_s and idle_tick_s")  # fmt: skip
+                        remedy="give all servers the same [servers], [directory], lease_s and idle_tick_s")  # fmt: skip
         self._group.heard(beat)
 
     def _refused(self, peer: str) -> None:
@@ -192,5 +192,5 @@ def _digest(config: Config) -> str:
     """Tells whether two servers have the same idea of their cluster."""
     what: list[object] = [config.servers, config.store.lease_s, config.store.idle_tick_s]
     if config.directory is not None:  # two masters would both take writes
-        what += [config.master, config.directory.suffix]
+        what += [config.master, config.directory.suffix, config.directory.topology]
     return blake2b(msgspec.json.encode(what, order="sorted"), digest_size=8).hexdigest()

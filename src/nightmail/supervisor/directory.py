@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 
@@ -21,6 +22,8 @@ from nightmail.supervisor.moving_role import MovingRole
 from nightmail.supervisor.replica import ReplicaChild
 from nightmail.supervisor.tables import Announce, Reloads
 from nightmail.world import Clock, Randomness
+
+_TRY_AGAIN_S = 10.0
 
 
 class ServerDirectory:
@@ -67,11 +70,16 @@ class ServerDirectory:
         """Run this server's replica, if it has one, until cancelled."""
         if self._replica is None:
             return
-        if self._config.has_failover:
-            self._moving = MovingRole(self._config, self._replica, self._clock, self._randomness)
-            await self._moving.run()
-        else:
+        if not self._config.has_failover:
             await self._replica.run()
+            return
+        while self._moving is None:
+            try:
+                self._moving = MovingRole(self._config, self._replica, self._clock, self._randomness)
+            except (ConfigInvalid, OSError) as error:
+                self._replica.note_fault(str(error))
+                await asyncio.sleep(_TRY_AGAIN_S)
+        await self._moving.run()
 
     async def promote(self, is_forced: bool) -> bool:
         """Have the master's role handed over to this server, or taken, if that `is_forced`; whether it has it now.

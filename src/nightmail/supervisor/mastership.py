@@ -176,7 +176,10 @@ class Mastership:
         role = self.role
         if role is None or self._server not in role.in_sync:
             wrong = f"{self._server} is not in sync with the master" + (f", {role.master}" if role else "")
-            raise ConfigInvalid("[directory]", wrong, "`nightmail directory status` shows who is")
+            right = (
+                "start the master, and wait until both are; if it is lost for good, --force does without what it had"
+            )
+            raise ConfigInvalid("[directory]", wrong, right)
         if role.master == self._server:
             raise ConfigInvalid("[directory]", f"{self._server} is the master", "nothing needs to be done")
         await self._roles.wish(self._server, role.epoch)
@@ -264,8 +267,8 @@ class Mastership:
             return await self._take(None)
         if held:
             return (
-                "the log of the directory's master is gone from the store; `nightmail directory promote --force` on "
-                "the server with the newest entries begins a new one"
+                "the log of the directory's master is not in the store: see that it is the right one, and mounted. If "
+                "it was lost, `nightmail directory promote --force` where the newest entries are begins a new log"
             )
         return (
             "nobody was ever the directory's master, or the store was lost: `nightmail directory init` on the first "
@@ -382,7 +385,10 @@ class Mastership:
         self._note("")
         if not is_shut:
             self._gate.lead(role.epoch, now + self._lease_s - _MARGIN_S)
-        if role.in_sync != ours.role.in_sync:
+        if set(role.in_sync) < set(ours.role.in_sync):
+            log.warning("directory replicas in sync", servers=", ".join(role.in_sync),
+                        remedy="see to the others: without them nobody may take over from this one")  # fmt: skip
+        elif role.in_sync != ours.role.in_sync:
             log.info("directory replicas in sync", servers=", ".join(role.in_sync))
         self._sighting = Sighting(ours.slot + 1, role, now, now)
         shadows.note(ours.slot + 1, role)

@@ -18,7 +18,7 @@ from nightmail.directory.replica import Replica
 from nightmail.directory.role import Role
 from nightmail.directory.role_log import RoleLog
 from nightmail.directory.slapd import Installation, drop_archives, find_installation, has_entries, is_damaged, load
-from nightmail.errors import ConfigInvalid
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.journal.records import Adopted
 from nightmail.store.opening import open_store
 from nightmail.supervisor.gate import Gate
@@ -131,6 +131,11 @@ class MovingRole:
         if wanted.master not in self._config.replicas:
             raise ConfigInvalid(self._config.path, f"{wanted.master} is no server with a replica", "it is the master")
         source = copy_of([uri_of(self._config, wanted.master)], replica.suffix, self._access)
-        archive = load(replica, installation, source, moment(self._clock), held=wanted.held)
+        try:
+            archive = load(replica, installation, source, moment(self._clock), held=wanted.held)
+        except DirectoryUnavailable as error:
+            right = "start that server; if it is lost for good, `nightmail directory promote --force` here"
+            wrong = f"this replica has to begin with what {wanted.master} has, and can't be had ({error})"
+            raise DirectoryUnavailable(f"{wrong}: {right}") from error
         drop_archives(replica, _ARCHIVES_KEPT)
         log.info("directory replica began anew", master=wanted.master, epoch=wanted.epoch, set_aside=archive)

@@ -36,7 +36,7 @@ _LINE_BYTES = 64 * 1024
 _STAMP = re.compile(r"^[0-9a-f.]+ (?:0x[0-9a-f]+ )?")
 _USUAL = re.compile(
     r"^@\(#\)|^Debian|slapd (?:starting|stopped|shutdown)|slapd destroy|slap_read_controls|deferring operation"
-    r"|DIGEST-MD5"
+    r"|DIGEST-MD5|connections_destroy: nothing"
 )
 _DAMAGED = re.compile(  # where a name that somebody gave can't stand
     r"^(?:=> )?mdb_\w+: .*\bMDB_(?:CORRUPTED|PAGE_NOTFOUND|INVALID): [^()]*\(-307[0-9]{2}\)"
@@ -100,7 +100,7 @@ class ReplicaChild:
         try:
             return await self._run_once()
         except OSError as error:
-            self._note_fault(str(error))
+            self.note_fault(str(error))
             await asyncio.to_thread(self._end)
             return False
 
@@ -113,7 +113,7 @@ class ReplicaChild:
             self._process = _start(command)
             self._is_wanted_anew.clear()
         except (ConfigInvalid, DirectoryUnavailable, OSError) as error:
-            self._note_fault(str(error))
+            self.note_fault(str(error))
             return False
         self.pid, self.state, self.fault = self._process.pid, "running", ""
         log.info("directory replica started", pid=self.pid)
@@ -158,7 +158,8 @@ class ReplicaChild:
         self.state = "restarting"
         await self._until_wanted_anew(self._patience.after_death(lived_s))
 
-    def _note_fault(self, fault: str) -> None:
+    def note_fault(self, fault: str) -> None:
+        """It can't be started, for this reason."""
         self.state = "not set up"
         if fault != self.fault:
             log.error("directory replica can't be started", reason=fault)
