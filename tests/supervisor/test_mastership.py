@@ -129,6 +129,23 @@ async def test_a_shadow_that_is_told_of_everything_and_lacks_something_begins_an
 
 
 @in_virtual_time
+async def test_a_shadow_that_is_joining_when_it_starts_is_given_its_time() -> None:
+    async with servers() as world:
+        await world.servers["mx2"].crash()
+        await until_written(world, "missed", "w1")
+        await until_written(world, "shared", "w1")
+        world.slapds["mx2"].passes_over = {"missed"}
+        world.servers["mx2"].start()
+        await until(lambda: (role := world.role()) is not None and role.joining == ("mx2",), within_s=10)
+        await world.servers["mx2"].crash()
+        world.servers["mx2"].start()
+        with capture_logs() as logs:
+            await asyncio.sleep(50)
+        assert not [line for line in logs if line["event"] == "directory replica is not in sync"]
+        await until_in_sync(world)
+
+
+@in_virtual_time
 async def test_a_store_that_was_lost_makes_nobody_master() -> None:
     async with servers() as world:
         for key in list(world.objects.contents):

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 
+from nightmail.admin.mastering import role_log
 from nightmail.config.settings import Config
-from nightmail.directory.confirming import look
 from nightmail.directory.held import Held
 from nightmail.directory.role import Role, Sighting, epoch_in, wait_s
-from nightmail.directory.role_log import RoleLog
-from nightmail.errors import ConfigInvalid, Corrupt, DirectoryUnavailable, Fenced, StoreUnavailable
+from nightmail.errors import ConfigInvalid, Fenced
 from nightmail.journal.records import Adopted
-from nightmail.store.opening import open_store
-from nightmail.world import SystemClock, SystemRandomness
+from nightmail.world import SystemRandomness
 
 _LOOK_S = 0.1
 _NONCE_BYTES = 16
@@ -47,34 +45,25 @@ def claim(config: Config, held: Held, before: str) -> None:
 
 
 async def _look(config: Config) -> Sighting | None:
-    store = open_store(config.store.url, SystemRandomness())
-    try:
-        return await RoleLog(store, SystemClock()).look(None)
-    except (StoreUnavailable, Corrupt) as error:
-        raise DirectoryUnavailable(f"the log of the master's role can't be read: {error}") from error
-    finally:
-        await store.close()
+    async with role_log(config) as roles:
+        return await roles.look(None)
 
 
 async def _stand_still(config: Config) -> Sighting | None:
-    clock, store = SystemClock(), open_store(config.store.url, SystemRandomness())
-    roles = RoleLog(store, clock)
-    try:
-        if await roles.look(None) is None:
-            return None
-        first = seen = await look(roles)
-        while not seen.role.is_yielded and seen.looked_at - seen.since < wait_s(seen.role, "") + _FURTHER_S:
+    """The last slot, once nobody can hold the role by it any more; None where there is none."""
+    async with role_log(config) as roles:
+        first = seen = await roles.look(None)
+        while seen is not None and first is not None and not _is_free(seen):
             await asyncio.sleep(_LOOK_S)
-            seen = await look(roles, seen)
-            if seen.slot != first.slot:
+            seen = await roles.look(seen)
+            if seen is not None and seen.slot != first.slot:
                 wrong = f"{seen.role.master} is the directory's master"
                 raise ConfigInvalid(config.store.url, wrong, "stop the servers that have replicas first")
-    except (StoreUnavailable, Corrupt) as error:
-        raise DirectoryUnavailable(f"the log of the master's role can't be read: {error}") from error
-    else:
         return seen
-    finally:
-        await store.close()
+
+
+def _is_free(seen: Sighting) -> bool:
+    return seen.role.is_yielded or seen.looked_at - seen.since >= wait_s(seen.role, "") + _FURTHER_S
 
 
 async def _claim(config: Config, held: Held, before: str) -> None:
@@ -83,19 +72,15 @@ async def _claim(config: Config, held: Held, before: str) -> None:
     name, epoch = config.server.name, 1 + max(seen.role.epoch if seen is not None else 0, epoch_in(before))
     role = Role(
         adopted=Adopted(epoch, name, randomness.token(_NONCE_BYTES).hex(), "", "", ""),
-        in_sync=(name,), promise_s=config.store.lease_s, begins=True, is_yielded=True, to=name, alike=(),
+        in_sync=(name,), promise_s=config.store.lease_s, begins=True, is_yielded=True, to=name,
         nonce=randomness.token(_NONCE_BYTES).hex(),
     )  # fmt: skip
     held.write(role.id)  # until the slot is there nobody else knows this epoch
-    store = open_store(config.store.url, randomness)
-    try:
-        is_ours = await RoleLog(store, SystemClock()).take(seen.slot + 1 if seen is not None else 0, role)
-    except StoreUnavailable as error:
-        raise DirectoryUnavailable(f"the role can't be taken: {error}") from error
-    except Fenced:
-        is_ours = False
-    finally:
-        await store.close()
+    async with role_log(config) as roles:
+        try:
+            is_ours = await roles.take(seen.slot + 1 if seen is not None else 0, role)
+        except Fenced:
+            is_ours = False
     if not is_ours:
         wrong = "another server took the role of the directory's master meanwhile"
         raise ConfigInvalid(config.store.url, wrong, "stop the servers that have replicas first")

@@ -8,7 +8,8 @@ epoch, and who they are is asked of the role's log after the write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from nightmail.admin.replicas import directory_of, uri_of
@@ -20,7 +21,7 @@ from nightmail.directory.role_log import RoleLog
 from nightmail.directory.sessions import Access
 from nightmail.directory.standing import why_not_there
 from nightmail.directory.writing import Directory
-from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+from nightmail.errors import ConfigInvalid, Corrupt, DirectoryUnavailable, StoreUnavailable
 from nightmail.store.opening import open_store
 from nightmail.world import SystemClock, SystemRandomness
 
@@ -72,22 +73,30 @@ def confirm(
     return found
 
 
-async def _role_now(config: Config) -> Role:
+@asynccontextmanager
+async def role_log(config: Config) -> AsyncIterator[RoleLog]:
+    """The log of the master's role. Raises: DirectoryUnavailable: it can't be read, or written to, while it is used."""
     store = open_store(config.store.url, SystemRandomness())
     try:
-        return (await look(RoleLog(store, SystemClock()))).role
+        yield RoleLog(store, SystemClock())
+    except (StoreUnavailable, Corrupt) as error:
+        raise DirectoryUnavailable(f"the log of the master's role is out of reach: {error}") from error
     finally:
         await store.close()
+
+
+async def _role_now(config: Config) -> Role:
+    async with role_log(config) as roles:
+        return (await look(roles)).role
 
 
 async def _confirm(config: Config, role: Role, replicas: _Replicas) -> Confirmation:
-    clock, store = SystemClock(), open_store(config.store.url, SystemRandomness())
     try:
-        replicas.note_level(role.master)
-        return Confirmation(await confirmed(RoleLog(store, clock), role, replicas.lack, clock), {})
+        async with role_log(config) as roles:
+            replicas.note_level(role.master)
+            return Confirmation(await confirmed(roles, role, replicas.lack, SystemClock()), {})
     finally:
         replicas.close()
-        await store.close()
 
 
 class _Replicas:

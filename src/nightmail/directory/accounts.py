@@ -13,6 +13,7 @@ import msgspec
 from nightmail.directory.tree import CONTAINERS, Item
 
 _OBJECT_CLASSES = {"dc": ("dcObject", "organization"), "o": ("organization",), "ou": ("organizationalUnit",)}
+_OF_THE_SERVERS = ",ou=system,"
 _SALT_BYTES = 8
 
 
@@ -43,7 +44,17 @@ def accounts_of(secret: bytes) -> Accounts:
 
 def account(name: str, suffix: str) -> str:
     """The distinguished name of one of the accounts."""
-    return f"cn={name},ou=system,{suffix}"
+    return f"cn={name}{_OF_THE_SERVERS}{suffix}"
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of the directory that an account belongs to, from its distinguished name."""
+    return name.partition(_OF_THE_SERVERS)[2]
+
+
+def is_of_the_servers(name: str) -> bool:
+    """Whether an entry is one of those by which servers know one another, which nobody writes."""
+    return _OF_THE_SERVERS in name
 
 
 def first_entries(suffix: str, accounts: Accounts) -> list[Item]:

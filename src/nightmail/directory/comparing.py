@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from nightmail.directory.accounts import suffix_of
 from nightmail.directory.replica import ROLE
 from nightmail.directory.sessions import Access
 from nightmail.directory.writing import Directory
 from nightmail.errors import DirectoryUnavailable
 
-_SUFFIX_OF = ",ou=system,"
 _MOST_APART = 5_000
 _LOOKS = 50
 
@@ -41,7 +41,7 @@ def has_everything(master_uri: str, shadow_uri: str, access: Access) -> bool:
 
     Entries may change meanwhile: each that differs is looked at again for some moments. Raises: DirectoryUnavailable.
     """
-    suffix = access.name.partition(_SUFFIX_OF)[2]
+    suffix = suffix_of(access.name)
     with Directory(master_uri, access) as master, Directory(shadow_uri, access) as shadow:
         if not has_come_to(levels_of(master, suffix), shadow, suffix):
             return False

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from nightmail.directory.accounts import suffix_of
 from nightmail.directory.sessions import Access
 from nightmail.directory.threats import ahead_s, warnings_of_room, warnings_of_time
 from nightmail.directory.writing import Directory
@@ -61,7 +62,7 @@ def look_at(servers: Mapping[str, str], master: str, access: Access, now: float)
 
 def _states(directory: Directory, access: Access) -> tuple[dict[str, str], str]:
     """The number of each entry's last change, and of the last of all."""
-    suffix = access.name.partition(",ou=system,")[2]
+    suffix = suffix_of(access.name)
     states, newest = dict[str, str](), ""
     for item in directory.search(suffix, attributes=["entryCSN", "contextCSN"]):
         states[item.dn] = next(iter(item.attributes.get("entryCSN", ())), "")

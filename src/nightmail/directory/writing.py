@@ -13,6 +13,7 @@ from typing import Any
 import ldap
 from ldap.controls.readentry import PostReadControl
 
+from nightmail.directory.accounts import is_of_the_servers
 from nightmail.directory.sessions import Access, open_session, text_of_values, wait_in_time, words
 from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -193,8 +194,8 @@ class Faults:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ldap.OTHER):  # what slapd calls its own failures
             raise DirectoryUnavailable(f"{self.uri}: {words(error)}; {_ITS_OWN_FAULT}") from error
-        is_nobodys = ",ou=system," in self._name  # and never the gate's fault
-        if self._is_gated and not is_nobodys and isinstance(error, ldap.INSUFFICIENT_ACCESS):
+        is_at_the_gate = self._is_gated and not is_of_the_servers(self._name)
+        if is_at_the_gate and isinstance(error, ldap.INSUFFICIENT_ACCESS):
             raise DirectoryUnavailable(f"{self.uri} takes no such write now: it is not the master any more") from error
         if isinstance(error, _TEMPORARY):
             raise DirectoryUnavailable(f"{self.uri}: {words(error)}") from error

@@ -132,7 +132,7 @@ class Mastership:
         self._is_stopping = False
         self._forced_past: int | None = None
         self._has_looked = False
-        self._joining_since = 0.0
+        self._joining_since = clock.elapsed()
         self._mended = 0
         self._spent: list[tuple[float, int]] = []
         self._since = 0.0

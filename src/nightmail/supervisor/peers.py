@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from nightmail.directory.accounts import suffix_of
 from nightmail.directory.comparing import Seen, has_everything, see
 from nightmail.directory.sessions import Access
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
-
-_SUFFIX_OF = ",ou=system,"
 
 
 class ReplicaPeers:
@@ -20,7 +19,7 @@ class ReplicaPeers:
         self._own = own
         self._uris = uris
         self._access = access
-        self._suffix = access.name.partition(_SUFFIX_OF)[2]
+        self._suffix = suffix_of(access.name)
         self._open: dict[str, Directory] = {}
 
     async def see(self, server: str) -> Seen:

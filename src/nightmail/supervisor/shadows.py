@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -82,9 +83,8 @@ class Shadows:
     async def _mind(self, name: str, group: asyncio.TaskGroup) -> None:
         while True:
             try:
-                self._note_seen(name, await self._peers.see(name), group)
-            except DirectoryUnavailable:
-                pass  # who is not seen to be well is left out in time
+                with contextlib.suppress(DirectoryUnavailable):  # who is not seen to be well is left out in time
+                    self._note_seen(name, await self._peers.see(name), group)
             except Exception as error:  # whatever it is, the role is kept, and the others are minded
                 log.exception("shadow not minded", server=name, reason=str(error), remedy="none: report this")
             await asyncio.sleep(self._look_every_s)
