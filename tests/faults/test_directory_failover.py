@@ -9,7 +9,6 @@ import random
 import signal
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,6 +20,7 @@ from tests.conftest import Campaign
 from tests.e2e.directories import DirectoryPair, directory, replica_pid
 from tests.e2e.switch import Switch
 from tests.e2e.waiting import until
+from tests.faults.writing import Writing
 
 from nightmail.admin.mastering import confirm, master_now
 from nightmail.admin.replicas import access_of, directory_of, uri_of
@@ -34,37 +34,27 @@ SUFFIX = "dc=example,dc=org"
 SEED = 91
 
 
-class Writer:
+class Writer(Writing):
     """Adds, changes and deletes as `nightmail directory` does, for as long as it is let, with a ledger."""
 
     def __init__(self, server: Switch, scratch: Path) -> None:
+        super().__init__()
         self.config = load(str(server.config_file), server.name)
         self.there: dict[str, str] = {}
         self.gone: set[str] = set()
         self.doubtful: set[str] = set()
-        self.count = 0
-        self.failed = 0
+        self._count = 0
         self.refused: list[str] = []
         self._authority = str(scratch / "authority.pem")
         self._random = random.Random(SEED)
         self._number = 0
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._write)
         settings = directory_of(self.config)
         write_authority(self._authority, Path(settings.secret_file).read_bytes().strip())
 
-    def __enter__(self) -> Writer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def has_written(self, count: int) -> bool:
-        """Whether so many were acknowledged."""
-        assert self._thread.is_alive(), "the writer failed"
-        return self.count >= count
+    @property
+    def count(self) -> int:
+        """How many count."""
+        return self._count
 
     def replica(self, server: str, account: str) -> Directory:
         """A server's replica, as one of the accounts."""
@@ -81,13 +71,14 @@ class Writer:
         wrong = [f"{dn}: {text} and not {found.get(dn)}" for dn, text in self.there.items() if found.get(dn) != text]
         return wrong + [f"{dn} is back" for dn in self.gone & found.keys()]
 
-    def _write(self) -> None:
-        while not self._is_over.is_set():
+    def write(self) -> None:
+        """See `Writing.write`."""
+        while not self.is_over.is_set():
             try:
                 self._write_one()
             except DirectoryUnavailable:
                 self.failed += 1
-                self._is_over.wait(0.02)  # whoever writes tries again, though not all the time
+                self.is_over.wait(0.02)  # whoever writes tries again, though not all the time
 
     def _write_one(self) -> None:
         self._number += 1
@@ -112,7 +103,7 @@ class Writer:
             self.refused.append(f"{dn} ({kind}, {before} before): {error}")
             return
         self.doubtful.discard(dn)
-        self.count += 1
+        self._count += 1
         if kind == "delete":
             self.gone.add(dn)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +14,7 @@ from tests.e2e.switch import Switch, free_port
 from tests.e2e.waiting import until
 from tests.faults.cluster import Cluster
 from tests.faults.ledger import Ledger
+from tests.faults.writing import Writing
 
 from nightmail.admin.replicas import access_of, directory_of, uri_of
 from nightmail.config.loading import load
@@ -65,40 +65,32 @@ def knows_its_domains(server: Switch) -> bool:
     return bool(server.facts("status")["directory"]["entries"] >= 4)
 
 
-class Writer:
+class Writer(Writing):
     """Adds one entry after the other for as long as it is let, and keeps those that were acknowledged."""
 
     def __init__(self, cluster: DirectoryCluster) -> None:
+        super().__init__()
         self.acknowledged: list[str] = []
-        self.failed = 0
         self.slowest_failure_s = 0.0
         self._cluster = cluster
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._write)
 
-    def __enter__(self) -> Writer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def has_written(self, count: int) -> bool:
-        """Whether so many were acknowledged."""
-        return len(self.acknowledged) >= count
+    @property
+    def count(self) -> int:
+        """How many the master acknowledged."""
+        return len(self.acknowledged)
 
     def has_failed(self, count: int) -> bool:
         """Whether so many failed."""
         return self.failed >= count
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """See `Writing.write`."""
         number = 0
-        while not self._is_over.is_set():
+        while not self.is_over.is_set():
             began = time.monotonic()
             try:
                 with self._cluster.directory("mx1", "writer") as master:
-                    while not self._is_over.is_set():
+                    while not self.is_over.is_set():
                         number += 1
                         began = time.monotonic()
                         item = item_of("mailboxes", f"box{number}@local.test", "", SUFFIX)
@@ -107,7 +99,7 @@ class Writer:
             except (DirectoryUnavailable, ConfigInvalid):
                 self.failed += 1
                 self.slowest_failure_s = max(self.slowest_failure_s, time.monotonic() - began)
-                self._is_over.wait(0.05)  # whoever writes tries again, though not all the time
+                self.is_over.wait(0.05)  # whoever writes tries again, though not all the time
 
 
 def test_with_the_masters_server_killed_under_load_no_mail_is_lost_and_no_write(

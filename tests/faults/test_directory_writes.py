@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -15,6 +14,7 @@ from tests.conftest import Campaign
 from tests.directory.acknowledged import Acknowledged
 from tests.directory.slapd_server import Slapd
 from tests.e2e.waiting import until
+from tests.faults.writing import Writing
 
 from nightmail.directory.sessions import Access
 from nightmail.directory.writing import Directory
@@ -24,41 +24,32 @@ PATIENCE_S = 0.5
 SEED = 77
 
 
-class Writer:
+class Writer(Writing):
     """Adds, changes and deletes for as long as it is let, and has what was acknowledged looked for on the shadow."""
 
     def __init__(self, master: Slapd, shadow: Slapd) -> None:
+        super().__init__()
         self.writes = Acknowledged()
         self.confirmed = 0
-        self.failed = 0
         self._master = master
         self._shadow = shadow
         self._random = random.Random(SEED)
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._write)
 
-    def __enter__(self) -> Writer:
-        self._thread.start()
-        return self
+    @property
+    def count(self) -> int:
+        """How many the master acknowledged."""
+        return self.writes.count
 
-    def __exit__(self, *error: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def has_written(self, count: int) -> bool:
-        """Whether so many were acknowledged."""
-        assert self._thread.is_alive(), "the writer failed"
-        return self.writes.count >= count
-
-    def _write(self) -> None:
-        while not self._is_over.is_set():
+    def write(self) -> None:
+        """See `Writing.write`."""
+        while not self.is_over.is_set():
             try:
                 with Directory(self._master.uri, _quick(self._master)) as directory:
-                    while not self._is_over.is_set():
+                    while not self.is_over.is_set():
                         self._write_some(directory)
             except DirectoryUnavailable:
                 self.failed += 1
-                self._is_over.wait(0.02)  # whoever writes tries again, though not all the time
+                self.is_over.wait(0.02)  # whoever writes tries again, though not all the time
 
     def _write_some(self, directory: Directory) -> None:
         kinds: list[Callable[[Directory], list[str]]] = [self.writes.add, self.writes.change, self.writes.delete]
@@ -98,7 +89,7 @@ def test_r19_r21_a_hundred_kills_under_writes_lose_none_of_those_that_the_master
     chance = random.Random(SEED)
     with Writer(master, shadow) as writer:
         for _ in range(kills):
-            until(partial(writer.has_written, writer.writes.count + 30), "writes are acknowledged", 30)
+            until(partial(writer.has_written, writer.count + 30), "writes are acknowledged", 30)
             time.sleep(chance.random() / 10)  # not to wait for anything: whatever strikes next strikes at any instant
             failed = writer.failed
             struck = chance.choice([(master,), (master,), (master, shadow), (shadow,)])
