@@ -171,6 +171,42 @@ def test_a_fault_of_the_directory(tmp_path: Path, text: str, line: str) -> None:
     assert fault(tmp_path, text) == f"nightmail.toml{line}"
 
 
+SITES = DIRECTORY.replace('1390"', '1390"\nsite = "dr"') + SECTION + 'topology = "multi-site"\n'
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ("", ":17: [directory] has no masters; write masters = {SITE = \"SERVER\", ...}, whose replica takes a site's "
+         "writes"),
+        (MASTER, ":17: [directory] has a first_master, and each site has its own; write masters = {SITE = \"SERVER\", "
+         "...}"),
+        ('masters = {main = "mx1"}', ":22: [directory] masters has none for the site dr, where mx2 stands; write dr = "
+         '"mx2" there'),
+        ('masters = {main = "mx1", dr = "mx3"}', ":22: [directory] masters: dr: mx3 is no server with a replica; those "
+         "with one are mx1, mx2"),
+        ('masters = {main = "mx1", "d,r" = "mx2"}', ":17: [directory] masters: 'd,r' can't be the name of a site; it "
+         "is made of letters, digits and -"),
+        ('masters = {main = "mx1", dr = 2}', ":22: [directory] masters can't be such a table; it has to be a table, "
+         "each value text in quotes"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_directory_on_several_sites(tmp_path: Path, settings: str, line: str) -> None:
+    assert fault(tmp_path, SITES + settings) == f"nightmail.toml{line}"
+
+
+def test_masters_of_sites_are_for_several_sites(tmp_path: Path) -> None:
+    assert fault(tmp_path, DIRECTORY + SECTION + 'masters = {main = "mx1"}') == (
+        "nightmail.toml:16: [directory] has masters, which are for several sites; "
+        'write topology = "multi-site", or first_master'
+    )
+
+
+def test_each_part_has_the_master_of_its_site(tmp_path: Path) -> None:
+    config = load(write(tmp_path, SITES + 'masters = {main = "mx1", dr = "mx2"}'), "mx1")
+    assert {part.site: config.master_of(part) for part in config.parts} == {"main": "mx1", "dr": "mx2"}
+
+
 def test_a_file_that_is_not_there_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         load(f"{tmp_path}/none.toml")

@@ -34,7 +34,7 @@ class Example(msgspec.Struct, kw_only=True):
         ("plain_word", "one of x, y"),
         ("names", "a list, each entry text in quotes"),
         ("maybe", "a whole number"),
-        ("table", "a table of settings"),
+        ("table", "a table, each value a whole number"),
     ],
 )
 def test_what_is_expected_is_said_in_words(name: str, expected: str) -> None:

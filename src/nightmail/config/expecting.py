@@ -80,6 +80,8 @@ def _words(kind: inspect.Type) -> str:
             words = "text in quotes" + (", not empty" if kind.min_length else "")
         case inspect.VarTupleType() | inspect.ListType():
             words = f"a list, each entry {_words(kind.item_type)}"
+        case inspect.DictType():
+            words = f"a table, each value {_words(kind.value_type)}"
         case inspect.UnionType():
             words = " or ".join(_words(part) for part in kind.types if not isinstance(part, inspect.NoneType))
         case _:

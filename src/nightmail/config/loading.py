@@ -132,18 +132,35 @@ def _check_directory(config: Config, parser: Parser) -> None:
     if not replicas:
         wrong = "no server has a replica of the directory"
         raise parser.fault(("directory",), wrong, 'write directory = "host:port" below [servers.NAME] of one or two')
-    if not directory.first_master and len(replicas) > 1:
-        right = f"it says whose replica takes writes: {' or '.join(replicas)}; the same in the files of all servers"
-        raise parser.fault(("directory",), "[directory] has no first_master", right)
-    if config.master not in replicas:
-        wrong = f"[directory] first_master: {directory.first_master} is no server with a replica"
-        raise parser.fault(("directory", "first_master"), wrong, f"those with one are {', '.join(replicas)}")
+    _check_masters(config, directory, parser)
     addresses: dict[str, str] = {}
     for name, address in replicas.items():
         other = addresses.setdefault(address, name)
         if other != name:
             wrong = f"[servers.{name}] directory is also that of {other}"
             raise parser.fault(("servers", name, "directory"), wrong, "give each server an address of its own")
+
+
+def _check_masters(config: Config, directory: DirectorySettings, parser: Parser) -> None:
+    """Each part of it has to have one replica that takes writes, and each site with replicas a part (R26)."""
+    replicas = config.replicas
+    if directory.topology == "multi-site":
+        for name in replicas:
+            site = config.site_of(name)
+            if site not in directory.masters:
+                wrong = f"[directory] masters has none for the site {site}, where {name} stands"
+                raise parser.fault(("directory", "masters"), wrong, f'write {site} = "{name}" there')
+        for site, master in directory.masters.items():
+            if master not in replicas:
+                wrong = f"[directory] masters: {site}: {master} is no server with a replica"
+                raise parser.fault(("directory", "masters", site), wrong, f"those with one are {', '.join(replicas)}")
+        return
+    if not directory.first_master and len(replicas) > 1:
+        right = f"it says whose replica takes writes: {' or '.join(replicas)}; the same in the files of all servers"
+        raise parser.fault(("directory",), "[directory] has no first_master", right)
+    if config.master not in replicas:
+        wrong = f"[directory] first_master: {directory.first_master} is no server with a replica"
+        raise parser.fault(("directory", "first_master"), wrong, f"those with one are {', '.join(replicas)}")
 
 
 def _check_external(config: Config, directory: DirectorySettings, parser: Parser) -> None:

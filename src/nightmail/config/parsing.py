@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from nightmail.balancer.settings import BalancerSettings
 from nightmail.config.expecting import Setting, describe_value, settings_of
@@ -168,6 +169,8 @@ class Parser:
 
     def _misfit(self, setting: Setting, value: Any, path: Path) -> ConfigInvalid:
         found = describe_value(value)
+        if isinstance(value, dict) and isinstance(setting.type, inspect.DictType):
+            found = "such a table"
         near = nearest(value, setting.choices) if isinstance(value, str) else ""
         if near:
             found = repr(value)

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from nightmail.balancer.settings import BalancerSettings
 from nightmail.delivery.settings import DeliverySettings
+from nightmail.directory.parts import Part, parts_of
 from nightmail.directory.settings import DirectorySettings
 from nightmail.net.settings import DnsSettings, ListenerSettings
 from nightmail.queue.settings import QueueSettings
@@ -159,6 +160,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, rename={"listeners": "li
         """The server whose replica of the directory takes writes, or was the first to, where the role moves."""
         first = self.directory.first_master if self.directory is not None else ""
         return first or next(iter(self.replicas), "")
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the directory, none where there is none."""
+        if self.directory is None:
+            return ()
+        return parts_of(self.directory.suffix, self.directory.masters)
+
+    def master_of(self, part: Part) -> str:
+        """The server whose replica takes writes to a part, or was the first to, where the role moves."""
+        masters = self.directory.masters if self.directory is not None else {}
+        return masters.get(part.site, self.master)
+
+    def site_of(self, server: str) -> str:
+        """Where a server stands."""
+        return self.servers.get(server, ServerEntry()).site
 
     @property
     def has_failover(self) -> bool:

@@ -8,7 +8,7 @@ it says so, `known` what was found out about addresses, `recent` what changed wh
 a replica of our own is told, `role` who may take writes where that moves; `names` and `ldif` write names, filters and
 entries with whatever a user gave. `schemas` says how entries are asked for and understood, `mapping` those of a
 directory that is not ours and `mapping_settings` what can be said of that; `filters` tells whether a text is a filter,
-`settings` what can be said of a directory and `topologies` which of it goes together.
+`settings` what can be said of a directory and `topologies` which of it goes together; `parts` who writes what of it.
 
 Not pure: `slapd` lays down and runs a replica, `certificates` makes its keys, `managing` tells it its role;
 `sessions`, `connection`, `feed` and `writing` speak to it, `diagnosis` finds out why nobody can; `lookups` asks all of

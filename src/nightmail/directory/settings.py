@@ -18,10 +18,11 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         msgspec.Meta(description="The entry below which all others are, such as `dc=example,dc=org`.", min_length=1),
     ]
     topology: Annotated[
-        Literal["single-master", "failover", "external"],
+        Literal["single-master", "failover", "multi-site", "external"],
         msgspec.Meta(
             description="Who takes writes. `single-master`: one replica always, and none while it is away. `failover`: "
             "another one takes over for a master that is away; what is written is acknowledged once it is on both. "
+            "`multi-site`: each site has a part of the directory, and one replica that takes writes to it. "
             "`external`: nobody, since it is a directory that others run and that is only read."
         ),
     ] = "single-master"
@@ -32,6 +33,13 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             "files of all servers, and needed with several replicas."
         ),
     ] = ""
+    masters: Annotated[
+        dict[str, str],
+        msgspec.Meta(
+            description="With `multi-site`: for each site the server whose replica takes writes to its part, as in "
+            '`{main = "mx1", dr = "mx3"}`; the same in the files of all servers.'
+        ),
+    ] = {}
     secret_file: Annotated[
         str,
         msgspec.Meta(

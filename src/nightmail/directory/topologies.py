@@ -12,7 +12,8 @@ _VALUE = r"[^,+=\\\"<>;#]+"
 _OWN_SUFFIX = re.compile(rf"(?:dc|o|ou)={_VALUE}(?:,[A-Za-z]+={_VALUE})*")
 _SUFFIX = re.compile(r"[A-Za-z0-9.-]+=(?:[^,+\\\"<>;]|\\.)+(?:[,+] *[A-Za-z0-9.-]+=(?:[^,+\\\"<>;]|\\.)+)*")
 _URI = re.compile(r"ldaps?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?|ldapi://(?:%2[Ff][^/?]+)?/?")
-_OF_REPLICAS = ("first_master", "secret_file")
+_SITE = re.compile(r"[A-Za-z0-9-]{1,63}")
+_OF_REPLICAS = ("first_master", "masters", "secret_file")
 _OF_ANOTHER = ("uris", "bind_dn", "password_file", "authority_file", "certificate_file", "key_file", "mapping")
 
 
@@ -39,6 +40,21 @@ def _check_replicas(settings: DirectorySettings) -> None:
         raise ValueError(
             'has a schema, which is for a directory that nightmail does not run; write topology = "external"'
         )
+    _check_masters(settings)
+
+
+def _check_masters(settings: DirectorySettings) -> None:
+    if settings.topology != "multi-site":
+        if settings.masters:
+            raise ValueError('has masters, which are for several sites; write topology = "multi-site", or first_master')
+        return
+    if settings.first_master:
+        raise ValueError('has a first_master, and each site has its own; write masters = {SITE = "SERVER", ...}')
+    if not settings.masters:
+        raise ValueError('has no masters; write masters = {SITE = "SERVER", ...}, whose replica takes a site\'s writes')
+    for site in settings.masters:
+        if not _SITE.fullmatch(site):
+            raise ValueError(f"masters: {site!r} can't be the name of a site; it is made of letters, digits and -")
 
 
 def _check_external(settings: DirectorySettings) -> None:

@@ -192,5 +192,5 @@ def _digest(config: Config) -> str:
     """Tells whether two servers have the same idea of their cluster."""
     what: list[object] = [config.servers, config.store.lease_s, config.store.idle_tick_s]
     if config.directory is not None:  # two masters would both take writes
-        what += [config.master, config.directory.suffix, config.directory.topology]
+        what += [config.master, config.directory.suffix, config.directory.topology, config.directory.masters]
     return blake2b(msgspec.json.encode(what, order="sorted"), digest_size=8).hexdigest()
