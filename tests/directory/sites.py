@@ -34,8 +34,7 @@ secret_file = "key"
 url = "file:store"
 [directory]
 suffix = "{suffix}"
-topology = "multi-site"
-masters = {masters}
+{masters}
 secret_file = "key"
 data_directory = "{name}"
 """
@@ -76,12 +75,15 @@ class SiteSlapd(Slapd):
         return next(database for database in self.replica.databases if database.path.endswith(f"-{site}"))
 
     def begin(self, site: str, *items: Item) -> None:
-        """Begin the part of a site, with these entries."""
+        """Begin the part of a site, or the whole if there is none, with these entries."""
         self.configure()
-        part = next(part for part in PARTS if part.site == site)
+        config = self.config
+        part, database = next(
+            each for each in zip(config.parts, self.replica.databases, strict=True) if each[0].site == site
+        )
         entries = [*first_entries(part, SUFFIX, self.replica.accounts), *items]
         pieces = (ldif_of([item]) for item in entries)
-        load(self.replica, self.of(site), find_installation(), pieces, "before", is_new=True)
+        load(self.replica, database, find_installation(), pieces, "before", is_new=True)
 
     def names(self, filter_text: str = "(uid=*)") -> set[str]:
         """The names of people, or of other entries, that one sees here in the whole directory."""
@@ -117,7 +119,14 @@ class Sites:
     def obey(self, **masters: str) -> None:
         """Have each be what these masters of the sites make of it, at its next start."""
         written = ", ".join(f'{site} = "{name}"' for site, name in masters.items())
-        text = CLUSTER.format(name="{name}", suffix=SUFFIX, masters=f"{{{written}}}")
+        self._configure(f'topology = "multi-site"\nmasters = {{{written}}}')
+
+    def obey_one(self, master: str) -> None:
+        """Have one master of the whole, which has no parts."""
+        self._configure(f'first_master = "{master}"')
+
+    def _configure(self, masters: str) -> None:
+        text = CLUSTER.format(name="{name}", suffix=SUFFIX, masters=masters)
         for number, each in enumerate(self.all):
             text += SERVER.format(
                 name=each.name, site=SERVERS[each.name], heartbeat=7001 + number, smtp=7101 + number,

@@ -180,6 +180,25 @@ def test_an_empty_shadow_begins_with_what_its_own_site_has_and_nothing_that_the_
     assert sources_of(sites.mx4.config, MAIN, access) == [sites.mx1.uri, sites.mx2.uri]
 
 
+def test_a_former_master_of_the_whole_has_only_what_the_new_one_has(tmp_path: Path) -> None:
+    sites = Sites(tmp_path, begun=False)
+    sites.obey_one("mx1")
+    sites.mx1.begin("")
+    kept, lost = (item_of("mailboxes", f"user{number}@example.org", "", SUFFIX) for number in range(2))
+    with sites.mx1, sites.mx2:
+        sites.mx1.write(kept)
+        sites.until_everywhere(kept.dn)
+        sites.mx2.kill()
+        sites.mx1.write(lost)
+        sites.mx1.kill()
+        sites.obey_one("mx2")
+        sites.mx2.start()
+        sites.mx1.start()
+        sites.until_everywhere(kept.dn)
+        sites.mx2.erase(kept.dn)
+        sites.until_everywhere()
+
+
 def test_parts_are_where_their_names_say(sites: Sites) -> None:
     assert (DR.base, MAIN.base) == (f"nmSite=dr,{SUFFIX}", f"nmSite=main,{SUFFIX}")
     for each in sites.all:
