@@ -55,7 +55,11 @@ def init(
         wrong = f"the first master of the directory is {loaded.master}, not {loaded.server.name}"
         raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}; the other replicas fill by themselves")
     if has_entries(replica):
-        raise ConfigInvalid(replica.directory, "there is a directory already", "nothing needs to be done")
+        if lines:
+            wrong = f"there is a directory already, and it was not given what {tables} has"
+            raise ConfigInvalid(replica.directory, wrong, "start the server, then `nightmail directory import`")
+        sys.stdout.write(f"There is a directory in {replica.directory} already; nothing needs to be done.\n")
+        return
     if loaded.has_failover:
         refuse_where_there_is_a_role(loaded)
     other = "" if force else _filled_replica(loaded)
