@@ -160,6 +160,8 @@ def test_one_that_is_too_far_behind_is_not_asked(replicas: tuple[Slapd, Slapd]) 
                 while not await only_the_master_is_asked():  # noqa: ASYNC110 - what others do is no event of ours
                     await asyncio.sleep(0.05)
             assert shadow.has(PEOPLE[1].dn)
+            reason = f"{shadow.uri}: it lacks changes that another one has"
+            await eventually(lambda: asks.lookups.standing() == {master.uri: "ok", shadow.uri: reason})
 
     asyncio.run(scene())
 
@@ -250,6 +252,25 @@ def test_with_no_replica_nothing_can_be_known_and_nobody_is_unknown(replicas: tu
             await asks.until_asked(replicas[1])
             await eventually(lambda: asks.is_missing("user2@x.org"))
             assert (await asks.ask("user2@x.org"))[0].is_mailbox
+
+    asyncio.run(scene())
+
+
+def test_why_a_replica_is_not_asked_is_known_for_as_long_as_it_is_so(replicas: tuple[Slapd, Slapd]) -> None:
+    first, second = replicas
+
+    async def scene() -> None:
+        async with asking(*replicas) as asks:
+            assert all("not connected to yet" in reason for reason in asks.lookups.standing().values())
+            for server in replicas:
+                await asks.until_asked(server)
+            assert asks.lookups.standing() == {first.uri: "ok", second.uri: "ok"}
+            second.kill()
+            await eventually(lambda: "Connection refused" in asks.lookups.standing()[second.uri])
+            assert asks.lookups.standing()[first.uri] == "ok"
+            second.start()
+            await asks.until_asked(second)
+            assert asks.lookups.standing()[second.uri] == "ok"
 
     asyncio.run(scene())
 

@@ -36,6 +36,8 @@ _FAILURES_KEPT = 10_000
 _CACHE_BYTES = 64 << 20
 _LAG_LIMIT_S = 5.0
 _LAG_LOOK_S = 0.5
+_NOT_YET = "it is not connected to yet"
+_BEHIND = "it lacks changes that another one has"
 
 Found = Callable[[], None]
 MakeFeed = Callable[[str, Callable[[Message], None], Callable[[], None], Schema], ChangeFeed]
@@ -112,6 +114,14 @@ class Lookups:
     def is_ready(self, uri: str) -> bool:
         """Whether a replica can be asked: it is connected to, and followed."""
         return any(link.is_ready for link in self._links if link.uri == uri)
+
+    def standing(self) -> dict[str, str]:
+        """Each replica by its URI: ok, or why it is not asked."""
+        now = self._clock.elapsed()
+        return {
+            link.uri: link.fault or (f"{link.uri}: {_BEHIND}" if link.lag.is_over_limit(now) else "ok")
+            for link in self._links
+        }
 
     def look_up(self, keys: Collection[str], found: Found) -> None:
         """Have `found` called once all of the keys are known, or could not be found out."""
@@ -371,6 +381,7 @@ class _Link:
         self.lag = lag
         self.uri = uri
         self.is_ready = False
+        self.fault = f"{uri}: {_NOT_YET}"
         self._access = access
         self._is_current = is_current
         self._is_lost = is_lost
@@ -396,8 +407,9 @@ class _Link:
                     again_s = max(again_s, self._access.refused_for_s)
                 if self.is_ready or not self._has_failed:
                     log.warning("directory replica not asked", reason=str(error), remedy="none: another one is asked")
-                self._has_failed = True
+                self._has_failed, self.fault = True, str(error)
             except Exception as error:  # whatever it is, the replica is tried again
+                self.fault = f"{self.uri}: {error}"
                 log.exception("directory replica not asked", reason=str(error), remedy="report this")
             finally:
                 was_ready = self.is_ready
@@ -440,5 +452,5 @@ class _Link:
         raise ended if isinstance(ended, DirectoryUnavailable) else DirectoryUnavailable(f"{self.uri}: no answer")
 
     def _ready(self) -> None:
-        self.is_ready, self._has_failed = True, False
+        self.is_ready, self._has_failed, self.fault = True, False, ""
         self._is_current(self.uri)
