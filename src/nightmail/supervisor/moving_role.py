@@ -22,8 +22,9 @@ from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.journal.records import Adopted
 from nightmail.store.opening import open_store
 from nightmail.supervisor.gate import Gate
-from nightmail.supervisor.mastership import Mastership, Terms
+from nightmail.supervisor.mastership import Mastership
 from nightmail.supervisor.peers import ReplicaPeers
+from nightmail.supervisor.reign import Terms
 from nightmail.supervisor.replica import ReplicaChild
 from nightmail.switch.liveness import LIVES, LifeLock, Machine
 from nightmail.world import Clock, Randomness
