@@ -161,3 +161,44 @@ async def test_a_store_that_was_lost_makes_nobody_master() -> None:
         assert await newest.force()
         await until_in_sync(world)
         assert master(world) == "mx2"
+
+
+def damage_last_slot(world: World) -> str:
+    """What was written there is not there; its key."""
+    last = max(key for key in world.objects.contents if "/log/" in key)
+    world.objects.contents[last] = b"damaged"
+    return last
+
+
+@in_virtual_time
+async def test_a_master_goes_on_where_its_last_slot_cannot_be_read() -> None:
+    async with servers() as world:
+        damage_last_slot(world)
+        await until_written(world, "shared", "w1")
+        role = world.role()
+        assert role is not None
+        assert (role.epoch, role.in_sync) == (1, ("mx1", "mx2"))
+
+
+@in_virtual_time
+async def test_a_last_slot_that_cannot_be_read_makes_nobody_master_but_whom_an_operator_says() -> None:
+    async with servers() as world:
+        first, second = world.servers.values()
+        await first.crash()
+        await second.crash()
+        key = damage_last_slot(world)
+        first.start()
+        second.start()
+        await asyncio.sleep(60)
+        assert master(world) == ""
+        for server in (first, second):
+            assert server.mastership is not None
+            assert server.mastership.fault.startswith(f"{key} at byte 0")
+            assert "promote --force" in server.mastership.fault
+        assert second.mastership is not None
+        with pytest.raises(ConfigInvalid, match="mx2 is not in sync with the master; start"):
+            await second.mastership.promote()
+        assert await second.mastership.force()
+        await until_in_sync(world)
+        assert master(world) == "mx2"
+        assert key in world.objects.contents, "it is kept"

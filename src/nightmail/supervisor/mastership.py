@@ -20,14 +20,14 @@ from nightmail.directory.role import (
     Role,
     Sighting,
     epoch_in,
+    is_at_rest,
     is_taken_with,
     may_take,
     part_of,
     successor,
-    wait_s,
 )
 from nightmail.directory.role_log import RoleLog
-from nightmail.errors import ConfigInvalid, Corrupt, Fenced, StoreUnavailable
+from nightmail.errors import ConfigInvalid, Fenced, StoreUnavailable
 from nightmail.journal.records import Adopted
 from nightmail.supervisor.gate import Gate
 from nightmail.supervisor.reign import HAND_OVER_S, MARGIN_S, Bell, Means, Reign, Replica, Terms
@@ -109,9 +109,9 @@ class Mastership:
 
     @property
     def role(self) -> Role | None:
-        """The role as it was last seen."""
+        """The role as it was last seen; None where that can't be told."""
         seen = self._last
-        return seen.role if seen is not None else None
+        return seen.role if seen is not None and not seen.unread else None
 
     @property
     def _last(self) -> Sighting | None:
@@ -124,7 +124,7 @@ class Mastership:
         while not self._bell.is_stopping:
             try:
                 self._note(await self._turn())
-            except (StoreUnavailable, Corrupt, OSError) as error:
+            except (StoreUnavailable, OSError) as error:
                 self._note(str(error))
             except Exception as error:  # whatever it is, the log is looked at again
                 log.exception("directory master not kept", reason=str(error), remedy="none: report this")
@@ -169,7 +169,7 @@ class Mastership:
             raise ConfigInvalid("[directory]", "the log of the role was not read yet", "see that the store is there")
         seen = self._last
         if seen is not None and not await self._stood_still(seen):
-            wrong = f"{seen.role.master} keeps the role, or another has it"
+            wrong = f"{seen.role.master or 'another server'} keeps the role, or another has it"
             raise ConfigInvalid("[directory]", wrong, "without --force it is handed over; stop that server if it hangs")
         self._forced_past = seen.slot if seen is not None else -1
         self._bell.ring()
@@ -181,7 +181,7 @@ class Mastership:
     async def _stood_still(self, seen: Sighting) -> bool:
         """Wait until the log stood still for all promises there may be; whether it did."""
         while (now := self._last) is not None and now.slot == seen.slot:
-            if self._age_s(now) >= wait_s(now.role, ""):
+            if is_at_rest(now, self._lease_s):
                 return True
             await asyncio.sleep(MARGIN_S)
         return False
@@ -194,10 +194,6 @@ class Mastership:
             await asyncio.sleep(MARGIN_S)
         return False
 
-    def _age_s(self, seen: Sighting) -> float:
-        """For how long the log has stood still."""
-        return seen.looked_at - seen.since
-
     async def _turn(self) -> str:
         """Look at the log once, and be what it says; what is wrong, or empty."""
         self._sighting = seen = await self._roles.look(self._sighting)
@@ -205,8 +201,8 @@ class Mastership:
         held = self._held.read() if self._has_entries() else ""
         if self._is_forced(seen):
             return await self._take(seen, is_forced=True)
-        if seen is None:
-            return await self._begin(held)
+        if seen is None or seen.unread:
+            return await self._begin(seen.fault if seen is not None else "", held)
         if may_take(seen, self._server, held, is_proven_dead=self._is_dead(seen.role.adopted)):
             return await self._take(seen)
         if seen.role.master != self._server:
@@ -227,10 +223,18 @@ class Mastership:
             return False
         if seen is None:
             return self._forced_past == -1
-        return seen.slot == self._forced_past and self._age_s(seen) >= wait_s(seen.role, "")
+        return seen.slot == self._forced_past and is_at_rest(seen, self._lease_s)
 
-    async def _begin(self, held: str) -> str:
-        """There is no role yet: the first master takes it, if it has a directory, and never had a role."""
+    async def _begin(self, fault: str, held: str) -> str:
+        """There is no role yet: the first master takes it, if it has a directory, and never had a role.
+
+        A `fault` is why it is not known whose it is: then nobody takes it by himself.
+        """
+        if fault:
+            return (
+                f"{fault}; who is the directory's master is not known until that one writes the next slot. If none "
+                "does, `nightmail directory promote --force` on the server with the newest entries takes the role"
+            )
         if self._may_begin and self._has_entries() and not held:
             return await self._take(None)
         if held:
@@ -293,7 +297,7 @@ class Mastership:
         held = self._held.read()
         ours = successor(
             None if is_forced else role,
-            self._adopted(1 + max(role.epoch if role is not None else 0, epoch_in(held))),
+            self._adopted(1 + max(seen.epoch if seen is not None else 0, epoch_in(held))),
             held,
             promise_s=self._lease_s,
             nonce=self._means.nonce(),
