@@ -48,6 +48,7 @@ class ServerDirectory:
         if config.server.name in config.replicas:
             find_installation()
             self._replica = ReplicaChild(self._prepare, self._note_damage, clock, self._replica_started)
+            self._stopping = self._replica.stopping
 
     def keep_routing(self, announce: Announce) -> Reloads:
         """Have routing be as the directory has it."""
@@ -141,7 +142,7 @@ class ServerDirectory:
                 "`nightmail directory init` begins a new one, `nightmail directory reseed` takes what the shadow has"
             )
             raise ConfigInvalid(replica.directory, wrong, right)
-        fill_if_empty(self._config, replica, installation)
+        fill_if_empty(self._config, replica, installation, self._stopping)
         prepare(replica, installation)
         return command(replica, installation)
 

@@ -11,7 +11,7 @@ from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, uri_of
 from nightmail.admin.whole_content import moment
 from nightmail.config.settings import Config
-from nightmail.directory.copying import copy_of
+from nightmail.directory.copying import copy_of, until_stopped
 from nightmail.directory.held import Held
 from nightmail.directory.managing import Manager, ManagerThread
 from nightmail.directory.replica import Replica
@@ -133,6 +133,7 @@ class MovingRole:
             raise ConfigInvalid(self._config.path, f"{wanted.master} is no server with a replica", "it is the master")
         source = copy_of([uri_of(self._config, wanted.master)], replica.suffix, self._access)
         try:
+            source = until_stopped(source, self._replica.stopping)
             archive = load(replica, installation, source, moment(self._clock), held=wanted.held)
         except DirectoryUnavailable as error:
             right = "start that server; if it is lost for good, `nightmail directory promote --force` here"
