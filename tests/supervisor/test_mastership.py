@@ -12,6 +12,7 @@ from sim.directory import World
 from sim.directory_story import until_in_sync, until_written
 from sim.loop import in_virtual_time, until
 from structlog.testing import capture_logs
+from tests.directory.test_role import adopted, role
 
 from nightmail.errors import ConfigInvalid
 
@@ -161,6 +162,30 @@ async def test_a_store_that_was_lost_makes_nobody_master() -> None:
         assert await newest.force()
         await until_in_sync(world)
         assert master(world) == "mx2"
+
+
+@pytest.mark.parametrize("epoch", [1, 5])
+@in_virtual_time
+async def test_what_is_of_another_log_is_not_set_aside_where_another_directory_was_begun(epoch: int) -> None:
+    async with servers() as world:
+        first, second = world.servers.values()
+        await second.crash()
+        await until_written(world, "shared", "w1")  # it is left out
+        await first.crash()
+        first.slapd.write(f"{epoch} of a log that was lost")
+        for key in list(world.objects.contents):
+            world.objects.remove(key)
+        world.ledger.written.clear()
+        begun = role(adopted=adopted("mx2", 1), in_sync=("mx2",), begins=True)
+        await world.roles.put(0, begun)
+        first.start()
+        await asyncio.sleep(60)
+        assert "shared" in first.slapd.entries
+        assert first.mastership is not None
+        assert f"are of epoch {epoch} of a log that was lost" in first.mastership.fault
+        assert await first.mastership.force()
+        assert world.epoch() == epoch + 1
+        assert master(world) == "mx1"
 
 
 def damage_last_slot(world: World) -> str:

@@ -206,7 +206,7 @@ class Mastership:
         if may_take(seen, self._server, held, is_proven_dead=self._is_dead(seen.role.adopted)):
             return await self._take(seen)
         if seen.role.master != self._server:
-            return self._play(part_of(seen.role, self._mend(seen.role, held)))
+            return self._play(seen.role, held)
         if self._has_entries() and is_taken_with(seen.role, self._server, held):
             self._held.write(seen.role.id)
         elif held != seen.role.id:
@@ -269,7 +269,10 @@ class Mastership:
         self._replica.start_anew()
         return held
 
-    def _play(self, part: Follow | Reseed) -> str:
+    def _play(self, role: Role, held: str) -> str:
+        if held != role.id and epoch_in(held) >= role.epoch:
+            return _of_another_log(role, held)
+        part = part_of(role, self._mend(role, held))
         if part.master not in self._servers:
             return f"the directory's master is {part.master}, and the configuration has no replica of that name"
         if isinstance(part, Follow):
@@ -336,3 +339,13 @@ class Mastership:
             self._said_at = now
             log.error("directory master not kept", reason=reason, for_s=now - self._since,
                       remedy="see the reason; routing goes on meanwhile")  # fmt: skip
+
+
+def _of_another_log(role: Role, held: str) -> str:
+    """Why a replica does not begin anew: epochs only grow, so that it may have what no other one has any more."""
+    return (
+        f"the entries of this server's replica are of epoch {held}, and the log of the directory's master is in "
+        f"{role.id} of {role.master}: the store was lost, or is another one, or a `restore` here did not end. To keep "
+        f"what is here, stop {role.master}, then `nightmail directory promote --force` here; to have what that one "
+        "has, stop this server, `nightmail directory reseed`, and start it"
+    )
