@@ -399,3 +399,23 @@ def test_an_answer_that_is_outdated_when_it_comes_is_asked_for_at_another_replic
         assert lookups.find("new@x.org").is_mailbox
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("master", "asked"), [("", ["ldap://shadow"]), ("ldap://master", ["ldap://master", "ldap://shadow"])]
+)
+def test_a_master_that_was_restored_is_not_behind(master: str, asked: list[str]) -> None:
+    links = {"ldap://master": "20260101000000.000000Z#000000#000#000000", "ldap://shadow": "2026010200"}
+
+    async def scene() -> None:
+        lookups = Lookups(
+            SUFFIX, [], Access(), SystemClock(), base="/", timeout_s=1.0, changed=lambda: None, lag_limit_s=-1.0,
+            master=master,
+        )  # fmt: skip
+        for uri, state in links.items():
+            stub = Stub(uri)
+            stub.state, stub.lag = state, Lag(-1.0)
+            lookups._links.append(stub)  # type: ignore[arg-type]  # as far as it is asked here
+        assert [link.uri for link in lookups._in_sync()] == asked
+
+    asyncio.run(scene())

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,6 +163,26 @@ def test_a_second_directory_is_not_begun_beside_the_first(servers: DirectoryPair
     servers.first.start()
     until_in_sync(servers.second)
     until_answered(servers.first, "alice@example.org", 250)
+
+
+def test_a_directory_that_was_begun_after_the_store_was_lost_takes_nobodys_place(servers: DirectoryPair) -> None:
+    servers.first.stop()
+    servers.second.stop()
+    for lost in (servers.first.store / "directory", servers.first.directory / "data" / "entries"):
+        shutil.rmtree(lost)
+    servers.second.start()
+    done = servers.first.nightmail("directory", "init")
+    assert done.returncode == 0, done
+    assert "a replica was not asked whether it has the directory already" in done.stderr
+    servers.first.start()
+    until(lambda: "the store was lost, or is another one" in directory(servers.second).fault, "the old one is kept")
+    servers.first.stop()
+    done = servers.second.nightmail("directory", "promote", "--force")
+    assert done.returncode == 0, done
+    servers.first.start()
+    until_in_sync(servers.second)
+    for server in (servers.first, servers.second):
+        until_answered(server, "alice@example.org", 250)
 
 
 def test_a_directory_with_one_master_for_good_can_begin_to_fail_over(tmp_path: Path) -> None:

@@ -49,6 +49,13 @@ def uri_of(config: Config, server: str) -> str:
     return f"ldap://{config.replicas[server]}"
 
 
+def master_for_good(config: Config) -> str:
+    """The URI of the replica that takes writes, where that is one for good; else empty."""
+    if config.directory is None or config.directory.topology != "single-master":
+        return ""
+    return uri_of(config, config.master)
+
+
 def replica_uris(config: Config) -> list[str]:
     """The URIs of all replicas, this server's own first."""
     if config.directory is not None and is_external(config.directory):

@@ -188,7 +188,7 @@ def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fa
         standings = look_at(uris, master.server, access, SystemClock().wall())
     if (role := master.role) is not None:
         standings = [
-            msgspec.structs.replace(each, may_take_over=each.server in role.in_sync and each.server != role.master)
+            msgspec.structs.replace(each, may_take_over=each.server in role.in_sync and each.server != master.server)
             for each in standings
         ]
     if json:
@@ -222,9 +222,12 @@ def search(
 def _master_if_known(config: Config) -> tuple[Master, str]:
     """Who takes writes, or nobody and why that is not known."""
     try:
-        return master_now(config), ""
+        master = master_now(config)
     except DirectoryUnavailable as error:
         return Master(""), str(error)
+    if master.role is not None and master.role.is_yielded:
+        return Master("", master.role), f"{master.server} gave the master's role up, and nobody has taken it yet"
+    return master, ""
 
 
 def _say_done(what: str, done: Done, how: str) -> None:

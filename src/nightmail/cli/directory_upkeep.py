@@ -20,7 +20,7 @@ from nightmail.admin.whole_content import authority, everything, moment
 from nightmail.cli.client import Client
 from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_tables import entries_of, lines_of_tables
-from nightmail.cli.failing import CommandFailed
+from nightmail.cli.failing import CommandFailed, complain
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
@@ -283,8 +283,8 @@ def _filled_replica(config: Config, part: Part) -> str:
                 with Directory(uri, access) as directory:
                     if directory.read(part.base) is not None:
                         return uri
-            except (DirectoryUnavailable, ConfigInvalid):
-                continue
+            except (DirectoryUnavailable, ConfigInvalid) as error:
+                complain(f"a replica was not asked whether it has the directory already: {error}")
     return ""
 
 

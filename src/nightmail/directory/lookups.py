@@ -18,7 +18,7 @@ from nightmail.directory.connection import Connection
 from nightmail.directory.content import Changed, Expired, Gone, Message
 from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, keys_of, members_named
-from nightmail.directory.lag import Lag
+from nightmail.directory.lag import Lag, newest_of
 from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.recent import RecentChanges
 from nightmail.directory.schemas import OWN, Schema
@@ -48,8 +48,9 @@ log = structlog.get_logger()
 class Lookups:
     """What is known of addresses, and how more gets known. `changed` is called when something is known no more.
 
-    Relative paths in routes start from `base`. `schema` says how entries are asked for, `make_feed` how one hears of
-    changes. `run` keeps the connections.
+    Relative paths in routes start from `base`. `master` is the replica that takes writes, where that is one for good:
+    what it has is what there is to have, also once it was restored. `schema` says how entries are asked for,
+    `make_feed` how one hears of changes. `run` keeps the connections.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Lookups:
         timeout_s: float,
         changed: Callable[[], None],
         lag_limit_s: float = _LAG_LIMIT_S,
+        master: str = "",
         cache_bytes: int = _CACHE_BYTES,
         schema: Schema = OWN,
         make_feed: MakeFeed = ChangeFeed,
@@ -71,6 +73,7 @@ class Lookups:
         self._suffix = suffix
         self._schema = schema
         self._base = base
+        self._master = master
         self._timeout_s = timeout_s
         self._clock = clock
         self._changed = changed
@@ -178,7 +181,7 @@ class Lookups:
     def _in_sync(self) -> list[_Link]:
         """The replicas that can be asked; one that is too far behind another one can't."""
         ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
-        newest = max((link.state for link in ready), default="")
+        newest = newest_of({link.uri: link.state for link in ready}, self._master)
         for link in ready:
             link.lag.note(link.state or newest, newest, now)  # one that tells of no changes has no number, either
         in_sync = [link for link in ready if not link.lag.is_over_limit(now)]

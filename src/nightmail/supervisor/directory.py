@@ -48,6 +48,7 @@ class ServerDirectory:
         if config.server.name in config.replicas:
             find_installation()
             self._replica = ReplicaChild(self._prepare, self._note_damage, clock, self._replica_started)
+            self._stopping = self._replica.stopping
 
     def keep_routing(self, announce: Announce) -> Reloads:
         """Have routing be as the directory has it."""
@@ -136,7 +137,7 @@ class ServerDirectory:
         if self._moving is not None:
             self._moving.make_ready(replica, installation)
         else:
-            make_ready(self._config, replica, installation, self._clock)
+            make_ready(self._config, replica, installation, self._clock, self._stopping)
         prepare(replica, installation)
         return command(replica, installation)
 
