@@ -77,8 +77,15 @@ class DirectoryReloads:
         self._following: asyncio.Task[object] | None = None
 
     @property
+    def awaited(self) -> str:
+        """What `compile_first` waits for, and what to do about it; empty where it does not wait."""
+        return "; ".join(following.awaited for following in self._followings if following.awaited)
+
+    @property
     def fault(self) -> str:
         """Why something of what the directory says is not in force, or empty."""
+        if self.awaited:
+            return self.awaited
         faults = [*self._doubts.values(), *self.faults.values()]
         if self._wrong or not faults:
             return self._wrong
@@ -126,8 +133,10 @@ class DirectoryReloads:
         """Try again to put everything into force, also that there is no domain any more.
 
         Raises:
-            ConfigInvalid: of the first entry that is refused.
+            ConfigInvalid: of the first entry that is refused, or there is nothing yet that could be put into force.
         """
+        for part in self.waits_for:
+            raise ConfigInvalid(part.base, "nothing of it was ever seen here", self.awaited)
         await self._apply(is_wanted=True)
         await self._announce()
         for fault in self.faults.values():

@@ -55,6 +55,7 @@ class PartFollowing:
         self._access = access
         self._changed = changed
         self._is_known = bool(copy.content or copy.cookie)
+        self._reason = "no replica has answered yet"
         self._followed = ""
         self._lost_at = asyncio.get_running_loop().time()
         self._say_at = self._lost_at + _PATIENCE_S
@@ -68,6 +69,11 @@ class PartFollowing:
     def is_known(self) -> bool:
         """Whether it was ever seen what is in the part."""
         return self._is_known
+
+    @property
+    def awaited(self) -> str:
+        """Why nothing is known of the part yet, and what to do about it; empty once something is."""
+        return "" if self._is_known else f"waiting for the directory {self.part.base}: {self._reason}; {self._remedy()}"
 
     @property
     def items(self) -> Mapping[str, Item]:
@@ -131,7 +137,7 @@ class PartFollowing:
         self._replicas = [uri, *(other for other in self._replicas if other != uri)]
 
     def _note_loss(self, reason: str) -> None:
-        now = asyncio.get_running_loop().time()
+        now, self._reason = asyncio.get_running_loop().time(), reason
         if self._followed:
             log.warning("directory replica lost", reason=reason, **self._named, remedy="none: another one is followed")
             self._followed, self._lost_at, self._say_at = "", now, now + _PATIENCE_S
