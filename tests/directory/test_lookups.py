@@ -92,14 +92,21 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def asking(*servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Asking]:
-    asks = Asking(*servers, lag_limit_s=lag_limit_s)
+async def running(asks: Asking) -> AsyncIterator[None]:
+    """Have lookups keep their connections for a while."""
     task = asyncio.create_task(asks.lookups.run())
     try:
-        yield asks
+        yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def asking(*servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Asking]:
+    asks = Asking(*servers, lag_limit_s=lag_limit_s)
+    async with running(asks):
+        yield asks
 
 
 def test_r20_both_replicas_are_asked_and_equally_so(replicas: tuple[Slapd, Slapd]) -> None:
