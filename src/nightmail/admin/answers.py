@@ -37,6 +37,21 @@ class PeerPicture(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_age_s: float | None = None
 
 
+class PartPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """One site's part of the directory as a server sees it: `base` is the entry below which it is.
+
+    `master` is the server that takes writes to it, `followed` the URI of the replica from which this server takes it,
+    empty where none can be. `is_known` is false as long as nothing of it was ever seen: then no mail is taken.
+    """
+
+    site: str
+    base: str
+    master: str = ""
+    followed: str = ""
+    entries: int = 0
+    is_known: bool = False
+
+
 class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     """The directory as a server sees it: the replica that it runs, and the one from which it takes its routing.
 
@@ -47,6 +62,8 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     `master` is the server that takes writes, empty where nobody is known to. Where that role moves, `epoch` counts how
     often it was taken, and those `in_sync` may take it. `asked` are the replicas where addresses are looked up: `ok`,
     or why some switch can't.
+    Where each site has its part, these are the `parts`: `role` is master where this server takes writes to one of them,
+    `master` is the one of its own site's, and `followed` is empty where any of them can't be followed.
     """
 
     suffix: str
@@ -61,6 +78,7 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     in_sync: tuple[str, ...] = ()
     asked: dict[str, str] = {}
+    parts: tuple[PartPicture, ...] = ()
 
 
 class ServerPicture(msgspec.Struct, frozen=True, kw_only=True):
