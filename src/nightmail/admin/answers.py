@@ -35,6 +35,21 @@ class PeerPicture(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_age_s: float | None = None
 
 
+class PartPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """One site's part of the directory as a server sees it: `base` is the entry below which it is.
+
+    `master` is the server that takes writes to it, `followed` the URI of the replica from which this server takes it,
+    empty where none can be. `is_known` is false as long as nothing of it was ever seen: then no mail is taken.
+    """
+
+    site: str
+    base: str
+    master: str = ""
+    followed: str = ""
+    entries: int = 0
+    is_known: bool = False
+
+
 class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     """The directory as a server sees it: the replica that it runs, and the one from which it takes its routing.
 
@@ -44,6 +59,8 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     what is not looked up, it is their directory. `refused` are entries that are not in force as they are.
     `master` is the server that takes writes, empty where nobody is known to. Where that role moves, `epoch` counts how
     often it was taken, and those `in_sync` may take it.
+    Where each site has its part, these are the `parts`: `role` is master where this server takes writes to one of them,
+    `master` is the one of its own site's, and `followed` is empty where any of them can't be followed.
     """
 
     suffix: str
@@ -57,6 +74,7 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     master: str = ""
     epoch: int = 0
     in_sync: tuple[str, ...] = ()
+    parts: tuple[PartPicture, ...] = ()
 
 
 class ServerPicture(msgspec.Struct, frozen=True, kw_only=True):
