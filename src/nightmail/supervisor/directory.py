@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import msgspec
 
 from nightmail.admin.answers import DirectoryPicture
-from nightmail.admin.filling import fill_if_empty
+from nightmail.admin.filling import make_ready
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.last_copy import COPY_NAME
-from nightmail.directory.slapd import command, find_installation, has_entries, note_damage, prepare
+from nightmail.directory.slapd import command, find_installation, note_damage, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
 from nightmail.supervisor.moving_role import MovingRole
@@ -135,15 +135,11 @@ class ServerDirectory:
         replica = replica_of(self._config, installation)
         if self._moving is not None:
             self._moving.make_ready(replica, installation)
-        elif not replica.provider and not has_entries(replica):
-            wrong = "the master of the directory has no entries"
-            right = (
-                "`nightmail directory init` begins a new one, `nightmail directory reseed` takes what the shadow has"
-            )
-            raise ConfigInvalid(replica.directory, wrong, right)
-        fill_if_empty(self._config, replica, installation)
+        else:
+            make_ready(self._config, replica, installation, self._clock)
         prepare(replica, installation)
         return command(replica, installation)
 
     def _note_damage(self, words: str) -> None:
-        note_damage(replica_of(self._config, find_installation()), words)
+        for database in replica_of(self._config, find_installation()).databases:
+            note_damage(database, words)
