@@ -22,7 +22,7 @@ from nightmail.directory.copying import copy_of
 from nightmail.directory.held import MASTER, Held
 from nightmail.directory.replica import Database, Replica
 from nightmail.directory.sessions import Access
-from nightmail.directory.slapd import Installation, drop_archives, has_entries, is_begun, load
+from nightmail.directory.slapd import Installation, drop_archives, has_entries, is_begun, load, reseeding
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import Clock
 
@@ -65,7 +65,7 @@ def _see_that_there_is_what_to_send(replica: Replica, database: Database, instal
     if is_begun(replica, database, installation):
         return
     wrong = f"the master of {database.base} has no entries"
-    right = "`nightmail directory init` begins it, `nightmail directory reseed` takes what another replica has"
+    right = f"`nightmail directory init` begins it, {reseeding(database)} takes what another replica has"
     raise ConfigInvalid(database.path, wrong, right)
 
 

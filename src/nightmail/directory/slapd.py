@@ -19,6 +19,7 @@ from nightmail.directory.held import Held
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.numbering import numbered
 from nightmail.directory.replica import Database, Replica, above_all, configuration, number_of
+from nightmail.directory.soundness import is_sound
 from nightmail.errors import ConfigInvalid
 
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
@@ -79,7 +80,7 @@ def prepare(replica: Replica, installation: Installation) -> None:
     """
     for database in replica.databases:
         if damage := _damage(database):
-            right = "stop this server, `nightmail directory reseed`, start it: it has then what another replica has"
+            right = f"stop this server, {reseeding(database)}, start it: it has then what another replica has"
             raise ConfigInvalid(database.path, f"the entries are damaged: {damage}", right)
     shutil.rmtree(replica.role_database, ignore_errors=True)  # a gate is shut at every start
     shutil.rmtree(replica.accounts_database, ignore_errors=True)
@@ -97,6 +98,11 @@ def prepare(replica: Replica, installation: Installation) -> None:
     if replica.is_parted:
         accounts = ldif_of(above_the_parts(replica.suffix, replica.accounts))
         _slapadd(replica, installation, str(above_all(replica)), [accounts], "-q", "-g")
+
+
+def reseeding(database: Database) -> str:
+    """The command that has a database begin anew."""
+    return f"`nightmail directory reseed{f' --site {database.site}' if database.site else ''}`"
 
 
 def has_entries(database: Database) -> bool:
@@ -119,15 +125,31 @@ def is_begun(replica: Replica, database: Database, installation: Installation) -
     if not has_entries(database):
         return False
     prepare(replica, installation)
+    return _has_its_base(replica, database, installation)
+
+
+def _has_its_base(replica: Replica, database: Database, installation: Installation) -> bool:
     number, where = str(number_of(replica, database)), f"ldap:///{quote(database.base)}??base"
     words = [installation.slapd, "-T", "cat", "-g", "-n", number, "-F", _configured(replica), "-H", where]
-    return bool(subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout)  # noqa: S603
+    return bool(subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout)  # noqa: S603 - our own
 
 
 def note_damage(database: Database, words: str) -> None:
     """Remember beside the entries that slapd found them damaged, until others come in their place. Raises: OSError."""
     with open(os.path.join(database.path, _DAMAGED), "w", encoding="utf-8") as file:
         file.write(words)
+
+
+def note_damage_of(replica: Replica, words: str) -> None:
+    """Note it where it is: of several databases in those that can't be read, or in all if none is found. Blocks.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    several = len(replica.databases) > 1
+    damaged = [database for database in replica.databases if several and not is_sound(database.path)]
+    for database in damaged or replica.databases:
+        note_damage(database, words)
 
 
 def is_damaged(database: Database) -> bool:
@@ -174,7 +196,7 @@ def load(
         prepare(staging, installation)
         # slapadd could number them too (-w), but frees a cursor twice then, now and then, and dies of it.
         _slapadd(staging, installation, str(number), numbered(pieces, now) if is_new else pieces, "-q")
-        if not has_entries(staged):
+        if not _has_its_base(staging, staged, installation):
             raise ConfigInvalid("[directory]", "there is nothing to be loaded")
         _sync(os.path.join(staged.path, "data.mdb"))  # slapadd does not, when it is quick
         if held:

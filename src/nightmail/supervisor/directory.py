@@ -15,7 +15,7 @@ from nightmail.admin.replicas import access_of, authority_of, directory_of, repl
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.last_copy import COPY_NAME
-from nightmail.directory.slapd import command, find_installation, note_damage, prepare
+from nightmail.directory.slapd import command, find_installation, note_damage_of, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
 from nightmail.supervisor.moving_role import MovingRole
@@ -141,5 +141,4 @@ class ServerDirectory:
         return command(replica, installation)
 
     def _note_damage(self, words: str) -> None:
-        for database in replica_of(self._config, find_installation()).databases:
-            note_damage(database, words)
+        note_damage_of(replica_of(self._config, find_installation()), words)
