@@ -119,7 +119,7 @@ class Slapd:
         replica = self.replica
         if provider:
             other = msgspec.structs.replace(self.database, provider=provider)
-            replica = msgspec.structs.replace(replica, databases=(other,))
+            replica = msgspec.structs.replace(replica, databases=(other, *replica.databases[1:]))
         prepare(replica, self._installation)
         return command(replica, self._installation)
 

@@ -15,7 +15,6 @@ from tests.e2e.waiting import until
 
 from nightmail.directory.content import Changed, Gone, Message
 from nightmail.directory.known import Known
-from nightmail.directory.lag import Lag
 from nightmail.directory.lookups import Lookups
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import Item, item_of
@@ -93,14 +92,21 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def asking(*servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Asking]:
-    asks = Asking(*servers, lag_limit_s=lag_limit_s)
+async def running(asks: Asking) -> AsyncIterator[None]:
+    """Have lookups keep their connections for a while."""
     task = asyncio.create_task(asks.lookups.run())
     try:
-        yield asks
+        yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def asking(*servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Asking]:
+    asks = Asking(*servers, lag_limit_s=lag_limit_s)
+    async with running(asks):
+        yield asks
 
 
 def test_r20_both_replicas_are_asked_and_equally_so(replicas: tuple[Slapd, Slapd]) -> None:
@@ -258,12 +264,15 @@ class Stub:
     """Stands for a replica whose answers come when a test says so."""
 
     is_ready = True
-    state = ""
 
     def __init__(self, uri: str = "ldap://stub") -> None:
         self.uri = uri
-        self.lag = Lag(5.0)
+        self.parts: list[object] = []
         self.answers: list[Callable[[list[Item]], None]] = []
+
+    def is_behind(self, now: float) -> bool:
+        """Never."""
+        return False
 
     def search(self, base: str, filter_text: str, answered: Callable[[list[Item]], None], timeout_s: float) -> None:
         self.answers.append(answered)

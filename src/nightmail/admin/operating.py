@@ -76,10 +76,11 @@ class Switch(Protocol):
 class Admin:
     """What can be asked of, and done to, the server `server`.
 
-    `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed. `leaving`
-    tells whether the server is draining or stopping, as a word, and is empty while it is not. `partners_are_well` tells
-    whether another server serves, and reaches the store. `directory` tells of the directory, where there is one.
-    `switches` may change at any time, also while they are asked.
+    `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed. `awaited`
+    tells what has to come before any switch is started, and is empty once it has. `leaving` tells whether the server is
+    draining or stopping, as a word, and is empty while it is not. `partners_are_well` tells whether another server
+    serves, and reaches the store. `directory` tells of the directory, where there is one. `switches` may change at any
+    time, also while they are asked.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Admin:
         peers: Callable[[], Sequence[PeerPicture]] = tuple,
         reload: Callable[[], Awaitable[None]],
         tables_fault: Callable[[], str] = lambda: "",
+        awaited: Callable[[], str] = lambda: "",
         drain: Callable[[], Awaitable[None]] | None = None,
         hand_over: Callable[[str], Awaitable[bool]] | None = None,
         leaving: Callable[[], str] = lambda: "",
@@ -101,6 +103,7 @@ class Admin:
         self.partners_are_well = partners_are_well
         self.reload = reload
         self.leaving = leaving
+        self.awaited = awaited
         self._drain = drain
         self._promote = promote
         self._hand_over = hand_over

@@ -50,7 +50,17 @@ def uri_of(config: Config, server: str) -> str:
 
 
 def replica_uris(config: Config) -> list[str]:
-    """The URIs of all replicas, this server's own first."""
+    """The URIs of all replicas, this server's own first, then those at its site."""
     if config.directory is not None and is_external(config.directory):
         return [*config.directory.uris]
-    return [uri_of(config, name) for name in sorted(config.replicas, key=lambda name: name != config.server.name)]
+    own = config.server.name
+    ordered = sorted(config.replicas, key=lambda name: (name != own, config.site_of(name) != config.site_of(own)))
+    return [uri_of(config, name) for name in ordered]
+
+
+def near_uris(config: Config) -> list[str]:
+    """The URIs of the replicas at this server's site, where each site has its part of the directory; else of none."""
+    if not any(part.site for part in config.parts):
+        return []
+    site = config.site_of(config.server.name)
+    return [uri_of(config, name) for name in config.replicas if config.site_of(name) == site]

@@ -104,9 +104,9 @@ def found_in(config: Config) -> Found | None:
     if config.has_tables:
         return None
     copy = read_copy(os.path.join(settings.data_directory, COPY_NAME), settings.suffix)
-    if copy is None or not copy.content:
+    if copy is None or not copy.items:
         return None
-    return Found(Said([*copy.content.values()], []), "the last copy, persons and lists excepted", False, [])
+    return Found(Said(copy.items, []), "the last copy, persons and lists excepted", False, [])
 
 
 def found_at(directory: Directory, config: Config) -> Found:
