@@ -66,7 +66,9 @@ def findings_of(judge: Judge, found: Found) -> Checked:
     with that.
     """
     own, mapped = found.said
-    findings = [*judge.whole.findings, *(finding for item in own for finding in judge.findings_of(item))]
+    findings = [*judge.whole.findings]
+    for item in own:
+        findings += (*judge.findings_of(item), *judge.overlooked(item))
     for item in _with_addresses_of_ours(judge, mapped):
         findings += (finding for finding in judge.findings_of(item) if finding.is_fatal)
     return Checked(len(own) + len(mapped), tuple(dict.fromkeys(findings)))
