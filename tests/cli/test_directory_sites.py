@@ -61,12 +61,12 @@ def test_a_server_that_is_no_sites_master_begins_nothing(sites: Sites, nightmail
 
 
 def test_a_part_is_begun_once(begun: Sites, nightmail: Nightmail) -> None:
-    assert "there is a directory already" in nightmail(begun.mx1, "init").err
+    assert "There is a directory in" in nightmail(begun.mx1, "init").out
     with begun.running():
         begun.mx1.kill()
         begun.obey(main="mx2", dr="mx3")
         begun.mx2.kill()
-        assert "there is a directory already" in nightmail(begun.mx2, "init").err, "it has the part of who was before"
+        assert "There is a directory in" in nightmail(begun.mx2, "init").out, "it has the part of who was before"
 
 
 def test_a_part_that_another_replica_has_is_not_begun_anew(begun: Sites, nightmail: Nightmail) -> None:

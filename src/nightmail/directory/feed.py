@@ -18,8 +18,9 @@ from ldap.controls import ResponseControl
 from ldap.syncrepl import SyncInfoMessage, SyncRequestControl, SyncStateControl
 
 from nightmail.directory.content import Changed, Content, Gone, Message, Presence, Present, Refreshed
+from nightmail.directory.opening import opened
 from nightmail.directory.schemas import OWN, Schema
-from nightmail.directory.sessions import Access, item_of_answer, open_session, words
+from nightmail.directory.sessions import Access, item_of_answer, words
 from nightmail.directory.sync_state import DELETE, PRESENT, SyncState, read_sync_state
 from nightmail.directory.tree import ATTRIBUTES, Item
 from nightmail.errors import DirectoryUnavailable
@@ -30,6 +31,7 @@ _ASK_EVERY_S = 0.5
 _SILENCE_S = 2.0
 _REFRESH_REQUIRED = 4096  # e-syncRefreshRequired (RFC 4533 §2.8)
 _AT_ONCE = 200
+_NOTHING_YET = "it has no content yet"
 _SID = re.compile(r"sid=[0-9A-Fa-f]+,?")
 _CSN = re.compile(r"(?<=[=;])[0-9]{14}\.[^;,]+")
 
@@ -136,8 +138,11 @@ class Feed:
     def told(self, state: list[str]) -> None:
         """See whether the replica is past a change that it did not have when it was asked.
 
-        That may have been lost with another replica, and never come to this one: then all is asked for anew.
+        That may have been lost with another replica, and never come to this one: then all is asked for anew. One that
+        is seen to have come to just that change was only behind.
         """
+        if self._in_doubt in state:
+            self._in_doubt = ""
         if self._in_doubt and max(state) > self._in_doubt:
             self.cookie, self._in_doubt, self.over = "", "", "it is asked for everything"
 
@@ -231,7 +236,7 @@ def _request(session: Any, base: str, filter_text: str, cookie: str, attributes:
 
 
 async def _follow(uri: str, access: Access, base: str, listener: _Listener) -> None:
-    session = await asyncio.to_thread(open_session, uri, access)
+    session = await opened(uri, access)
     following = _Following(session, uri, base, listener)
     try:
         await following.run()
@@ -324,7 +329,7 @@ class _Following:
         if kind == ldap.RES_SEARCH_RESULT:
             self._question = -1
             if self._request < 0:
-                self._end(f"{self._uri}: it has no content yet")
+                self._end(f"{self._uri}: {_NOTHING_YET}")
             return
         states = [value.decode() for name, values in data[0][1].items() if name == _STATE for value in values]
         if not states:
@@ -372,6 +377,9 @@ class _Following:
             self._listener.start_over()
         if isinstance(error, ldap.UNWILLING_TO_PERFORM):  # "consumer state is newer than provider"
             self._listener.note_ahead()
+        if isinstance(error, ldap.NO_SUCH_OBJECT) and self._request < 0:  # of a part that it was never sent
+            self._end(f"{self._uri}: {_NOTHING_YET}")
+            return
         self._end(f"{self._uri}: {words(error)}")
 
     def _stop_reading(self) -> None:

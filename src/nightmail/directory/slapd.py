@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from nightmail.directory.accounts import above_the_parts
+from nightmail.directory.exclusion import alone
 from nightmail.directory.held import Held
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.numbering import numbered
@@ -29,6 +30,7 @@ _PASSWORD_MODULES = ("pw-sha2", "pw-pbkdf2", "argon2")
 _CONNECTIONS = 8192
 _DAMAGED = "damaged"
 _LONG_AGO = "19700101000000.000000Z#000000#{:03x}#000000"  # with no number at all, nothing would be taken away
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 _NOBODY = 0  # who wrote the first entries
 _REMEDY = "install OpenLDAP's server (apt-get install slapd)"
 
@@ -71,11 +73,12 @@ def _first(directories: Sequence[str], *names: str) -> str:
     raise ConfigInvalid("[directory]", f"slapd's {names[0]} is in none of {', '.join(directories)}", _REMEDY)
 
 
+@alone
 def prepare(replica: Replica, installation: Installation) -> None:
     """Write the replica's configuration anew; its entries stay. Blocks for some 20 ms; slapd must not be running.
 
     Raises:
-        ConfigInvalid: slapd refuses it, or the entries are known to be damaged.
+        ConfigInvalid: slapd refuses it, the entries are known to be damaged, or somebody else writes there.
         OSError: it can't be written.
     """
     for database in replica.databases:
@@ -166,6 +169,7 @@ def _damage(database: Database) -> str:
         return ""
 
 
+@alone
 def load(
     replica: Replica,
     database: Database,
@@ -185,7 +189,7 @@ def load(
     `held` is noted beside them, if it is not empty (`Held`).
 
     Raises:
-        ConfigInvalid: slapd refuses one; the message has its words.
+        ConfigInvalid: slapd refuses one, the message has its words; or somebody else writes there.
         OSError: they can't be written.
     """
     number = number_of(replica, database)
@@ -238,18 +242,20 @@ def drop_archives(database: Database, kept: int) -> None:
         shutil.rmtree(os.path.join(directory, archive))
 
 
-def command(replica: Replica, installation: Installation) -> list[str]:
+def command(replica: Replica, installation: Installation, uris: Sequence[str] = ()) -> list[str]:
     """The command that runs the replica in the foreground, until SIGTERM; it dies with whoever started it.
+
+    It is reached at `uris`, by default its own and that of its Unix socket.
 
     A shadow begins by comparing all that it has with its master. How far it says that it is can't be believed: one that
     was killed while changes came may lack some of them, deletions mostly, and say that it is level.
     """
     anew = [word for database in replica.databases if database.writers for word in ("-c", _cookie(replica, database))]
-    uris = f"{replica.uri} {manager_uri(replica)}"
+    where = " ".join(uris or (replica.uri, manager_uri(replica)))
     return [
         "prlimit", f"--nofile={_CONNECTIONS}:{_CONNECTIONS}",  # slapd sets memory aside for as many as it may have
-        "setpriv", "--pdeathsig", "KILL",
-        installation.slapd, "-d", "none", "-F", _configured(replica), "-h", uris, *anew,
+        *_DIES_WITH_US,
+        installation.slapd, "-d", "none", "-F", _configured(replica), "-h", where, *anew,
     ]  # fmt: skip
 
 
@@ -271,7 +277,7 @@ def _configured(replica: Replica) -> str:
 def _slapadd(replica: Replica, installation: Installation, number: str, pieces: Iterable[str], *options: str) -> None:
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(  # noqa: S603 - the command is our own, and what users wrote is in its input
-            [installation.slapadd, "-n", number, "-F", _configured(replica), *options],
+            [*_DIES_WITH_US, installation.slapadd, "-n", number, "-F", _configured(replica), *options],
             stdin=subprocess.PIPE,
             stdout=said,
             stderr=said,

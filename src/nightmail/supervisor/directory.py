@@ -8,13 +8,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nightmail.admin.answers import DirectoryPicture
+from nightmail.admin.answers import DirectoryPicture, PartPicture
 from nightmail.admin.filling import make_ready
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.last_copy import COPY_NAME
+from nightmail.directory.one_change_more import make_one_change_more
+from nightmail.directory.parts import Part
 from nightmail.directory.slapd import command, find_installation, note_damage_of, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
@@ -37,6 +39,7 @@ class ServerDirectory:
         """
         self._config = config
         self._settings = directory_of(config)
+        self._site = config.site_of(config.server.name)
         self._compiled = compiled
         self._clock = clock
         self._randomness = randomness
@@ -48,6 +51,7 @@ class ServerDirectory:
         if config.server.name in config.replicas:
             find_installation()
             self._replica = ReplicaChild(self._prepare, self._note_damage, clock, self._replica_started)
+            self._stopping = self._replica.stopping
 
     def keep_routing(self, announce: Announce) -> Reloads:
         """Have routing be as the directory has it."""
@@ -56,12 +60,13 @@ class ServerDirectory:
         self._reloads = DirectoryReloads(
             self._settings.suffix,
             replica_uris(self._config),
-            lambda: uri_of(self._config, master) if (master := self._master()) in self._config.replicas else "",
+            self._master_uri,
             access_of(self._settings, "reader", authority),
             announce,
             compiled=self._compiled,
             copy_path=os.path.join(self._settings.data_directory, COPY_NAME),
             base=self._config.base,
+            parts=self._config.parts,
             lag_limit_s=self._settings.lag_limit_s,
         )
         return self._reloads
@@ -98,14 +103,17 @@ class ServerDirectory:
         """How it stands."""
         replica, reloads, moving = self._replica, self._reloads, self._moving
         role = moving.role if moving is not None else None
+        parts = [self._picture_of(part) for part in self._config.parts]
+        own = next((part for part in parts if part.site == self._site), parts[0])
         picture = DirectoryPicture(
             suffix=self._settings.suffix,
-            master=self._master(),
+            master=own.master,
             epoch=role.epoch if role is not None else 0,
             in_sync=role.in_sync if role is not None else (),
-            followed=reloads.source if reloads is not None else "",
+            followed=own.followed if all(part.followed for part in parts) else "",
             entries=reloads.entries if reloads is not None else 0,
             refused=len(reloads.faults) if reloads is not None else 0,
+            parts=tuple(part for part in parts if part.site),
         )
         if replica is None:
             return picture
@@ -113,17 +121,34 @@ class ServerDirectory:
         fault = replica.fault or (moving.fault if moving is not None else "")
         return msgspec.structs.replace(picture, role=part, state=replica.state, pid=replica.pid, fault=fault)
 
-    def _master(self) -> str:
-        """The server that takes writes, empty while that is not known."""
+    def _picture_of(self, part: Part) -> PartPicture:
+        reloads = self._reloads
+        picture = PartPicture(site=part.site, base=part.base, master=self._master(part))
+        if reloads is None:
+            return picture
+        return msgspec.structs.replace(
+            picture,
+            followed=reloads.source_of(part),
+            entries=reloads.entries_of(part),
+            is_known=part not in reloads.waits_for,
+        )
+
+    def _master_uri(self, part: Part) -> str:
+        """Where writes to a part are taken, as far as that is known."""
+        master = self._master(part)
+        return uri_of(self._config, master) if master in self._config.replicas else ""
+
+    def _master(self, part: Part) -> str:
+        """The server that takes writes to a part, empty while that is not known."""
         if not self._config.has_failover:
-            return self._config.master
+            return self._config.master_of(part)
         role = self._moving.role if self._moving is not None else None
         return role.master if role is not None and not role.is_yielded else ""
 
     def _is_master(self) -> bool:
         if self._moving is not None:
             return self._moving.gate.is_open
-        return self._master() == self._config.server.name
+        return self._config.server.name in map(self._master, self._config.parts)
 
     def _replica_started(self) -> None:
         if self._moving is not None:
@@ -136,7 +161,8 @@ class ServerDirectory:
         if self._moving is not None:
             self._moving.make_ready(replica, installation)
         else:
-            make_ready(self._config, replica, installation, self._clock)
+            make_ready(self._config, replica, installation, self._clock, self._stopping)
+        make_one_change_more(replica, installation)
         prepare(replica, installation)
         return command(replica, installation)
 
