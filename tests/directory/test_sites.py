@@ -162,22 +162,24 @@ def test_a_master_of_nothing_does_not_start_and_says_what_to_do(tmp_path: Path) 
             sites.mx3.prepared()
 
 
-def test_an_empty_shadow_begins_with_what_its_own_site_has_and_nothing_that_the_master_lacks(sites: Sites) -> None:
-    sites.mx3.write(person("dr"))
-    sites.until_everywhere(person("dr").dn)
+def test_an_empty_shadow_begins_at_once_with_what_its_own_site_has(sites: Sites) -> None:
     sites.mx4.kill()
     shutil.rmtree(sites.mx4.of("main").path)
     sites.mx4.prepared()
-    assert has_entries(sites.mx4.of("main")), "it came at once, as a whole"
-    access = sites.mx4.access("replicator")
-    assert sources_of(sites.mx4.config, MAIN, access) == [sites.mx3.uri, sites.mx1.uri, sites.mx2.uri]
-    sites.mx1.write(person("main"))
-    sites.until_everywhere(person("dr").dn, person("main").dn)
-    sites.mx1.kill()
-    shutil.rmtree(sites.mx1.of("main").path)
-    sites.mx1.begin("main")
-    sites.mx1.start()
-    assert sources_of(sites.mx4.config, MAIN, access) == [sites.mx1.uri], "the others have what the master lacks"
+    assert has_entries(sites.mx4.of("main"))
+    found = sources_of(sites.mx4.config, MAIN, sites.mx4.access("replicator"))
+    assert found == [sites.mx3.uri, sites.mx1.uri, sites.mx2.uri]
+
+
+def test_a_shadow_is_filled_by_nobody_who_has_what_its_master_lacks(sites: Sites) -> None:
+    lost = person("main")
+    sites.mx3.kill()
+    sites.mx4.kill()
+    sites.mx1.write(lost)
+    sites.until_everywhere(lost.dn)
+    sites.obey(main="mx3", dr="mx3")  # mx1 and mx2 go on as before
+    sites.mx3.start()
+    assert sources_of(sites.mx4.config, MAIN, sites.mx4.access("replicator")) == [sites.mx3.uri]
 
 
 def test_a_former_master_of_the_whole_has_only_what_the_new_one_has(tmp_path: Path) -> None:
