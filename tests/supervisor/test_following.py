@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -37,13 +37,18 @@ def master(tmp_path: Path) -> Iterator[Slapd]:
 class Following:
     """What a supervisor keeps, and how often it told its switches."""
 
-    def __init__(self, directory: Path, *servers: Slapd, lag_limit_s: float = 5.0) -> None:
+    def __init__(
+        self, directory: Path, *servers: Slapd, lag_limit_s: float = 5.0, masters: Mapping[Part, Slapd] | None = None
+    ) -> None:
+        """`masters` are those of the parts, by default the first server is that of the whole."""
         self.announced = 0
+        masters = masters or {Part(SUFFIX): servers[0]}
         self._compiled = str(directory / "compiled")
         self.copy = str(directory / "directory.last")
         self.reloads = DirectoryReloads(
-            SUFFIX, [server.uri for server in servers], lambda _: servers[0].uri, servers[0].access("reader"),
-            self._announce, compiled=self._compiled, copy_path=self.copy, base="/", lag_limit_s=lag_limit_s,
+            SUFFIX, [server.uri for server in servers], lambda part: masters[part].uri, servers[0].access("reader"),
+            self._announce, compiled=self._compiled, copy_path=self.copy, base="/", parts=[*masters],
+            lag_limit_s=lag_limit_s,
         )  # fmt: skip
 
     async def _announce(self) -> None:
@@ -66,8 +71,11 @@ class Following:
 
 
 @contextlib.asynccontextmanager
-async def following(directory: Path, *servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Following]:
-    follows = Following(directory, *servers, lag_limit_s=lag_limit_s)
+async def following(
+    directory: Path, *servers: Slapd, lag_limit_s: float = 5.0, masters: Mapping[Part, Slapd] | None = None
+) -> AsyncIterator[Following]:
+    """Follow for a while, once something is in force."""
+    follows = Following(directory, *servers, lag_limit_s=lag_limit_s, masters=masters)
     async with asyncio.timeout(10):
         await follows.reloads.compile_first()
     watching = asyncio.create_task(follows.reloads.watch())
