@@ -17,7 +17,8 @@ from nightmail.directory.role_log import RoleLog, roles_in
 from nightmail.errors import DirectoryUnavailable
 from nightmail.journal.records import Adopted
 from nightmail.supervisor.gate import Gate
-from nightmail.supervisor.mastership import Mastership, Terms
+from nightmail.supervisor.mastership import Mastership
+from nightmail.supervisor.reign import Terms
 from sim.loop import until
 from sim.process import Process
 from sim.slapd import Entry, Ledger, Slapd, Wire

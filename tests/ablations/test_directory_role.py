@@ -16,6 +16,7 @@ from sim.slapd import Slapd
 
 from nightmail.directory.confirming import confirmed, look
 from nightmail.directory.role import Follow, Role, Sighting, may_take
+from nightmail.directory.role_log import RoleLog
 from nightmail.errors import DirectoryUnavailable
 from nightmail.supervisor import mastership
 from nightmail.supervisor.gate import Gate
@@ -133,6 +134,19 @@ async def the_shadow_was_left_out_and_the_master_dies(world: World) -> None:
     await asyncio.sleep(10)
 
 
+async def the_slots_since_a_shadow_was_left_out_cannot_be_read(world: World) -> None:
+    part(world)
+    await until_in_sync_are(world, "mx1")
+    await until_written(world, "shared", "w1")
+    await world.servers["mx2"].crash()
+    await lose(world)
+    for key, data in world.objects.contents.items():
+        if "/log/" in key and b'"in_sync":["mx1"]' in data:
+            world.objects.contents[key] = b"damaged"
+    world.servers["mx2"].start()
+    await asyncio.sleep(10)
+
+
 async def something_comes_late_from_the_old_master(world: World) -> None:
     world.wire.late = {"shared": 8.0}
     await world.slapds["mx1"].change("shared", "w1", -1)
@@ -207,6 +221,17 @@ def anybody_takes_the_role(patch: Patch) -> None:
     patch.setattr(mastership, "may_take", take_anyway)
 
 
+def what_cannot_be_read_is_passed_over(patch: Patch) -> None:
+    """The slot before it counts as the last one."""
+    original = RoleLog.look
+
+    async def look(self: RoleLog, known: Sighting | None) -> Sighting | None:
+        seen = await original(self, known)
+        return msgspec.structs.replace(seen, unread=0) if seen is not None else None
+
+    patch.setattr(RoleLog, "look", look)
+
+
 def the_new_master_goes_on_following(patch: Patch) -> None:
     async def lead(self: Slapd, epoch: int, master: str) -> None:
         await self.ask("", lambda: self.take_writes(epoch, master, is_alone=False))
@@ -222,6 +247,7 @@ CASES: list[tuple[Scene, Callable[[Patch], None]]] = [
     (something_is_written_while_a_shadow_is_compared, joining_is_not_waited_for),
     (the_old_master_returns_with_more_than_was_acknowledged, the_old_master_merges),
     (the_shadow_was_left_out_and_the_master_dies, anybody_takes_the_role),
+    (the_slots_since_a_shadow_was_left_out_cannot_be_read, what_cannot_be_read_is_passed_over),
     (what_is_deleted_is_still_on_its_way, gone_is_what_is_not_there),
     (something_comes_late_from_the_old_master, the_new_master_goes_on_following),
 ]

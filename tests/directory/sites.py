@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,7 @@ class SiteSlapd(Slapd):
     def prepared(self, provider: str = "") -> list[str]:
         """As its supervisor has it."""
         self.configure()
-        make_ready(self.config, self.replica, find_installation(), SystemClock())
+        make_ready(self.config, self.replica, find_installation(), SystemClock(), threading.Event())
         return super().prepared(provider)
 
     def of(self, site: str) -> Database:

@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from sim.life import Routes
@@ -15,6 +16,7 @@ from tests.e2e.waiting import until
 
 from nightmail.directory.content import Changed, Gone, Message
 from nightmail.directory.known import Known
+from nightmail.directory.lag import Lag
 from nightmail.directory.lookups import Lookups
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import Item, item_of
@@ -166,6 +168,8 @@ def test_one_that_is_too_far_behind_is_not_asked(replicas: tuple[Slapd, Slapd]) 
                 while not await only_the_master_is_asked():  # noqa: ASYNC110 - what others do is no event of ours
                     await asyncio.sleep(0.05)
             assert shadow.has(PEOPLE[1].dn)
+            reason = f"{shadow.uri}: it lacks changes that another one has"
+            await eventually(lambda: asks.lookups.standing() == {master.uri: "ok", shadow.uri: reason})
 
     asyncio.run(scene())
 
@@ -260,19 +264,45 @@ def test_with_no_replica_nothing_can_be_known_and_nobody_is_unknown(replicas: tu
     asyncio.run(scene())
 
 
+def test_why_a_replica_is_not_asked_is_known_for_as_long_as_it_is_so(replicas: tuple[Slapd, Slapd]) -> None:
+    first, second = replicas
+
+    async def scene() -> None:
+        async with asking(*replicas) as asks:
+            assert all("not connected to yet" in reason for reason in asks.lookups.standing().values())
+            for server in replicas:
+                await asks.until_asked(server)
+            assert asks.lookups.standing() == {first.uri: "ok", second.uri: "ok"}
+            second.kill()
+            await eventually(lambda: "Connection refused" in asks.lookups.standing()[second.uri])
+            assert asks.lookups.standing()[first.uri] == "ok"
+            second.start()
+            await asks.until_asked(second)
+            assert asks.lookups.standing()[second.uri] == "ok"
+
+    asyncio.run(scene())
+
+
+class StubPart(NamedTuple):
+    """How far a replica is."""
+
+    state: str
+    lag: Lag
+
+
 class Stub:
     """Stands for a replica whose answers come when a test says so."""
 
     is_ready = True
 
-    def __init__(self, uri: str = "ldap://stub") -> None:
+    def __init__(self, uri: str = "ldap://stub", state: str = "", lag_limit_s: float = 5.0) -> None:
         self.uri = uri
-        self.parts: list[object] = []
+        self.parts = [StubPart(state, Lag(lag_limit_s))]
         self.answers: list[Callable[[list[Item]], None]] = []
 
     def is_behind(self, now: float) -> bool:
-        """Never."""
-        return False
+        """Whether it lacks something."""
+        return self.parts[0].lag.is_over_limit(now)
 
     def search(self, base: str, filter_text: str, answered: Callable[[list[Item]], None], timeout_s: float) -> None:
         self.answers.append(answered)
@@ -385,5 +415,23 @@ def test_an_answer_that_is_outdated_when_it_comes_is_asked_for_at_another_replic
         ahead.answers[0]([person("new@x.org", "id")])
         assert found == [True]
         assert lookups.find("new@x.org").is_mailbox
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("master", "asked"), [("", ["ldap://shadow"]), ("ldap://master", ["ldap://master", "ldap://shadow"])]
+)
+def test_a_master_that_was_restored_is_not_behind(master: str, asked: list[str]) -> None:
+    links = {"ldap://master": "20260101000000.000000Z#000000#000#000000", "ldap://shadow": "2026010200"}
+
+    async def scene() -> None:
+        lookups = Lookups(
+            SUFFIX, [], Access(), SystemClock(), base="/", timeout_s=1.0, changed=lambda: None, lag_limit_s=-1.0,
+            parts={SUFFIX: master},
+        )  # fmt: skip
+        for uri, state in links.items():
+            lookups._links.append(Stub(uri, state, -1.0))  # type: ignore[arg-type]  # as far as it is asked here
+        assert [link.uri for link in lookups._in_sync()] == asked
 
     asyncio.run(scene())

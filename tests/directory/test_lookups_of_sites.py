@@ -29,7 +29,7 @@ class AskingAtMain(Asking):
         super().__init__(*servers)
         self.lookups = Lookups(
             SUFFIX, [server.uri for server in servers], servers[0].access("reader"), SystemClock(),
-            near=[sites.mx1.uri, sites.mx2.uri], followed_apart=[part.base for part in PARTS],
+            near=[sites.mx1.uri, sites.mx2.uri], parts=dict.fromkeys((part.base for part in PARTS), ""),
             base="/", timeout_s=0.25, lag_limit_s=lag_limit_s, changed=self._changed,
         )  # fmt: skip
 

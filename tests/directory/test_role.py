@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from nightmail.directory.role import (
     DRIFT,
+    NOBODY,
     Follow,
     Reseed,
     Role,
     Shadow,
     Sighting,
     epoch_in,
+    is_at_rest,
     is_taken_with,
     may_take,
     part_of,
@@ -48,6 +51,15 @@ def test_who_is_not_in_sync_or_holds_another_epoch_never_takes_it() -> None:
     assert not may(role(is_yielded=True, in_sync=("mx1",)), "mx2", 1e6)
     for held in ("", "6 life of mx1", "8 life of mx1", "7 another life"):
         assert not may(role(), "mx2", 1e6, held=held, is_dead=True)
+
+
+def test_nobody_takes_it_by_himself_where_the_last_slot_cannot_be_read_and_an_operator_waits_for_it() -> None:
+    unread = Sighting(3, role(), 100.0, 1e6, unread=1, fault="why")
+    assert not may_take(unread, "mx2", "7 life of mx1", is_proven_dead=True)
+    for of, lease_s in ((NOBODY, PROMISE_S), (role(in_sync=("mx1",), is_yielded=True), PROMISE_S)):
+        stood = Sighting(3, of, 100.0, 100.0 + ENOUGH_S - 0.01, unread=1, fault="why")
+        assert not is_at_rest(stood, lease_s)
+        assert is_at_rest(msgspec.structs.replace(stood, looked_at=100.0 + ENOUGH_S), lease_s)
 
 
 def test_those_in_sync_come_one_after_another() -> None:

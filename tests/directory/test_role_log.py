@@ -10,10 +10,12 @@ from sim.store import Objects, SimulatedStore
 from sim.world import VirtualClock
 from tests.directory.test_role import adopted, role
 
+from nightmail.directory.role import NOBODY
 from nightmail.directory.role_log import RoleLog
-from nightmail.errors import Corrupt, Fenced, StoreUnavailable
+from nightmail.errors import Fenced, StoreUnavailable
 
 SLOT = "directory/master/log/00000000000000000001"
+LAST = "directory/master/log/00000000000000000002"
 
 
 def log(objects: Objects) -> RoleLog:
@@ -60,15 +62,56 @@ async def test_whoever_took_a_slot_that_was_open_again_owns_nothing() -> None:
 
 
 @in_virtual_time
-async def test_a_slot_that_cannot_be_read_is_named() -> None:
+async def test_last_slots_that_cannot_be_read_count_and_are_named_and_the_one_before_them_is_told() -> None:
+    objects = Objects()
+    for slot in range(3):
+        await log(objects).put(slot, role(nonce=str(slot)))
+    objects.contents[SLOT] = objects.contents[SLOT].replace(b"mx1", b"mx9")
+    read = await log(objects).look(None)
+    assert read is not None
+    assert (read.slot, read.unread, read.fault) == (2, 0, "")
+    last = objects.contents[LAST]
+    objects.contents[LAST] = b"x"
+    first = await log(objects).look(None)
+    assert first is not None
+    assert (first.slot, first.role.nonce, first.unread, first.epoch) == (2, "0", 2, 9)
+    assert first.fault.startswith(f"{LAST} at byte 0: it is no slot of the master's role")
+    await asyncio.sleep(5)
+    later = await log(objects).look(first)
+    assert later is not None
+    assert (later.slot, later.role.nonce, later.unread, later.since) == (2, "0", 2, first.since)
+    assert later.looked_at - later.since == pytest.approx(5, abs=0.1)
+    objects.contents[LAST] = last
+    mended = await log(objects).look(later)
+    assert mended is not None
+    assert (mended.slot, mended.role.nonce, mended.unread, mended.since) == (2, "2", 0, first.since)
+
+
+@in_virtual_time
+async def test_one_that_was_known_is_told_where_nothing_after_it_can_be_read() -> None:
+    objects = Objects()
+    await log(objects).put(1, role(nonce="1"))
+    known = await log(objects).look(None)
+    await log(objects).put(2, role(nonce="2"))
+    objects.contents[LAST] = objects.contents[LAST].replace(b"mx1", b"mx9")
+    seen = await log(objects).look(known)
+    assert seen is not None
+    assert (seen.slot, seen.role.nonce, seen.unread) == (2, "1", 1)
+    assert seen.fault == f"{LAST} at byte 0: its check sum is wrong"
+    await log(objects).put(3, role(nonce="3"))
+    healed = await log(objects).look(seen)
+    assert healed is not None
+    assert (healed.slot, healed.role.nonce, healed.unread, healed.fault) == (3, "3", 0, "")
+
+
+@in_virtual_time
+async def test_a_log_that_cannot_be_read_at_all_is_nobodys() -> None:
     objects = Objects()
     await log(objects).put(1, role())
-    objects.contents[SLOT] = objects.contents[SLOT].replace(b"mx1", b"mx9")
-    with pytest.raises(Corrupt, match=f"{SLOT} at byte 0: its check sum is wrong"):
-        await log(objects).look(None)
     objects.contents[SLOT] = b"x"
-    with pytest.raises(Corrupt, match="no slot of the master's role"):
-        await log(objects).look(None)
+    seen = await log(objects).look(None)
+    assert seen is not None
+    assert (seen.slot, seen.role, seen.unread) == (1, NOBODY, 2)
 
 
 @in_virtual_time

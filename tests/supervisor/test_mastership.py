@@ -12,6 +12,7 @@ from sim.directory import World
 from sim.directory_story import until_in_sync, until_written
 from sim.loop import in_virtual_time, until
 from structlog.testing import capture_logs
+from tests.directory.test_role import adopted, role
 
 from nightmail.errors import ConfigInvalid
 
@@ -68,8 +69,9 @@ async def test_one_that_is_asked_hands_it_over_and_nobody_begins_anew() -> None:
             await until_in_sync(world)
         assert master(world) == "mx3"
         assert not [line for line in logs if "anew" in line["event"]]
-        with pytest.raises(ConfigInvalid, match="mx3 is the master"):
-            await wanting.promote()
+        role = world.role()
+        assert await wanting.promote(), "it is the master already"
+        assert world.role() == role
 
 
 @in_virtual_time
@@ -161,3 +163,68 @@ async def test_a_store_that_was_lost_makes_nobody_master() -> None:
         assert await newest.force()
         await until_in_sync(world)
         assert master(world) == "mx2"
+
+
+@pytest.mark.parametrize("epoch", [1, 5])
+@in_virtual_time
+async def test_what_is_of_another_log_is_not_set_aside_where_another_directory_was_begun(epoch: int) -> None:
+    async with servers() as world:
+        first, second = world.servers.values()
+        await second.crash()
+        await until_written(world, "shared", "w1")  # it is left out
+        await first.crash()
+        first.slapd.write(f"{epoch} of a log that was lost")
+        for key in list(world.objects.contents):
+            world.objects.remove(key)
+        world.ledger.written.clear()
+        begun = role(adopted=adopted("mx2", 1), in_sync=("mx2",), begins=True)
+        await world.roles.put(0, begun)
+        first.start()
+        await asyncio.sleep(60)
+        assert "shared" in first.slapd.entries
+        assert first.mastership is not None
+        assert f"are of epoch {epoch} of a log that was lost" in first.mastership.fault
+        assert await first.mastership.force()
+        assert world.epoch() == epoch + 1
+        assert master(world) == "mx1"
+
+
+def damage_last_slot(world: World) -> str:
+    """What was written there is not there; its key."""
+    last = max(key for key in world.objects.contents if "/log/" in key)
+    world.objects.contents[last] = b"damaged"
+    return last
+
+
+@in_virtual_time
+async def test_a_master_goes_on_where_its_last_slot_cannot_be_read() -> None:
+    async with servers() as world:
+        damage_last_slot(world)
+        await until_written(world, "shared", "w1")
+        role = world.role()
+        assert role is not None
+        assert (role.epoch, role.in_sync) == (1, ("mx1", "mx2"))
+
+
+@in_virtual_time
+async def test_a_last_slot_that_cannot_be_read_makes_nobody_master_but_whom_an_operator_says() -> None:
+    async with servers() as world:
+        first, second = world.servers.values()
+        await first.crash()
+        await second.crash()
+        key = damage_last_slot(world)
+        first.start()
+        second.start()
+        await asyncio.sleep(60)
+        assert master(world) == ""
+        for server in (first, second):
+            assert server.mastership is not None
+            assert server.mastership.fault.startswith(f"{key} at byte 0")
+            assert "promote --force" in server.mastership.fault
+        assert second.mastership is not None
+        with pytest.raises(ConfigInvalid, match="mx2 is not in sync with the master; start"):
+            await second.mastership.promote()
+        assert await second.mastership.force()
+        await until_in_sync(world)
+        assert master(world) == "mx2"
+        assert key in world.objects.contents, "it is kept"

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -79,6 +81,27 @@ async def test_one_that_is_not_set_up_is_said_once_and_tried_again() -> None:
         await asyncio.wait([running])
     assert child.fault == "here: there are no entries; make some"
     assert [line["event"] for line in logs] == ["directory replica can't be started"]
+
+
+@on_a_loop
+async def test_who_stops_waits_until_it_is_prepared_no_more() -> None:
+    """Whoever is started next prepares it in the same directory."""
+    begun, said = threading.Event(), list[str]()
+
+    def prepare() -> Sequence[str]:
+        begun.set()
+        said.append("told to end" if child.stopping.wait(10) else "never told")
+        time.sleep(0.1)  # what it has begun takes a moment
+        said.append("ended")
+        return RUNS
+
+    child = child_of(prepare)
+    running = asyncio.create_task(child.run())
+    assert await asyncio.to_thread(begun.wait, 10)
+    running.cancel()
+    await asyncio.wait([running])
+    assert said == ["told to end", "ended"]
+    assert (child.state, child.pid) == ("stopped", 0)
 
 
 CORRUPTED = "MDB_CORRUPTED: Located page was wrong type (-30796)"

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from nightmail.admin.mastering import role_log
 from nightmail.config.settings import Config
 from nightmail.directory.held import Held
-from nightmail.directory.role import Role, Sighting, epoch_in, wait_s
+from nightmail.directory.role import Role, Sighting, epoch_in, is_at_rest
 from nightmail.errors import ConfigInvalid, Fenced
 from nightmail.journal.records import Adopted
 from nightmail.world import SystemRandomness
@@ -23,7 +25,7 @@ _FURTHER_S = 1.0
 def refuse_where_there_is_a_role(config: Config) -> None:
     """See that nobody was ever the master. Blocks. Raises: ConfigInvalid: somebody was."""
     if (seen := asyncio.run(_look(config))) is not None:
-        wrong = f"the directory has a master, {seen.role.master}"
+        wrong = f"the directory has a master, {seen.fault or seen.role.master}"
         raise ConfigInvalid(config.store.url, wrong, "this server's replica begins with what that one has, by itself")
 
 
@@ -53,23 +55,25 @@ async def _stand_still(config: Config) -> Sighting | None:
     """The last slot, once nobody can hold the role by it any more; None where there is none."""
     async with role_log(config) as roles:
         first = seen = await roles.look(None)
-        while seen is not None and first is not None and not _is_free(seen):
+        while seen is not None and first is not None and not _is_free(seen, config.store.lease_s):
             await asyncio.sleep(_LOOK_S)
             seen = await roles.look(seen)
             if seen is not None and seen.slot != first.slot:
-                wrong = f"{seen.role.master} is the directory's master"
+                wrong = f"{seen.role.master or 'another server'} is the directory's master"
                 raise ConfigInvalid(config.store.url, wrong, "stop the servers that have replicas first")
         return seen
 
 
-def _is_free(seen: Sighting) -> bool:
-    return seen.role.is_yielded or seen.looked_at - seen.since >= wait_s(seen.role, "") + _FURTHER_S
+def _is_free(seen: Sighting, lease_s: float) -> bool:
+    if seen.role.is_yielded and not seen.unread:
+        return True
+    return is_at_rest(msgspec.structs.replace(seen, since=seen.since + _FURTHER_S), lease_s)
 
 
 async def _claim(config: Config, held: Held, before: str) -> None:
     seen = await _stand_still(config)
     randomness = SystemRandomness()
-    name, epoch = config.server.name, 1 + max(seen.role.epoch if seen is not None else 0, epoch_in(before))
+    name, epoch = config.server.name, 1 + max(seen.epoch if seen is not None else 0, epoch_in(before))
     role = Role(
         adopted=Adopted(epoch, name, randomness.token(_NONCE_BYTES).hex(), "", "", ""),
         in_sync=(name,), promise_s=config.store.lease_s, begins=True, is_yielded=True, to=name,

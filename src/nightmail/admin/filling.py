@@ -10,6 +10,7 @@ newer than all that its master has: it would stay for good, here alone.
 from __future__ import annotations
 
 import os
+import threading
 from typing import NamedTuple
 
 import structlog
@@ -18,11 +19,11 @@ from nightmail.admin.replicas import access_of, directory_of
 from nightmail.admin.sources import sources_of
 from nightmail.admin.whole_content import moment
 from nightmail.config.settings import Config
-from nightmail.directory.copying import copy_of
+from nightmail.directory.copying import copy_of, until_stopped
 from nightmail.directory.held import MASTER, Held
 from nightmail.directory.replica import Database, Replica
 from nightmail.directory.sessions import Access
-from nightmail.directory.slapd import Installation, drop_archives, has_entries, is_begun, load
+from nightmail.directory.slapd import Installation, drop_archives, has_entries, is_begun, load, reseeding
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import Clock
 
@@ -31,10 +32,13 @@ ARCHIVES_KEPT = 2
 log = structlog.get_logger()
 
 
-def make_ready(config: Config, replica: Replica, installation: Installation, clock: Clock) -> None:
+def make_ready(
+    config: Config, replica: Replica, installation: Installation, clock: Clock, stopping: threading.Event
+) -> None:
     """Have each database of the replica, which does not run, be one that its master's may be followed with.
 
-    An empty one stays so where no replica answers, and slapd fills it later. Blocks while entries come.
+    An empty one stays so where no replica answers, and slapd fills it later. Blocks while entries come, and nobody is
+    `stopping` it.
 
     Raises:
         ConfigInvalid: it is a master of what has no entries, or slapd refuses what there is.
@@ -42,7 +46,7 @@ def make_ready(config: Config, replica: Replica, installation: Installation, clo
         OSError: it can't be written.
     """
     access = access_of(directory_of(config), "replicator", replica.tls.authority)
-    loading = _Loading(replica, installation, access)
+    loading = _Loading(replica, installation, access, stopping)
     for part, database in zip(config.parts, replica.databases, strict=True):
         master, noted = config.master_of(part), Held(database.path, MASTER)
         if database.provider and not has_entries(database):
@@ -65,7 +69,7 @@ def _see_that_there_is_what_to_send(replica: Replica, database: Database, instal
     if is_begun(replica, database, installation):
         return
     wrong = f"the master of {database.base} has no entries"
-    right = "`nightmail directory init` begins it, `nightmail directory reseed` takes what another replica has"
+    right = f"`nightmail directory init` begins it, {reseeding(database)} takes what another replica has"
     raise ConfigInvalid(database.path, wrong, right)
 
 
@@ -75,6 +79,7 @@ class _Loading(NamedTuple):
     replica: Replica
     installation: Installation
     access: Access
+    stopping: threading.Event
 
     def fill(self, database: Database, uris: list[str]) -> None:
         """Have what the first of these replicas has that can be asked; stay empty where none can."""
@@ -105,4 +110,5 @@ class _Loading(NamedTuple):
         log.info("directory replica began anew", part=database.base, source=database.provider, set_aside=archive)
 
     def _load(self, database: Database, uri: str, now: str) -> str:
-        return load(self.replica, database, self.installation, copy_of([uri], database.base, self.access), now)
+        pieces = until_stopped(copy_of([uri], database.base, self.access), self.stopping)
+        return load(self.replica, database, self.installation, pieces, now)

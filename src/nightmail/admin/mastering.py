@@ -21,7 +21,7 @@ from nightmail.directory.role_log import RoleLog
 from nightmail.directory.sessions import Access
 from nightmail.directory.standing import why_not_there
 from nightmail.directory.writing import Directory
-from nightmail.errors import ConfigInvalid, Corrupt, DirectoryUnavailable, StoreUnavailable
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable, StoreUnavailable
 from nightmail.store.opening import open_store
 from nightmail.world import SystemClock, SystemRandomness
 
@@ -79,7 +79,7 @@ async def role_log(config: Config) -> AsyncIterator[RoleLog]:
     store = open_store(config.store.url, SystemRandomness())
     try:
         yield RoleLog(store, SystemClock())
-    except (StoreUnavailable, Corrupt) as error:
+    except StoreUnavailable as error:
         raise DirectoryUnavailable(f"the log of the master's role is out of reach: {error}") from error
     finally:
         await store.close()

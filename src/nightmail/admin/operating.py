@@ -16,6 +16,7 @@ from nightmail.admin.answers import (
     QueuePage,
     ServerPicture,
     SwitchPicture,
+    asked_of,
     picture_switch,
     state_of,
 )
@@ -119,6 +120,9 @@ class Admin:
         """The server on one screen."""
         told = await self._ask_statuses()
         switches = _picture(told)
+        directory = self._directory()
+        if directory is not None:
+            directory = msgspec.structs.replace(directory, asked=asked_of(switches))
         return ServerPicture(
             server=self._server,
             state=self.leaving() or state_of(switches),
@@ -128,7 +132,7 @@ class Admin:
             switches=switches,
             queues=tuple(queue for _, status in told if status for queue in status.queues),
             peers=tuple(self._peers()),
-            directory=self._directory(),
+            directory=directory,
         )
 
     async def promote(self, *, is_forced: bool) -> bool:

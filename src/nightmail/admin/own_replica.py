@@ -55,7 +55,9 @@ def _database(config: Config, part: Part, directory: str, numbers: Mapping[str, 
     path, master = f"{directory}/entries-{part.site}" if part.site else f"{directory}/entries", config.master_of(part)
     everybody = tuple(numbers.values())  # who is the master may be changed, by itself or by who configures it
     if config.has_failover:
-        return Database(base=part.base, path=path, writers=everybody)  # who is a shadow is told once it runs
+        return Database(
+            base=part.base, site=part.site, path=path, writers=everybody
+        )  # who is a shadow is told once it runs
     if master == config.server.name:
-        return Database(base=part.base, path=path)
-    return Database(base=part.base, path=path, provider=uri_of(config, master), writers=everybody)
+        return Database(base=part.base, site=part.site, path=path)
+    return Database(base=part.base, site=part.site, path=path, provider=uri_of(config, master), writers=everybody)

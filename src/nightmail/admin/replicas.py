@@ -8,6 +8,7 @@ from nightmail.admin.external import external_access, is_external
 from nightmail.config.secret import read_secret
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import account, accounts_of
+from nightmail.directory.parts import Part
 from nightmail.directory.sessions import Access
 from nightmail.directory.settings import DirectorySettings
 from nightmail.errors import ConfigInvalid
@@ -47,6 +48,13 @@ def access_of(settings: DirectorySettings, name: str, authority: str) -> Access:
 def uri_of(config: Config, server: str) -> str:
     """The URI of a server's replica."""
     return f"ldap://{config.replicas[server]}"
+
+
+def master_for_good(config: Config, part: Part) -> str:
+    """The URI of the replica that takes writes to a part, where that is one for good; else empty."""
+    if config.directory is None or is_external(config.directory) or config.has_failover:
+        return ""
+    return uri_of(config, config.master_of(part))
 
 
 def replica_uris(config: Config) -> list[str]:

@@ -20,7 +20,7 @@ from nightmail.admin.whole_content import authority, everything, moment
 from nightmail.cli.client import Client
 from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_tables import entries_of, lines_of_tables
-from nightmail.cli.failing import CommandFailed
+from nightmail.cli.failing import CommandFailed, complain
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
@@ -55,7 +55,14 @@ def init(
     lines = lines_of_tables(tables, loaded.base) if tables else {}
     _prepare_to_write(loaded)
     settings, replica = directory_of(loaded), _own_replica(loaded)
-    part, database = _to_begin(loaded, replica)
+    to_begin = _to_begin(loaded, replica)
+    if to_begin is None:
+        if lines:
+            wrong = f"there is a directory already, and it was not given what {tables} has"
+            raise ConfigInvalid(replica.directory, wrong, "start the server, then `nightmail directory import`")
+        sys.stdout.write(f"There is a directory in {replica.directory} already; nothing needs to be done.\n")
+        return
+    part, database = to_begin
     if loaded.has_failover:
         refuse_where_there_is_a_role(loaded)
     other = "" if force else _filled_replica(loaded, part)
@@ -204,19 +211,17 @@ def _own_parts(config: Config, replica: Replica) -> list[tuple[Part, Database]]:
     raise ConfigInvalid(config.path, wrong, f"run this on {masters}; the other replicas fill by themselves")
 
 
-def _to_begin(config: Config, replica: Replica) -> tuple[Part, Database]:
-    """What this server is the master of and has nothing of yet, if need be of its own site before others.
+def _to_begin(config: Config, replica: Replica) -> tuple[Part, Database] | None:
+    """What this server is the master of and has nothing of yet, of its own site before others; None: nothing.
 
     Raises:
-        ConfigInvalid: there is no such part.
+        ConfigInvalid: it is the master of nothing.
     """
     found = find_installation()
     own = _own_parts(config, replica)
     empty = [(part, database) for part, database in own if not is_begun(replica, database, found)]
-    if not empty:
-        raise ConfigInvalid(replica.directory, "there is a directory already", "nothing needs to be done")
     site = config.site_of(config.server.name)
-    return min(empty, key=lambda each: each[0].site != site)
+    return min(empty, key=lambda each: each[0].site != site, default=None)
 
 
 def _named(part: Part) -> str:
@@ -278,8 +283,8 @@ def _filled_replica(config: Config, part: Part) -> str:
                 with Directory(uri, access) as directory:
                     if directory.read(part.base) is not None:
                         return uri
-            except (DirectoryUnavailable, ConfigInvalid):
-                continue
+            except (DirectoryUnavailable, ConfigInvalid) as error:
+                complain(f"a replica was not asked whether it has the directory already: {error}")
     return ""
 
 

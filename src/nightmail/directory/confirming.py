@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from nightmail.directory.role import Role, Sighting
 from nightmail.directory.role_log import RoleLog
-from nightmail.errors import Corrupt, DirectoryUnavailable, StoreUnavailable
+from nightmail.errors import DirectoryUnavailable, StoreUnavailable
 from nightmail.world import Clock
 
 _LOOK_AGAIN_S = 0.01
@@ -27,8 +27,10 @@ async def look(roles: RoleLog, known: Sighting | None = None) -> Sighting:
     """The role as it is now. Raises: DirectoryUnavailable: there is none, or it can't be read."""
     try:
         seen = await roles.look(known)
-    except (StoreUnavailable, Corrupt) as error:
+    except StoreUnavailable as error:
         raise DirectoryUnavailable(f"who takes writes can't be told: {error}") from error
+    if seen is not None and seen.unread:
+        raise DirectoryUnavailable(f"who takes writes can't be told: {seen.fault}")
     if seen is None:
         right = "start the server that is the first master, or `nightmail directory init` there"
         raise DirectoryUnavailable(f"nobody is the directory's master yet; {right}")

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import ldap
 
-from nightmail.directory.sessions import Access, item_of_answer, open_session, words
+from nightmail.directory.opening import opened
+from nightmail.directory.sessions import Access, item_of_answer, words
 from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
 
@@ -66,7 +67,7 @@ class Connection:
         Raises:
             DirectoryUnavailable: the replica does not answer in time, or does not let us in.
         """
-        return cls(uri, await asyncio.to_thread(open_session, uri, access), closed)
+        return cls(uri, await opened(uri, access), closed)
 
     def search(
         self,

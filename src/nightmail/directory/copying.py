@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 
 from nightmail.directory.ldif import ldif_of
@@ -36,6 +37,14 @@ def copy_of(uris: Iterable[str], suffix: str, access: Access) -> Iterator[str]:
                 yield ldif_of([_without_made_up(item)])
         return
     raise DirectoryUnavailable(reason)
+
+
+def until_stopped(pieces: Iterable[str], stopping: threading.Event) -> Iterator[str]:
+    """The pieces, as long as nobody stops. Raises: DirectoryUnavailable: somebody does."""
+    for piece in pieces:
+        if stopping.is_set():
+            raise DirectoryUnavailable("the server stops")
+        yield piece
 
 
 def _without_made_up(item: Item) -> Item:

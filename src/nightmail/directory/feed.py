@@ -18,8 +18,9 @@ from ldap.controls import ResponseControl
 from ldap.syncrepl import SyncInfoMessage, SyncRequestControl, SyncStateControl
 
 from nightmail.directory.content import Changed, Content, Gone, Message, Presence, Present, Refreshed
+from nightmail.directory.opening import opened
 from nightmail.directory.schemas import OWN, Schema
-from nightmail.directory.sessions import Access, item_of_answer, open_session, words
+from nightmail.directory.sessions import Access, item_of_answer, words
 from nightmail.directory.sync_state import DELETE, PRESENT, SyncState, read_sync_state
 from nightmail.directory.tree import ATTRIBUTES, Item
 from nightmail.errors import DirectoryUnavailable
@@ -238,7 +239,7 @@ def _request(session: Any, base: str, filter_text: str, cookie: str, attributes:
 
 
 async def _follow(uri: str, access: Access, base: str, listener: _Listener) -> None:
-    session = await asyncio.to_thread(open_session, uri, access)
+    session = await opened(uri, access)
     following = _Following(session, uri, base, listener)
     try:
         await following.run()

@@ -7,6 +7,8 @@ replica has lacked a change that another one has.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class Lag:
     """One replica's; times are elapsed seconds."""
@@ -25,3 +27,10 @@ class Lag:
     def is_over_limit(self, now: float) -> bool:
         """Whether a change has been lacking for too long."""
         return bool(self._lacks) and now - self._since > self._limit_s
+
+
+def newest_of(states: Mapping[str, str], master: str) -> str:
+    """The last change that there is to have, where replicas have come to these `states`: the master's, also where it is
+    older than others have, since it was restored then. While it can't be asked, the one that is ahead of all.
+    """
+    return states.get(master) or max(states.values(), default="")

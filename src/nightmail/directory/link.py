@@ -18,6 +18,7 @@ from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
 
 _ANEW_S = 0.25
+_NOT_YET = "it is not connected to yet"
 
 MakeFeed = Callable[[str, Callable[[Message], None], Callable[[], None], Schema], ChangeFeed]
 
@@ -40,7 +41,8 @@ class PartAtReplica:
 class Link:
     """The replica at `uri`. It `is_ready` to be asked while it is connected to, and followed below all of `bases`.
 
-    `take` is given each change, `is_current` is called when it is ready, `is_lost` when it is no more.
+    `fault` says why not. `take` is given each change, `is_current` is called when it is ready, `is_lost` when it is no
+    more.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Link:
     ) -> None:
         self.uri = uri
         self.is_ready = False
+        self.fault = f"{uri}: {_NOT_YET}"
         self._access = access
         self._is_current = is_current
         self._is_lost = is_lost
@@ -87,8 +90,9 @@ class Link:
                     again_s = max(again_s, self._access.refused_for_s)
                 if self.is_ready or not self._has_failed:
                     log.warning("directory replica not asked", reason=str(error), remedy="none: another one is asked")
-                self._has_failed = True
+                self._has_failed, self.fault = True, str(error)
             except Exception as error:  # whatever it is, the replica is tried again
+                self.fault = f"{self.uri}: {error}"
                 log.exception("directory replica not asked", reason=str(error), remedy="report this")
             finally:
                 was_ready = self.is_ready
@@ -137,5 +141,5 @@ class Link:
         self._awaited.discard(base)
         if self._awaited:
             return
-        self.is_ready, self._has_failed = True, False
+        self.is_ready, self._has_failed, self.fault = True, False, ""
         self._is_current(self.uri)

@@ -10,7 +10,7 @@ of a part that it was never sent it would say that nobody is in it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -18,6 +18,7 @@ import structlog
 from nightmail.directory.content import Changed, Expired, Gone, Message
 from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, keys_of, members_named
+from nightmail.directory.lag import newest_of
 from nightmail.directory.link import Link, MakeFeed
 from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.recent import RecentChanges
@@ -35,6 +36,7 @@ _FAILURES_KEPT = 10_000
 _CACHE_BYTES = 64 << 20
 _LAG_LIMIT_S = 5.0
 _LAG_LOOK_S = 0.5
+_BEHIND = "it lacks changes that another one has"
 
 Found = Callable[[], None]
 
@@ -44,10 +46,11 @@ log = structlog.get_logger()
 class Lookups:
     """What is known of addresses, and how more gets known. `changed` is called when something is known no more.
 
-    Of the `replicas` those that are `near` are asked as long as one of them can be; with none, all are alike.
-    `followed_apart` are the bases of the parts that are numbered each by itself, by default the one `suffix`. Relative
-    paths in routes start from `base`. `schema` says how entries are asked for, `make_feed` how one hears of changes.
-    `run` keeps the connections.
+    Of the `replicas` those that are `near` are asked as long as one of them can be; with none, all are alike. `parts`
+    are the bases of what is numbered each by itself, by default the one `suffix`, with the replica that takes writes to
+    it, where that is one for good: what it has is what there is to have, also once it was restored. Relative paths in
+    routes start from `base`. `schema` says how entries are asked for, `make_feed` how one hears of changes. `run` keeps
+    the connections.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Lookups:
         clock: Clock,
         *,
         near: Collection[str] = (),
-        followed_apart: Sequence[str] = (),
+        parts: Mapping[str, str] | None = None,
         base: str,
         timeout_s: float,
         changed: Callable[[], None],
@@ -72,6 +75,7 @@ class Lookups:
         self._near = near or [*replicas]
         self._schema = schema
         self._base = base
+        self._parts = parts or {suffix: ""}
         self._timeout_s = timeout_s
         self._clock = clock
         self._changed = changed
@@ -83,7 +87,7 @@ class Lookups:
         self._links = [
             Link(
                 uri,
-                followed_apart or (suffix,),
+                [*self._parts],
                 access,
                 lag_limit_s,
                 schema=schema,
@@ -116,6 +120,13 @@ class Lookups:
     def is_ready(self, uri: str) -> bool:
         """Whether a replica can be asked: it is connected to, and followed in all of its parts."""
         return any(link.is_ready for link in self._links if link.uri == uri)
+
+    def standing(self) -> dict[str, str]:
+        """Each replica by its URI: ok, or why it is not asked."""
+        now = self._clock.elapsed()
+        return {
+            link.uri: link.fault or (f"{link.uri}: {_BEHIND}" if link.is_behind(now) else "ok") for link in self._links
+        }
 
     def look_up(self, keys: Collection[str], found: Found) -> None:
         """Have `found` called once all of the keys are known, or could not be found out."""
@@ -177,10 +188,11 @@ class Lookups:
     def _in_sync(self) -> list[Link]:
         """The replicas that can be asked; one that is too far behind another one in any part can't."""
         ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
-        for part in zip(*(link.parts for link in ready), strict=True):
-            newest = max(each.state for each in part)
-            for each in part:
-                each.lag.note(each.state or newest, newest, now)  # one that tells of no changes has no number, either
+        for number, master in enumerate(self._parts.values()):
+            parts = {link.uri: link.parts[number] for link in ready}
+            newest = newest_of({uri: part.state for uri, part in parts.items()}, master)
+            for part in parts.values():
+                part.lag.note(part.state or newest, newest, now)  # one that tells of no changes has no number, either
         in_sync = [link for link in ready if not link.is_behind(now)]
         uris = {link.uri for link in in_sync}
         if uris and self._believed & self._were_in_sync - uris:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from nightmail.directory.connection import Connection
-from nightmail.directory.lag import Lag
+from nightmail.directory.lag import Lag, newest_of
 from nightmail.directory.sessions import Access
 from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
@@ -41,7 +41,7 @@ class Progress:
 
     def note(self, states: dict[str, str], now: float) -> None:
         """Take in how far those have come that can be asked; `now` is elapsed seconds."""
-        newest = states.get(self._master()) or max(states.values(), default="")
+        newest = newest_of(states, self._master())
         for uri, state in states.items():
             self._lags[uri].note(state, newest, now)
 

@@ -57,13 +57,14 @@ class TlsFiles(msgspec.Struct, frozen=True):
 
 
 class Database(msgspec.Struct, frozen=True, kw_only=True):
-    """One database of entries: those below `base`, kept in the directory `path`.
+    """One database of entries: those below `base`, of the whole or of a `site`, kept in the directory `path`.
 
     `provider` is the URI of the replica that sends them; whoever takes writes has none, nor has a gated one before it
     is told. `writers` are the numbers of those that ever write, as far as it has to compare what it has with theirs.
     """
 
     base: str
+    site: str = ""
     path: str
     provider: str = ""
     writers: tuple[int, ...] = ()

@@ -73,15 +73,29 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys((*self.in_sync, *self.joining, *self.leaving)))
 
 
+NOBODY = Role(adopted=Adopted(0, "", "", "", "", ""), in_sync=(), promise_s=0.0, nonce="")
+"""What is said of a log of which no slot can be read."""
+
+
 class Sighting(msgspec.Struct, frozen=True):
     """The last slot of the log as it was seen: `since` when it was first seen, `looked_at` when it was last looked for
     one beyond it, in seconds of `Clock.elapsed`.
+
+    The `unread` last ones can't be read, and `fault` says why: then `role` is what the one before them says, or
+    `NOBODY`'s. Who has it now, and who is in sync, is not known.
     """
 
     slot: int
     role: Role
     since: float
     looked_at: float
+    unread: int = 0
+    fault: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """The highest number that the epoch may have."""
+        return self.role.epoch + self.unread
 
 
 class Follow(msgspec.Struct, frozen=True):
@@ -118,13 +132,24 @@ def wait_s(role: Role, server: str) -> float:
     return promise_s * (rank if role.is_yielded else rank + 1)
 
 
+def is_at_rest(sighting: Sighting, lease_s: float) -> bool:
+    """Whether nobody can hold the role by this slot any more, so that an operator may give it to anybody.
+
+    `lease_s` is what a master promises whose last slot can't be read.
+    """
+    longest_s = wait_s(sighting.role, "")
+    if sighting.unread:
+        longest_s = max(longest_s, lease_s * (1 + DRIFT))
+    return sighting.looked_at - sighting.since >= longest_s
+
+
 def may_take(sighting: Sighting, server: str, held: str, *, is_proven_dead: bool) -> bool:
     """Whether `server`, which holds the epoch `held`, may take the role now (J7).
 
     `is_proven_dead`: its master's process has ended, as its own machine shows.
     """
     role = sighting.role
-    if held != role.id or server not in role.in_sync:
+    if sighting.unread or held != role.id or server not in role.in_sync:
         return False
     if server == role.master:
         return is_proven_dead or sighting.looked_at - sighting.since >= wait_s(role, server)

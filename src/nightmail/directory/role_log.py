@@ -2,7 +2,8 @@
 
 The same rules hold as for a queue's log: a slot is taken once, whoever takes the next one looks once more (J4), slots
 that begin an epoch are kept for good (J5), others are deleted a minute after they were followed (J10). One slot is
-under way at a time.
+under way at a time. One that can't be read counts as read, and is kept (J14): nobody takes the role after it by
+himself, since who is in sync is not known, and an operator has somebody take it by the slot after it.
 
 Whoever wants the role asks for it by an object beside the log, which the master finds and answers by yielding.
 """
@@ -10,13 +11,14 @@ Whoever wants the role asks for it by an object beside the log, which the master
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 import google_crc32c
 import msgspec
 
-from nightmail.directory.role import Role, Sighting
+from nightmail.directory.role import NOBODY, Role, Sighting
 from nightmail.errors import Corrupt, StoreUnavailable
 from nightmail.journal.keys import slot_of
 from nightmail.journal.ownership import put_slot
@@ -44,19 +46,39 @@ class RoleLog:
     async def look(self, known: Sighting | None) -> Sighting | None:
         """Its end, if `known` is where it ended when it was last looked at; None: there is no log.
 
-        Raises:
-            Corrupt: its last slot can't be read.
+        What could not be read then is read again.
         """
         while True:
             began = self._clock.elapsed()
-            slots = await self._slots(after=known.slot if known is not None else -1)
+            slots = await self._slots(after=known.slot - known.unread if known is not None else -1)
             if not slots:
                 return msgspec.structs.replace(known, looked_at=began) if known is not None else None
             try:
-                role = await self._read(slots[-1])
+                found, role, fault = await self._last_of(slots)
             except NotFound:
                 continue  # it was followed, and deleted, while we looked
-            return Sighting(slots[-1], role, self._clock.elapsed(), began)
+            if role is None:
+                found, role = (known.slot - known.unread, known.role) if known is not None else (-1, NOBODY)
+            is_same = known is not None and known.slot == slots[-1]
+            since = known.since if known is not None and is_same else self._clock.elapsed()
+            return Sighting(slots[-1], role, since, began, slots[-1] - found, fault)
+
+    async def _last_of(self, slots: Sequence[int]) -> tuple[int, Role | None, str]:
+        """The last of some slots that can be read, what it says, and what is wrong with those after it.
+
+        Raises:
+            NotFound: the very last one is gone.
+        """
+        faults = list[str]()
+        for slot in reversed(slots):
+            try:
+                return slot, await self._read(slot), "".join(faults[:1])
+            except Corrupt as error:
+                faults.append(str(error))
+            except NotFound:
+                if not faults:
+                    raise
+        return -1, None, faults[0]
 
     async def put(self, slot: int, role: Role) -> None:
         """Write a slot. Raises: Fenced: it was another's; PutFailed: it is not there and never will be."""
@@ -119,8 +141,13 @@ class RoleLog:
 
 
 def roles_in(objects: Mapping[str, bytes]) -> list[Role]:
-    """What all slots of the log say, in order, where the objects of a store are at hand. Raises: Corrupt."""
-    return [_decode(key, objects[key]) for key in sorted(objects) if key.startswith(_LOG)]
+    """What all slots of the log say that can be read, in order, where the objects of a store are at hand."""
+    roles = list[Role]()
+    for key in sorted(objects):
+        with contextlib.suppress(Corrupt):
+            if key.startswith(_LOG):
+                roles.append(_decode(key, objects[key]))
+    return roles
 
 
 def _key(slot: int) -> str:

@@ -15,10 +15,12 @@ from urllib.parse import quote
 import msgspec
 
 from nightmail.directory.accounts import above_the_parts
+from nightmail.directory.exclusion import alone
 from nightmail.directory.held import Held
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.numbering import numbered
 from nightmail.directory.replica import Database, Replica, above_all, configuration, number_of
+from nightmail.directory.soundness import is_sound
 from nightmail.errors import ConfigInvalid
 
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
@@ -28,6 +30,7 @@ _PASSWORD_MODULES = ("pw-sha2", "pw-pbkdf2", "argon2")
 _CONNECTIONS = 8192
 _DAMAGED = "damaged"
 _LONG_AGO = "19700101000000.000000Z#000000#{:03x}#000000"  # with no number at all, nothing would be taken away
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 _NOBODY = 0  # who wrote the first entries
 _REMEDY = "install OpenLDAP's server (apt-get install slapd)"
 
@@ -70,16 +73,17 @@ def _first(directories: Sequence[str], *names: str) -> str:
     raise ConfigInvalid("[directory]", f"slapd's {names[0]} is in none of {', '.join(directories)}", _REMEDY)
 
 
+@alone
 def prepare(replica: Replica, installation: Installation) -> None:
     """Write the replica's configuration anew; its entries stay. Blocks for some 20 ms; slapd must not be running.
 
     Raises:
-        ConfigInvalid: slapd refuses it, or the entries are known to be damaged.
+        ConfigInvalid: slapd refuses it, the entries are known to be damaged, or somebody else writes there.
         OSError: it can't be written.
     """
     for database in replica.databases:
         if damage := _damage(database):
-            right = "stop this server, `nightmail directory reseed`, start it: it has then what another replica has"
+            right = f"stop this server, {reseeding(database)}, start it: it has then what another replica has"
             raise ConfigInvalid(database.path, f"the entries are damaged: {damage}", right)
     shutil.rmtree(replica.role_database, ignore_errors=True)  # a gate is shut at every start
     shutil.rmtree(replica.accounts_database, ignore_errors=True)
@@ -97,6 +101,11 @@ def prepare(replica: Replica, installation: Installation) -> None:
     if replica.is_parted:
         accounts = ldif_of(above_the_parts(replica.suffix, replica.accounts))
         _slapadd(replica, installation, str(above_all(replica)), [accounts], "-q", "-g")
+
+
+def reseeding(database: Database) -> str:
+    """The command that has a database begin anew."""
+    return f"`nightmail directory reseed{f' --site {database.site}' if database.site else ''}`"
 
 
 def has_entries(database: Database) -> bool:
@@ -119,15 +128,31 @@ def is_begun(replica: Replica, database: Database, installation: Installation) -
     if not has_entries(database):
         return False
     prepare(replica, installation)
+    return _has_its_base(replica, database, installation)
+
+
+def _has_its_base(replica: Replica, database: Database, installation: Installation) -> bool:
     number, where = str(number_of(replica, database)), f"ldap:///{quote(database.base)}??base"
     words = [installation.slapd, "-T", "cat", "-g", "-n", number, "-F", _configured(replica), "-H", where]
-    return bool(subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout)  # noqa: S603
+    return bool(subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout)  # noqa: S603 - our own
 
 
 def note_damage(database: Database, words: str) -> None:
     """Remember beside the entries that slapd found them damaged, until others come in their place. Raises: OSError."""
     with open(os.path.join(database.path, _DAMAGED), "w", encoding="utf-8") as file:
         file.write(words)
+
+
+def note_damage_of(replica: Replica, words: str) -> None:
+    """Note it where it is: of several databases in those that can't be read, or in all if none is found. Blocks.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    several = len(replica.databases) > 1
+    damaged = [database for database in replica.databases if several and not is_sound(database.path)]
+    for database in damaged or replica.databases:
+        note_damage(database, words)
 
 
 def is_damaged(database: Database) -> bool:
@@ -144,6 +169,7 @@ def _damage(database: Database) -> str:
         return ""
 
 
+@alone
 def load(
     replica: Replica,
     database: Database,
@@ -163,7 +189,7 @@ def load(
     `held` is noted beside them, if it is not empty (`Held`).
 
     Raises:
-        ConfigInvalid: slapd refuses one; the message has its words.
+        ConfigInvalid: slapd refuses one, the message has its words; or somebody else writes there.
         OSError: they can't be written.
     """
     number = number_of(replica, database)
@@ -174,7 +200,7 @@ def load(
         prepare(staging, installation)
         # slapadd could number them too (-w), but frees a cursor twice then, now and then, and dies of it.
         _slapadd(staging, installation, str(number), numbered(pieces, now) if is_new else pieces, "-q")
-        if not has_entries(staged):
+        if not _has_its_base(staging, staged, installation):
             raise ConfigInvalid("[directory]", "there is nothing to be loaded")
         _sync(os.path.join(staged.path, "data.mdb"))  # slapadd does not, when it is quick
         if held:
@@ -226,7 +252,7 @@ def command(replica: Replica, installation: Installation) -> list[str]:
     uris = f"{replica.uri} {manager_uri(replica)}"
     return [
         "prlimit", f"--nofile={_CONNECTIONS}:{_CONNECTIONS}",  # slapd sets memory aside for as many as it may have
-        "setpriv", "--pdeathsig", "KILL",
+        *_DIES_WITH_US,
         installation.slapd, "-d", "none", "-F", _configured(replica), "-h", uris, *anew,
     ]  # fmt: skip
 
@@ -249,7 +275,7 @@ def _configured(replica: Replica) -> str:
 def _slapadd(replica: Replica, installation: Installation, number: str, pieces: Iterable[str], *options: str) -> None:
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(  # noqa: S603 - the command is our own, and what users wrote is in its input
-            [installation.slapadd, "-n", number, "-F", _configured(replica), *options],
+            [*_DIES_WITH_US, installation.slapadd, "-n", number, "-F", _configured(replica), *options],
             stdin=subprocess.PIPE,
             stdout=said,
             stderr=said,

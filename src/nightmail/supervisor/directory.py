@@ -16,7 +16,7 @@ from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.last_copy import COPY_NAME
 from nightmail.directory.parts import Part
-from nightmail.directory.slapd import command, find_installation, note_damage, prepare
+from nightmail.directory.slapd import command, find_installation, note_damage_of, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
 from nightmail.supervisor.moving_role import MovingRole
@@ -50,6 +50,7 @@ class ServerDirectory:
         if config.server.name in config.replicas:
             find_installation()
             self._replica = ReplicaChild(self._prepare, self._note_damage, clock, self._replica_started)
+            self._stopping = self._replica.stopping
 
     def keep_routing(self, announce: Announce) -> Reloads:
         """Have routing be as the directory has it."""
@@ -159,10 +160,9 @@ class ServerDirectory:
         if self._moving is not None:
             self._moving.make_ready(replica, installation)
         else:
-            make_ready(self._config, replica, installation, self._clock)
+            make_ready(self._config, replica, installation, self._clock, self._stopping)
         prepare(replica, installation)
         return command(replica, installation)
 
     def _note_damage(self, words: str) -> None:
-        for database in replica_of(self._config, find_installation()).databases:
-            note_damage(database, words)
+        note_damage_of(replica_of(self._config, find_installation()), words)

@@ -12,7 +12,7 @@ from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, uri_of
 from nightmail.admin.whole_content import moment
 from nightmail.config.settings import Config
-from nightmail.directory.copying import copy_of
+from nightmail.directory.copying import copy_of, until_stopped
 from nightmail.directory.held import MASTER, Held
 from nightmail.directory.managing import Manager, ManagerThread
 from nightmail.directory.replica import Replica
@@ -23,8 +23,9 @@ from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.journal.records import Adopted
 from nightmail.store.opening import open_store
 from nightmail.supervisor.gate import Gate
-from nightmail.supervisor.mastership import Mastership, Terms
+from nightmail.supervisor.mastership import Mastership
 from nightmail.supervisor.peers import ReplicaPeers
+from nightmail.supervisor.reign import Terms
 from nightmail.supervisor.replica import ReplicaChild
 from nightmail.switch.liveness import LIVES, LifeLock, Machine
 from nightmail.world import Clock, Randomness
@@ -135,6 +136,7 @@ class MovingRole:
             raise ConfigInvalid(self._config.path, f"{wanted.master} is no server with a replica", "it is the master")
         source = copy_of([uri_of(self._config, wanted.master)], entries.base, self._access)
         try:
+            source = until_stopped(source, self._replica.stopping)
             archive = load(replica, entries, installation, source, moment(self._clock), held=wanted.held)
         except DirectoryUnavailable as error:
             right = "start that server; if it is lost for good, `nightmail directory promote --force` here"

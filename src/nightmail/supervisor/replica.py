@@ -18,6 +18,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -50,8 +51,9 @@ log = structlog.get_logger()
 
 class ReplicaChild:
     """The place of one slapd. `prepare` writes its configuration and returns the command; it may block, and raise
-    ConfigInvalid, DirectoryUnavailable or OSError. `damaged` is told slapd's words on damaged entries, and may raise
-    OSError. `started` is called whenever it runs anew.
+    ConfigInvalid, DirectoryUnavailable or OSError; it is waited for, and had better end once `stopping` is set.
+    `damaged` is told slapd's words on damaged entries; it may block, and raise OSError. `started` is called whenever it
+    runs anew.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class ReplicaChild:
         self.state: State = "starting"
         self.fault = ""
         self.pid = 0
+        self.stopping = threading.Event()
         self._prepare = prepare
         self._damaged = damaged
         self._clock = clock
@@ -109,7 +112,7 @@ class ReplicaChild:
         self.state = "starting"
         self._is_wanted_anew.clear()
         try:
-            command = await asyncio.to_thread(self._prepare)
+            command = await self._prepared()
             self._process = _start(command)
             self._is_wanted_anew.clear()
         except (ConfigInvalid, DirectoryUnavailable, OSError) as error:
@@ -130,10 +133,20 @@ class ReplicaChild:
         log.error("directory replica died", how=how, said=said,
                   remedy="none: it is started again; others answer meanwhile")  # fmt: skip
         if code == -signal.SIGBUS:  # what is mapped into memory is not there in the file
-            self._damaged(said or how)
+            await asyncio.to_thread(self._damaged, said or how)
         elif _DAMAGED.search(said):
-            self._damaged(said)
+            await asyncio.to_thread(self._damaged, said)
         return True
+
+    async def _prepared(self) -> Sequence[str]:
+        """What `prepare` returns. Whoever stops waits until it has ended: who is started next writes there, too."""
+        preparing = asyncio.get_running_loop().run_in_executor(None, self._prepare)
+        try:
+            return await asyncio.shield(preparing)
+        except asyncio.CancelledError:
+            self.stopping.set()
+            await asyncio.wait([preparing], timeout=_STOP_S)
+            raise
 
     async def _ended(self, process: subprocess.Popen[bytes]) -> int:
         """Its exit code once it ended, by itself or because the time of day was set back."""
