@@ -43,7 +43,7 @@ _INDEXES = (
 )
 _SCHEMAS = ("core", "cosine", "inetorgperson", "misc")
 _MANAGER = "gidNumber={gid}+uidNumber={uid},cn=peercred,cn=external,cn=auth"
-_ROLE_ROOM_BYTES = 1 << 20
+_LITTLE_ROOM_BYTES = 1 << 20
 WRITE_TIMEOUT_S = 5
 """Whoever takes nothing of an answer for so long is cut off."""
 
@@ -207,8 +207,7 @@ def _database(replica: Replica, database: Database, number: int) -> Item:
     return _mdb(
         replica,
         number,
-        database.base,
-        database.path,
+        (database.base, database.path, replica.room_bytes),
         (
             *(_gate(writer, replica.suffix) if replica.is_gated else ()),
             # Who may write people's passwords may not write those of the servers.
@@ -226,10 +225,12 @@ def _accounts(replica: Replica, number: int) -> Item:
     """What is above all parts."""
     _, writer, _ = _accounts_of(replica)
     rules = (*_guard(replica), f'to * by dn.exact="{writer}" read {_readers(replica)}')
-    return _mdb(replica, number, replica.suffix, replica.accounts_database, rules)
+    return _mdb(replica, number, (replica.suffix, replica.accounts_database, _LITTLE_ROOM_BYTES), rules)
 
 
-def _mdb(replica: Replica, number: int, base: str, path: str, rules: Iterable[str], **further: str) -> Item:
+def _mdb(replica: Replica, number: int, place: tuple[str, str, int], rules: Iterable[str], **further: str) -> Item:
+    """A database whose `place` is the entry below which others are, a directory, and how many octets it may have."""
+    base, path, room_bytes = place
     reader, writer, replicator = _accounts_of(replica)
     return _item(
         f"olcDatabase={{{number}}}mdb,cn=config",
@@ -237,7 +238,7 @@ def _mdb(replica: Replica, number: int, base: str, path: str, rules: Iterable[st
         olcDatabase=f"{{{number}}}mdb",
         olcSuffix=base,
         olcDbDirectory=path,
-        olcDbMaxSize=str(replica.room_bytes),
+        olcDbMaxSize=str(room_bytes),
         olcDbIndex=_INDEXES,
         olcSizeLimit="500",
         olcLimits=[
@@ -293,7 +294,7 @@ def _role(replica: Replica, number: int) -> Item:
         olcDatabase=f"{{{number}}}mdb",
         olcSuffix=ROLE,
         olcDbDirectory=replica.role_database,
-        olcDbMaxSize=str(_ROLE_ROOM_BYTES),
+        olcDbMaxSize=str(_LITTLE_ROOM_BYTES),
         olcAccess=f'{{0}}to * by dn.exact="{replica.manager}" manage {known} by * none',
     )
 
