@@ -82,7 +82,7 @@ class ServerDirectory:
             try:
                 self._moving = MovingRole(self._config, self._replica, self._clock, self._randomness)
             except (ConfigInvalid, OSError) as error:
-                self._replica.note_fault(str(error))
+                self._replica.note_fault(error)
                 await asyncio.sleep(_TRY_AGAIN_S)
         await self._moving.run()
 
