@@ -22,7 +22,7 @@ from nightmail.cli.failing import CommandFailed, complain
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
-from nightmail.directory.held import Held
+from nightmail.directory.held import VOID, Held
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.replica import Replica
 from nightmail.directory.slapd import find_installation, has_entries, load
@@ -81,7 +81,7 @@ def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
     _prepare_to_write(loaded)
     replica = _own_replica(loaded)
     if loaded.has_failover:
-        Held(replica.database).forget()
+        Held(replica.database).void()
         sys.stdout.write("This replica begins anew with what the master has when the server starts.\n")
         return
     _say_aside(load(replica, find_installation(), everything(loaded, other_replicas(loaded)), moment(SystemClock())))
@@ -127,7 +127,8 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
             raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}, then `reseed` on the others")
         before = Held(replica.database).read()
         lines = numbered_anew(_whole(source, file), SystemClock().wall())
-        _say_aside(load(replica, find_installation(), lines, moment(SystemClock())))
+        held = VOID if loaded.has_failover else ""  # until the role is had with them
+        _say_aside(load(replica, find_installation(), lines, moment(SystemClock()), held=held))
     if loaded.has_failover:
         claim(loaded, Held(replica.database), before)
         sys.stdout.write("Start the server: it is the master, and has what the backup has; all others begin anew.\n")

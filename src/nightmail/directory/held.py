@@ -1,13 +1,15 @@
 """Which epoch of the master's role a replica's entries come from, noted in one directory with them.
 
 They are moved together, so that no note is ever beside other entries. A replica without one has nothing that counts: it
-begins anew.
+begins anew. Entries that never had one are those of a directory's beginning; who had one, and is to have none, is told
+apart from them by one that is void.
 """
 
 from __future__ import annotations
 
 import os
 
+VOID = "void"
 _NAME = "epoch"
 _LIMIT_BYTES = 256
 
@@ -37,6 +39,11 @@ class Held:
             os.fsync(file.fileno())
         os.replace(unfinished, self._path)
         self._sync_directory()
+
+    def void(self) -> None:
+        """Have the entries count no more, if there are any, whatever was noted: durably. Raises: OSError."""
+        if os.path.isdir(self._directory):
+            self.write(VOID)
 
     def forget(self) -> None:
         """Take the note away, durably, before what it speaks of changes. Raises: OSError."""

@@ -14,7 +14,9 @@ from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
+from nightmail.directory.held import Held
 from nightmail.directory.last_copy import COPY_NAME
+from nightmail.directory.replica import Replica
 from nightmail.directory.slapd import command, find_installation, has_entries, note_damage, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
@@ -136,7 +138,9 @@ class ServerDirectory:
         replica = replica_of(self._config, installation)
         if self._moving is not None:
             self._moving.make_ready(replica, installation)
-        elif not replica.provider and not has_entries(replica):
+        else:
+            _see_that_no_role_counts(replica)
+        if self._moving is None and not replica.provider and not has_entries(replica):
             wrong = "the master of the directory has no entries"
             right = (
                 "`nightmail directory init` begins a new one, `nightmail directory reseed` takes what the shadow has"
@@ -148,3 +152,14 @@ class ServerDirectory:
 
     def _note_damage(self, words: str) -> None:
         note_damage(replica_of(self._config, find_installation()), words)
+
+
+def _see_that_no_role_counts(replica: Replica) -> None:
+    """What is written here from now on is not in step with the log of a role that moved, and may move again later.
+
+    Raises:
+        OSError: that can't be noted.
+    """
+    held = Held(replica.database)
+    if held.read():
+        held.void()
