@@ -43,6 +43,23 @@ async def test_the_end_is_found_and_how_long_it_stood_still() -> None:
 
 
 @in_virtual_time
+async def test_a_log_whose_end_is_gone_does_not_stand_still() -> None:
+    objects = Objects()
+    for slot in range(3):
+        await log(objects).put(slot, role(nonce=str(slot)))
+    known = await log(objects).look(None)
+    await log(objects).put(3, role(nonce="3"))
+    objects.remove(LAST)
+    followed = await log(objects).look(known)
+    assert followed is not None
+    assert followed.role.nonce == "3"
+    assert await log(Objects()).look(followed) is None
+    begun = Objects()
+    await log(begun).put(0, role(nonce="another"))
+    assert await log(begun).look(followed) is None
+
+
+@in_virtual_time
 async def test_a_slot_is_taken_once() -> None:
     objects = Objects()
     assert await log(objects).take(0, role())

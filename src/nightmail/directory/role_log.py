@@ -46,19 +46,23 @@ class RoleLog:
     async def look(self, known: Sighting | None) -> Sighting | None:
         """Its end, if `known` is where it ended when it was last looked at; None: there is no log.
 
-        What could not be read then is read again.
+        What could not be read then is read again. A log whose end is gone with nothing after it does not stand still,
+        but is lost, or another one: the end is kept for good (J5).
         """
         while True:
             began = self._clock.elapsed()
-            slots = await self._slots(after=known.slot - known.unread if known is not None else -1)
+            read = known.slot - known.unread if known is not None else -1
+            slots = await self._slots(after=read - 1)
             if not slots:
-                return msgspec.structs.replace(known, looked_at=began) if known is not None else None
+                return None
+            if known is not None and slots == [known.slot] == [read]:
+                return msgspec.structs.replace(known, looked_at=began)
             try:
                 found, role, fault = await self._last_of(slots)
             except NotFound:
                 continue  # it was followed, and deleted, while we looked
             if role is None:
-                found, role = (known.slot - known.unread, known.role) if known is not None else (-1, NOBODY)
+                found, role = (read, known.role) if known is not None else (-1, NOBODY)
             is_same = known is not None and known.slot == slots[-1]
             since = known.since if known is not None and is_same else self._clock.elapsed()
             return Sighting(slots[-1], role, since, began, slots[-1] - found, fault)
