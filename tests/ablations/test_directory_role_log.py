@@ -73,6 +73,15 @@ async def a_shadow_finds_its_store_empty(world: World) -> None:
     await asyncio.sleep(10)
 
 
+async def a_master_finds_its_store_empty(world: World) -> None:
+    world.servers["mx1"].store.objects = Objects()
+    await asyncio.sleep(10)
+
+
+def what_was_followed_is_not_looked_for(patch: Patch) -> None:
+    patch.setattr(RoleLog, "follow", RoleLog.put)
+
+
 def a_log_whose_end_is_gone_stands_still(patch: Patch) -> None:
     original = RoleLog.look
 
@@ -83,6 +92,8 @@ def a_log_whose_end_is_gone_stands_still(patch: Patch) -> None:
         return seen
 
     patch.setattr(RoleLog, "look", look_on)
+    nobody_looks_once_more(patch)
+    what_was_followed_is_not_looked_for(patch)
 
 
 def slots_that_begin_an_epoch_are_deleted(patch: Patch) -> None:
@@ -90,6 +101,7 @@ def slots_that_begin_an_epoch_are_deleted(patch: Patch) -> None:
         return msgspec.structs.replace(successor(role, adopted, held, promise_s=promise_s, nonce=nonce), begins=False)
 
     patch.setattr(mastership, "successor", unmarked)
+    what_was_followed_is_not_looked_for(patch)
 
 
 def nobody_looks_once_more(patch: Patch) -> None:
@@ -116,6 +128,7 @@ async def masters_without_the_role(scene: Scene) -> list[str]:
     ("scene", "ablation"),
     [
         (a_master_is_frozen_until_the_slots_after_its_own_may_be_deleted, slots_that_begin_an_epoch_are_deleted),
+        (a_master_finds_its_store_empty, what_was_followed_is_not_looked_for),
         (a_shadow_finds_its_store_empty, a_log_whose_end_is_gone_stands_still),
         (a_slot_is_taken_when_it_is_deleted_and_open_again, nobody_looks_once_more),
     ],

@@ -10,7 +10,7 @@ from sim.store import Objects, SimulatedStore
 from sim.world import VirtualClock
 from tests.directory.test_role import adopted, role
 
-from nightmail.directory.role import NOBODY
+from nightmail.directory.role import NOBODY, Sighting
 from nightmail.directory.role_log import RoleLog
 from nightmail.errors import Fenced, StoreUnavailable
 
@@ -69,6 +69,29 @@ async def test_a_slot_is_taken_once() -> None:
 
 
 @in_virtual_time
+async def test_who_finds_what_he_followed_to_be_gone_has_no_role() -> None:
+    """As where the store is not mounted any more: nobody else would see it."""
+    objects = Objects()
+    assert await log(objects).take(0, role())
+    await log(objects).follow(1, role(nonce="1"))
+    with pytest.raises(Fenced, match=f"{SLOT}, which is ours, is not in the store any more"):
+        await log(Objects()).follow(2, role(nonce="2"))
+    assert not await log(Objects()).take(2, role(nonce="2"))
+    for slot in (0, 1):
+        objects.remove(SLOT[:-1] + str(slot))
+    await log(objects).put(2, role(nonce="2"))
+    for known in (None, Sighting(1, role(nonce="1"), 0.0, 0.0)):
+        seen = await log(objects).look(known)
+        assert seen is not None
+        assert (seen.slot, seen.unread, seen.fault) == (
+            2,
+            1,
+            f"{SLOT} is not there: the store was lost, or is another one",
+        )
+    assert await log(objects).take(3, role(nonce="3"))
+
+
+@in_virtual_time
 async def test_whoever_took_a_slot_that_was_open_again_owns_nothing() -> None:
     """J4: a slot beyond ours means that ours had been followed and deleted."""
     objects = Objects()
@@ -107,6 +130,7 @@ async def test_last_slots_that_cannot_be_read_count_and_are_named_and_the_one_be
 @in_virtual_time
 async def test_one_that_was_known_is_told_where_nothing_after_it_can_be_read() -> None:
     objects = Objects()
+    await log(objects).put(0, role(nonce="0"))
     await log(objects).put(1, role(nonce="1"))
     known = await log(objects).look(None)
     await log(objects).put(2, role(nonce="2"))
@@ -124,8 +148,9 @@ async def test_one_that_was_known_is_told_where_nothing_after_it_can_be_read() -
 @in_virtual_time
 async def test_a_log_that_cannot_be_read_at_all_is_nobodys() -> None:
     objects = Objects()
+    await log(objects).put(0, role())
     await log(objects).put(1, role())
-    objects.contents[SLOT] = b"x"
+    objects.contents.update(dict.fromkeys(objects.contents, b"x"))
     seen = await log(objects).look(None)
     assert seen is not None
     assert (seen.slot, seen.role, seen.unread) == (1, NOBODY, 2)
