@@ -231,7 +231,7 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
         return Routing(open_newest(compiled, hostname)), lambda: open_newest(compiled, hostname)
     # Most servers have no directory: their switches start the sooner without it.
     from nightmail.admin.external import changes_of, schema_of  # noqa: PLC0415 - see above
-    from nightmail.admin.replicas import access_of, authority_of, master_for_good, replica_uris  # noqa: PLC0415 - see above
+    from nightmail.admin.replicas import access_of, authority_of, master_for_good, near_uris, replica_uris  # noqa: PLC0415 - see above  # noqa: PLC0415 - see above
     from nightmail.directory.lookups import Lookups  # noqa: PLC0415 - see above
     from nightmail.directory.maps import DirectoryMaps  # noqa: PLC0415 - see above
 
@@ -243,10 +243,11 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
         replica_uris(config),
         access_of(config.directory, "reader", authority_of(config)),
         clock,
+        near=near_uris(config),
+        parts={part.base: master_for_good(config, part) for part in config.parts},
         base=config.base,
         timeout_s=config.directory.lookup_timeout_s,
         lag_limit_s=config.directory.lag_limit_s,
-        master=master_for_good(config),
         changed=forget_answers,
         schema=schema_of(config.directory),
         make_feed=changes_of(config.directory),

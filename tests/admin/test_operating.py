@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nightmail.admin.answers import PeerPicture, is_leaving, why_not_ready, why_others_are_better
+from nightmail.admin.answers import DirectoryPicture, PeerPicture, is_leaving, why_not_ready, why_others_are_better
 from nightmail.admin.exposition import render
 from nightmail.admin.http import public_app
 from nightmail.admin.operating import Admin
@@ -121,6 +121,19 @@ def test_a_switch_that_has_not_started_is_not_asked() -> None:
 def test_the_fault_of_the_tables_is_shown() -> None:
     picture = ask(Admin.status, FakeSwitch(0, {"status": status(0)}), tables_fault=lambda: "domains:1: wrong")
     assert picture.tables == "domains:1: wrong"
+
+
+def test_a_replica_is_well_where_every_switch_can_ask_it() -> None:
+    first, second = "ldap://192.0.2.1", "ldap://192.0.2.2"
+    away = f"{second}: no answer"
+    picture = ask(
+        Admin.status,
+        FakeSwitch(0, {"status": status(0, replicas={first: "ok", second: "ok"})}),
+        FakeSwitch(1, {"status": status(1, replicas={first: "ok", second: away})}, secondary_for="mx2"),
+        FakeSwitch(2, {"status": status(2, replicas={first: "ok", second: "ok"})}),
+        directory=lambda: DirectoryPicture(suffix="dc=x"),
+    )
+    assert picture.directory.asked == {first: "ok", second: away}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.cli.conftest import Run
 from tests.cli.directory_rig import SOUND, Rig, line
 from tests.directory.slapd_server import SUFFIX, Slapd
 
-from nightmail.directory.last_copy import COPY_NAME, LastCopy, write_copy
+from nightmail.directory.last_copy import COPY_NAME, LastCopy, PartCopy, write_copy
 
 BALANCER = '[balancer]\naddress = "127.0.0.1:2500"\n[[listener]]\naddress = "127.0.0.1:7002"\n'
 RELAYS = line("clients", "127.0.0.0/8", "relay")
@@ -161,7 +161,7 @@ def test_with_no_replica_a_check_judges_the_last_copy_or_says_that_nothing_was_j
     assert "! no replica of the directory answers, so that nothing in it was judged" in done.out
     (rig.place / "data").mkdir()
     content = {str(number): item for number, item in enumerate([*SOUND[:2], RELAYS])}
-    write_copy(str(rig.place / "data" / COPY_NAME), LastCopy(suffix=SUFFIX, content=content))
+    write_copy(str(rig.place / "data" / COPY_NAME), LastCopy(suffix=SUFFIX, parts={SUFFIX: PartCopy(content=content)}))
     refused = rig.nightmail("check")
     assert refused.exit_code == os.EX_CONFIG
     assert "could send anywhere" in refused.err

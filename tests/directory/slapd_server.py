@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from tests.e2e.switch import free_port
@@ -18,7 +18,8 @@ from tests.e2e.waiting import until
 from nightmail.directory.accounts import Accounts, account, accounts_of, first_entries
 from nightmail.directory.certificates import write_certificates
 from nightmail.directory.ldif import ldif_of
-from nightmail.directory.replica import Replica
+from nightmail.directory.parts import Part
+from nightmail.directory.replica import Database, Replica
 from nightmail.directory.sessions import Access, open_session
 from nightmail.directory.slapd import command, find_installation, load, own_schema, prepare
 from nightmail.directory.tree import Item
@@ -59,8 +60,9 @@ class Slapd:
             directory=str(directory),
             suffix=SUFFIX,
             uri=self.uri,
-            provider=provider,
-            writers=(1,) if provider else (),
+            databases=(
+                Database(base=SUFFIX, path=f"{directory}/entries", provider=provider, writers=(1,) if provider else ()),
+            ),
             accounts=accounts_of(SECRET),
             tls=write_certificates(str(directory), SECRET, f"mx{number}", host),
             schema=own_schema(),
@@ -74,8 +76,18 @@ class Slapd:
         self.process: subprocess.Popen[bytes] | None = None
         prepare(self.replica, self._installation)
         if not provider:
-            first = ldif_of(first_entries(SUFFIX, self.replica.accounts))
-            load(self.replica, self._installation, [first], "before", is_new=True)
+            first = ldif_of(first_entries(Part(SUFFIX), SUFFIX, self.replica.accounts))
+            load(self.replica, self.database, self._installation, [first], "before", is_new=True)
+
+    @property
+    def database(self) -> Database:
+        """Where it keeps its entries."""
+        return self.replica.databases[0]
+
+    def change(self, **settings: Any) -> None:
+        """Have its database be another one in this."""
+        changed = msgspec.structs.replace(self.database, **settings)
+        self.replica = msgspec.structs.replace(self.replica, databases=(changed,))
 
     def access(self, name: str) -> Access:
         """How one gets in as one of the accounts."""
@@ -104,7 +116,10 @@ class Slapd:
 
     def prepared(self, provider: str = "") -> list[str]:
         """Write its configuration, as a shadow of another master if one is given; the command that runs it."""
-        replica = msgspec.structs.replace(self.replica, provider=provider or self.replica.provider)
+        replica = self.replica
+        if provider:
+            other = msgspec.structs.replace(self.database, provider=provider)
+            replica = msgspec.structs.replace(replica, databases=(other, *replica.databases[1:]))
         prepare(replica, self._installation)
         return command(replica, self._installation)
 
@@ -129,7 +144,7 @@ class Slapd:
 
     def believe_itself(self) -> None:
         """Have a shadow not compare all that it has when it starts, as is usual."""
-        self.replica = msgspec.structs.replace(self.replica, writers=())
+        self.change(writers=())
 
     def state(self) -> tuple[str, ...]:
         """How far it says that it is; nothing before it was filled."""
@@ -152,7 +167,7 @@ class Slapd:
 
     def load(self, lines: Iterable[str], *, is_new: bool = False) -> None:
         """Have this LDIF in place of what it has, records as a whole where it `is_new`; it must not run."""
-        load(self.replica, self._installation, lines, f"before-{time.monotonic_ns()}", is_new=is_new)
+        load(self.replica, self.database, self._installation, lines, f"before-{time.monotonic_ns()}", is_new=is_new)
 
     def stop_following(self) -> None:
         """Have a shadow take nothing more from its master, without knowing that it is behind."""

@@ -41,7 +41,7 @@ def test_what_was_deleted_is_taken_away_and_what_is_lacking_comes(
     outdated = [piece for piece in everything if PEOPLE[1].dn in piece]
     differing = [*(piece for piece in now if PEOPLE[2].dn not in piece), *outdated]
     shadow = Slapd(tmp_path / "shadow", 2, master.uri)
-    load(shadow.replica, find_installation(), differing, "before")
+    load(shadow.replica, shadow.database, find_installation(), differing, "before")
     if not is_master_up:
         master.kill()
     with shadow:

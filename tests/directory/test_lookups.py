@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from sim.life import Routes
@@ -93,14 +94,21 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def asking(*servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Asking]:
-    asks = Asking(*servers, lag_limit_s=lag_limit_s)
+async def running(asks: Asking) -> AsyncIterator[None]:
+    """Have lookups keep their connections for a while."""
     task = asyncio.create_task(asks.lookups.run())
     try:
-        yield asks
+        yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def asking(*servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Asking]:
+    asks = Asking(*servers, lag_limit_s=lag_limit_s)
+    async with running(asks):
+        yield asks
 
 
 def test_r20_both_replicas_are_asked_and_equally_so(replicas: tuple[Slapd, Slapd]) -> None:
@@ -160,6 +168,8 @@ def test_one_that_is_too_far_behind_is_not_asked(replicas: tuple[Slapd, Slapd]) 
                 while not await only_the_master_is_asked():  # noqa: ASYNC110 - what others do is no event of ours
                     await asyncio.sleep(0.05)
             assert shadow.has(PEOPLE[1].dn)
+            reason = f"{shadow.uri}: it lacks changes that another one has"
+            await eventually(lambda: asks.lookups.standing() == {master.uri: "ok", shadow.uri: reason})
 
     asyncio.run(scene())
 
@@ -254,16 +264,45 @@ def test_with_no_replica_nothing_can_be_known_and_nobody_is_unknown(replicas: tu
     asyncio.run(scene())
 
 
+def test_why_a_replica_is_not_asked_is_known_for_as_long_as_it_is_so(replicas: tuple[Slapd, Slapd]) -> None:
+    first, second = replicas
+
+    async def scene() -> None:
+        async with asking(*replicas) as asks:
+            assert all("not connected to yet" in reason for reason in asks.lookups.standing().values())
+            for server in replicas:
+                await asks.until_asked(server)
+            assert asks.lookups.standing() == {first.uri: "ok", second.uri: "ok"}
+            second.kill()
+            await eventually(lambda: "Connection refused" in asks.lookups.standing()[second.uri])
+            assert asks.lookups.standing()[first.uri] == "ok"
+            second.start()
+            await asks.until_asked(second)
+            assert asks.lookups.standing()[second.uri] == "ok"
+
+    asyncio.run(scene())
+
+
+class StubPart(NamedTuple):
+    """How far a replica is."""
+
+    state: str
+    lag: Lag
+
+
 class Stub:
     """Stands for a replica whose answers come when a test says so."""
 
     is_ready = True
-    state = ""
 
-    def __init__(self, uri: str = "ldap://stub") -> None:
+    def __init__(self, uri: str = "ldap://stub", state: str = "", lag_limit_s: float = 5.0) -> None:
         self.uri = uri
-        self.lag = Lag(5.0)
+        self.parts = [StubPart(state, Lag(lag_limit_s))]
         self.answers: list[Callable[[list[Item]], None]] = []
+
+    def is_behind(self, now: float) -> bool:
+        """Whether it lacks something."""
+        return self.parts[0].lag.is_over_limit(now)
 
     def search(self, base: str, filter_text: str, answered: Callable[[list[Item]], None], timeout_s: float) -> None:
         self.answers.append(answered)
@@ -389,12 +428,10 @@ def test_a_master_that_was_restored_is_not_behind(master: str, asked: list[str])
     async def scene() -> None:
         lookups = Lookups(
             SUFFIX, [], Access(), SystemClock(), base="/", timeout_s=1.0, changed=lambda: None, lag_limit_s=-1.0,
-            master=master,
+            parts={SUFFIX: master},
         )  # fmt: skip
         for uri, state in links.items():
-            stub = Stub(uri)
-            stub.state, stub.lag = state, Lag(-1.0)
-            lookups._links.append(stub)  # type: ignore[arg-type]  # as far as it is asked here
+            lookups._links.append(Stub(uri, state, -1.0))  # type: ignore[arg-type]  # as far as it is asked here
         assert [link.uri for link in lookups._in_sync()] == asked
 
     asyncio.run(scene())

@@ -24,7 +24,8 @@ class Gated(Slapd):
 
     def __init__(self, directory: Path, number: int, *, is_filled: bool = False) -> None:
         super().__init__(directory, number, "" if is_filled else "ldap://127.0.0.1:1")
-        self.replica = msgspec.structs.replace(self.replica, is_gated=True, provider="")
+        self.change(provider="")
+        self.replica = msgspec.structs.replace(self.replica, is_gated=True)
         self.manager = Manager(self.replica, 2.0)
 
     def add(self, number: int) -> str:

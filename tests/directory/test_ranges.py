@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from tests.directory.foreign_slapd import SUFFIX
 
 from nightmail.directory.known import answers_of, members_named
-from nightmail.directory.lag import Lag
 from nightmail.directory.lookups import Lookups
 from nightmail.directory.mapping import ForeignSchema
 from nightmail.directory.mapping_settings import PRESETS
@@ -103,11 +102,14 @@ class Server(ActiveDirectory):
 
     uri = "ldap://stub"
     is_ready = True
-    state = ""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
-        self.lag = Lag(5.0)
+        self.parts: list[object] = []
+
+    def is_behind(self, now: float) -> bool:
+        """Never."""
+        return False
 
     def search(
         self, base: str, filter_text: str, answered: Answered, timeout_s: float, *, is_base: bool = False,

@@ -136,9 +136,9 @@ def test_the_writer_gives_people_passwords_and_leaves_those_of_the_servers_alone
 def test_a_file_without_anything_in_it_is_no_directory(tmp_path: Path) -> None:
     """slapd would begin an empty one in it."""
     master = Slapd(tmp_path / "master")
-    assert has_entries(master.replica)
-    Path(master.replica.database, "data.mdb").write_bytes(b"")
-    assert not has_entries(master.replica)
+    assert has_entries(master.database)
+    Path(master.database.path, "data.mdb").write_bytes(b"")
+    assert not has_entries(master.database)
 
 
 def test_its_files_are_nobody_elses(master: Slapd) -> None:

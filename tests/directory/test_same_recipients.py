@@ -22,6 +22,7 @@ from nightmail.directory.exchange import normal_lines, plan_changes
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.lookups import Lookups
 from nightmail.directory.maps import DirectoryMaps
+from nightmail.directory.parts import Part
 from nightmail.directory.selection import DirectoryTables
 from nightmail.directory.tree import ATTRIBUTES, WHOLE_FILTER, WHOLE_TABLES, Item, folded
 from nightmail.errors import DeliveryFailed
@@ -56,9 +57,9 @@ def replicas_with(items: list[Item], directory: Path) -> Iterator[tuple[Slapd, S
     """A master and its shadow that have these entries, without waiting for one to send them to the other."""
     master = Slapd(directory / "master", room_bytes=ROOM_BYTES)
     shadow = Slapd(directory / "shadow", 2, master.uri, room_bytes=ROOM_BYTES)
-    entries = [*first_entries(SUFFIX, master.replica.accounts), *items]
+    entries = [*first_entries(Part(SUFFIX), SUFFIX, master.replica.accounts), *items]
     master.load((ldif_of([item]) for item in entries), is_new=True)
-    copy = ["cp", "--sparse=always", f"{master.replica.database}/data.mdb", shadow.replica.database]
+    copy = ["cp", "--sparse=always", f"{master.database.path}/data.mdb", shadow.database.path]
     subprocess.run(copy, check=True)
     with master, shadow:
         yield master, shadow

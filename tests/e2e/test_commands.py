@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -185,3 +186,23 @@ def test_a_session_in_the_middle_of_its_message_is_no_message(switch: Switch) ->
     with Dialogue(switch.port) as session:
         session.greet().envelope("carol@example.net", "alice@example.org").send(MESSAGE)
         assert switch.queued() == 0
+
+
+def test_who_is_drained_keeps_no_client_waiting_and_still_says_how_it_stands(switch: Switch) -> None:
+    """RFC 5321 has a client try another host where it is refused; one that hears nothing waits for five minutes."""
+    done = switch.nightmail("drain")
+    assert done.returncode == 0, done
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", switch.port), 5)
+    assert switch.facts("status")["state"] == "draining"
+    assert switch.http("/ready") == (404, "the server is draining\n")
+    assert switch.stop() == 0
+    switch.start()
+    assert switch.facts("status")["state"] == "serving"
+
+
+def test_who_stopped_leaves_no_socket_behind(switch: Switch) -> None:
+    sockets = switch.directory / "run"
+    assert "admin.sock" in os.listdir(sockets)
+    assert switch.stop() == 0
+    assert "admin.sock" not in os.listdir(sockets)

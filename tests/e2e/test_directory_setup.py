@@ -56,3 +56,16 @@ def test_tables_that_are_wrong_begin_no_directory(tmp_path: Path) -> None:
     assert refused.returncode == os.EX_CONFIG
     assert "exmaple.org is not in domains" in refused.stderr
     assert "is set up in" in made.run("init")
+
+
+def test_a_directory_that_is_there_already_is_left_as_it_is(tmp_path: Path) -> None:
+    made = DirectoryPair(tmp_path)
+    tables = written_tables(made)
+    made.run("init")
+    entries = made.first.directory / "data" / "entries" / "data.mdb"
+    before = entries.stat()
+    assert made.run("init").endswith("already; nothing needs to be done.\n")
+    refused = made.first.nightmail("directory", "init", "--tables", tables)
+    assert refused.returncode == os.EX_CONFIG
+    assert f"it was not given what {tables} has" in refused.stderr
+    assert (entries.stat().st_ino, entries.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

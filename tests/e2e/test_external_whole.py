@@ -91,8 +91,14 @@ def test_it_starts_with_what_was_last_known_while_the_directory_is_away(scene: S
     server.start()
     assert answer(server, "alice@corp.example") == 451
     assert answer(server, "someone@elsewhere.example") == 250  # by what it knows of routes and clients
+    assert "Connection refused" in server.facts("status")["directory"]["asked"][directory.tls_uri]
+    assert f"Addresses can't be looked up at {directory.tls_uri}: " in server.nightmail("status").stdout
+    up = f'nightmail_directory_replica_up{{switch="0",replica="{directory.tls_uri}"}}'
+    assert f"{up} 0" in server.http("/metrics")[1]
     directory.start()
     until_answered(server, "alice@corp.example", 250)
+    assert server.facts("status")["directory"]["asked"] == {directory.tls_uri: "ok"}
+    assert f"{up} 1" in server.http("/metrics")[1]
     until_answered(server, "nobody@corp.example", 550)
 
 

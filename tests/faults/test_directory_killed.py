@@ -1,4 +1,4 @@
-"""A pair in directory mode, the server with the master killed under load: no mail is lost, and no write (R6, R21)."""
+"""A pair in directory mode, the master's server killed under load: no mail is lost, and no write (R6, R21, R22)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Campaign
+from tests.e2e.directories import directory
 from tests.e2e.switch import Switch, free_port
 from tests.e2e.waiting import until
 from tests.faults.cluster import Cluster
+from tests.faults.confirmed_writing import ConfirmedWriter
 from tests.faults.ledger import Ledger
 from tests.faults.writing import Writing
 
@@ -29,9 +31,12 @@ SUFFIX = "dc=example,dc=org"
 class DirectoryCluster(Cluster):
     """The cluster of any other test, configured by a directory: its master on mx1, its shadow on mx2."""
 
+    topology = "single-master"
+
     def settings(self, settings: dict[str, Any]) -> None:
         settings["directory"] = {
             "suffix": SUFFIX,
+            "topology": self.topology,
             "first_master": "mx1",
             "secret_file": settings["heartbeat"]["secret_file"],
             "data_directory": "data",
@@ -58,6 +63,22 @@ class DirectoryCluster(Cluster):
         authority = self.servers["mx1"].directory / "authority.pem"
         write_authority(str(authority), Path(settings.secret_file).read_bytes().strip())
         return Directory(uri_of(config, server), access_of(settings, name, str(authority)))
+
+
+class FailoverCluster(DirectoryCluster):
+    """The same, where the shadow takes over for its master."""
+
+    topology = "failover"
+
+    @property
+    def master(self) -> str:
+        """Whose replica takes writes, as a server that is ready has it; empty while nobody is known to."""
+        running = [server for server in self.servers.values() if server.is_ready()]
+        return directory(running[0]).master if running else ""
+
+    def are_both_in_sync(self) -> bool:
+        """Whether each may take over for the other."""
+        return all(len(directory(server).in_sync) == 2 for server in self.servers.values())
 
 
 def knows_its_domains(server: Switch) -> bool:
@@ -126,3 +147,30 @@ def test_with_the_masters_server_killed_under_load_no_mail_is_lost_and_no_write(
             lost = set(writer.acknowledged) - there
             sys.stdout.write(f"writes acknowledged {len(writer.acknowledged)}, lost on {server} {len(lost)}\n")
             assert not lost
+
+
+def test_with_each_masters_server_killed_under_load_writes_go_on_and_nothing_is_lost(
+    tmp_path: Path, campaign: Campaign, publish: Callable[[Ledger], Ledger]
+) -> None:
+    kills = campaign(2, 20)
+    masters = []
+    with FailoverCluster(tmp_path, seed=91) as cluster:
+        until(cluster.are_both_in_sync, "both replicas in sync", 30)
+        with ConfirmedWriter(cluster.servers["mx1"], cluster.seed, tmp_path) as writer:
+            for _ in range(kills):
+                until(partial(writer.has_written, writer.count + 10), "writes are acknowledged", 30)
+                until(cluster.are_both_in_sync, "both replicas in sync", 30)
+                masters.append(master := cluster.master)
+                survivor = next(name for name in cluster.names if name != master)
+                cluster.under_way(master)
+                written = writer.count
+                cluster.kill(master)
+                cluster.under_way(survivor)
+                until(partial(writer.has_written, written + 5), "writes go on", 30)
+                cluster.wait_for_adoption(survivor, master)
+                cluster.servers[master].start()
+        until(cluster.are_both_in_sync, "both replicas in sync", 30)
+        publish(cluster.settle(f"{kills} servers killed with the directory's master, which fails over")).assert_sound()
+        until(lambda: not any(map(writer.contradictions, cluster.names)), "both have what counts", 20)
+        sys.stdout.write(f"writes acknowledged {writer.count}, lost 0; masters killed {' '.join(masters)}\n")
+        assert set(masters) == set(cluster.names)

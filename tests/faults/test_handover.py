@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 from tests.conftest import Campaign
 from tests.e2e.switch import Switch
 from tests.e2e.waiting import until
@@ -59,6 +61,8 @@ def test_a_server_that_is_drained_runs_on_without_mail_and_takes_it_again_after_
         assert drained.facts("status")["state"] == "draining"
         assert drained.http("/ready") == (404, "the server is draining\n")
         assert balancer.states()["mx1"] != "UP"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", drained.port), 5)
         assert drained.nightmail("drain").returncode == 0
         assert drained.stop() == 0
         drained.start()

@@ -31,6 +31,21 @@ class OneFile:
         return self._path.stat().st_mtime_ns
 
 
+class AfterAWhile(TableReloads):
+    """Has something to put into force once a file is gone."""
+
+    def __init__(self, tables: OneFile, announce: Announce, clock: SystemClock, obstacle: Path) -> None:
+        super().__init__(tables, announce, clock)
+        self._obstacle = obstacle
+
+    async def compile_first(self) -> None:
+        while self._obstacle.exists():
+            self.awaited = "waiting for the directory: it has no content yet"
+            await asyncio.sleep(0.01)
+        self.awaited = ""
+        await super().compile_first()
+
+
 def main() -> int:
     clock = SystemClock()
     logs.configure("logfmt", clock)
@@ -45,7 +60,7 @@ def main() -> int:
         owned = [Path(config.base, "owned").as_posix()]
 
         def keep_tables(announce: Announce) -> Reloads:
-            return TableReloads(tables, announce, clock)
+            return AfterAWhile(tables, announce, clock, Path(run, "nothing-yet"))
 
         return asyncio.run(
             supervise(config, launch=launch_fake, keep_routing=keep_tables, clock=clock, owned_directories=owned)

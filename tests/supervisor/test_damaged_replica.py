@@ -67,7 +67,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[Slapd, Slapd, Acknowledged]]:
 
 def damage(server: Slapd, damaged: Callable[[bytes], bytes]) -> None:
     """Damage its file, up to the last octet that means anything: it is as long as all the room that there may be."""
-    file = Path(server.replica.database, "data.mdb")
+    file = Path(server.database.path, "data.mdb")
     with file.open("rb") as opened:
         data = opened.read(file.stat().st_blocks * 512)
     file.write_bytes(damaged(data))
@@ -75,7 +75,7 @@ def damage(server: Slapd, damaged: Callable[[bytes], bytes]) -> None:
 
 @contextlib.asynccontextmanager
 async def supervised(server: Slapd) -> AsyncIterator[ReplicaChild]:
-    child = ReplicaChild(server.prepared, partial(note_damage, server.replica), SystemClock())
+    child = ReplicaChild(server.prepared, partial(note_damage, server.database), SystemClock())
     running = asyncio.create_task(child.run())
     try:
         yield child

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from tests.directory.slapd_server import SUFFIX, Slapd
 from tests.e2e.waiting import until
 
-from nightmail.directory.last_copy import read_copy, write_copy
+from nightmail.directory.last_copy import PartCopy, read_copy, write_copy
+from nightmail.directory.parts import Part
 from nightmail.directory.tree import item_of
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.generations import open_newest
@@ -41,12 +42,17 @@ class Following:
         self._compiled = str(directory / "compiled")
         self.copy = str(directory / "directory.last")
         self.reloads = DirectoryReloads(
-            SUFFIX, [server.uri for server in servers], lambda: servers[0].uri, servers[0].access("reader"),
+            SUFFIX, [server.uri for server in servers], lambda _: servers[0].uri, servers[0].access("reader"),
             self._announce, compiled=self._compiled, copy_path=self.copy, base="/", lag_limit_s=lag_limit_s,
         )  # fmt: skip
 
     async def _announce(self) -> None:
         self.announced += 1
+
+    @property
+    def source(self) -> str:
+        """Where routing is followed."""
+        return self.reloads.source_of(Part(SUFFIX))
 
     def takes(self, domain: str) -> bool:
         """Whether mail for a domain is taken, by what is in force."""
@@ -80,7 +86,7 @@ def test_a_change_is_in_force_and_announced(tmp_path: Path, master: Slapd) -> No
             with master.as_account("writer") as directory:
                 directory.add([NET])
             await follows.until(lambda: follows.announced > 0 and follows.takes("example.net"))
-            assert follows.reloads.source == master.uri
+            assert follows.source == master.uri
 
     asyncio.run(scene())
 
@@ -106,9 +112,9 @@ def test_with_no_replica_a_server_starts_with_what_it_had(tmp_path: Path, master
         master.kill()
         async with following(tmp_path, master) as follows:
             assert follows.takes("example.org")
-            assert not follows.reloads.source
+            assert not follows.source
             master.start()
-            await follows.until(lambda: follows.reloads.source == master.uri)
+            await follows.until(lambda: follows.source == master.uri)
 
     asyncio.run(scene())
 
@@ -125,13 +131,13 @@ def test_a_server_that_went_over_to_the_shadow_hears_of_what_the_master_takes_la
                 await follows.until(lambda: follows.takes("example.net"))
                 until(lambda: shadow.has(NET.dn), "the shadow has that, too")
                 master.kill()
-                await follows.until(lambda: follows.reloads.source == shadow.uri)
+                await follows.until(lambda: follows.source == shadow.uri)
                 announced = follows.announced
                 master.start()
                 with master.as_account("writer") as directory:
                     directory.add([item_of("domains", "later.example", "relay", SUFFIX)])
                 await follows.until(lambda: follows.takes("later.example") and follows.announced > announced)
-                assert follows.reloads.source == shadow.uri
+                assert follows.source == shadow.uri
                 await follows.until(lambda: follows.announced > announced)
                 assert follows.announced == announced + 1  # and not for what was there already
 
@@ -142,8 +148,9 @@ def ahead_of(copy_path: str) -> None:
     """Let what was last known be newer than anything that a replica has, and have a domain more."""
     copy = read_copy(copy_path, SUFFIX)
     assert copy is not None
-    content, cookie = copy.content | {"another": NET}, re.sub(r"(?<=[=;])20\d\d", "2099", copy.cookie)
-    write_copy(copy_path, msgspec.structs.replace(copy, content=content, cookie=cookie))
+    part = copy.parts[SUFFIX]
+    part = PartCopy(re.sub(r"(?<=[=;])20\d\d", "2099", part.cookie), part.content | {"another": NET})
+    write_copy(copy_path, msgspec.structs.replace(copy, parts={SUFFIX: part}))
 
 
 def test_what_was_seen_of_a_master_is_given_up_once_it_was_restored(tmp_path: Path, master: Slapd) -> None:
@@ -153,7 +160,7 @@ def test_what_was_seen_of_a_master_is_given_up_once_it_was_restored(tmp_path: Pa
         with capture_logs() as logs:
             async with following(tmp_path, master) as follows:
                 assert follows.takes("example.net")
-                await follows.until(lambda: follows.reloads.source == master.uri)
+                await follows.until(lambda: follows.source == master.uri)
                 await follows.until(lambda: not follows.takes("example.net"))
                 assert follows.takes("example.org")
         assert [line["event"] for line in logs if "went back" in line["event"]] == ["directory went back"]
@@ -172,7 +179,7 @@ def test_a_shadow_that_is_older_than_what_was_seen_is_waited_for(tmp_path: Path,
                 await follows.until(lambda: follows.takes("example.net"))
             master.kill()
             async with following(tmp_path, master, shadow) as follows:
-                await follows.until(lambda: follows.reloads.source == shadow.uri)
+                await follows.until(lambda: follows.source == shadow.uri)
                 assert follows.takes("example.net")
 
     asyncio.run(scene())
@@ -185,15 +192,15 @@ def test_a_shadow_that_takes_nothing_more_from_its_master_is_left_for_the_master
             shadow.stop_following()
             master.kill()
             async with following(tmp_path, master, shadow, lag_limit_s=0.6) as follows:
-                await follows.until(lambda: follows.reloads.source == shadow.uri)
+                await follows.until(lambda: follows.source == shadow.uri)
                 master.start()
                 with master.as_account("writer") as directory, capture_logs() as logs:
                     directory.add([NET])
                     await follows.until(lambda: follows.takes("example.net"))
-                assert follows.reloads.source == master.uri
+                assert follows.source == master.uri
                 assert [line["replica"] for line in logs if line["event"] == "directory replica behind"] == [shadow.uri]
                 master.kill()
-                await follows.until(lambda: follows.reloads.source == shadow.uri)
+                await follows.until(lambda: follows.source == shadow.uri)
                 assert follows.takes("example.net")
 
     asyncio.run(scene())

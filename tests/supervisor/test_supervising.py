@@ -48,6 +48,34 @@ def test_the_operator_asks_on_a_socket_that_is_the_users_own(tmp_path: Path) -> 
         assert (tmp_path / "owned").is_dir()
 
 
+def test_a_server_that_waits_for_its_routing_says_so_and_serves_once_it_has_come(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        (server.run / "nothing-yet").touch()
+        server.spawn()
+        until(lambda: (server.run / "admin.sock").exists() and get(server, "/live")[0] == 200, "an answer")
+        assert get(server, "/ready") == (503, "waiting for the directory: it has no content yet\n")
+        assert server.operator("GET", "/status")[1]["state"] == "starting"
+        assert server.operator("POST", "/drain") == (
+            502,
+            {"error": "mx1 has not started its switches yet, and can just be stopped"},
+        )
+        (server.run / "nothing-yet").unlink()
+        until(lambda: get(server, "/ready")[0] == 200, "readiness")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+
+
+def test_a_server_that_waits_for_its_routing_can_be_stopped(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        (server.run / "nothing-yet").touch()
+        server.spawn()
+        until(lambda: (server.run / "admin.sock").exists() and get(server, "/live")[0] == 200, "an answer")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert server.logged("server stopped")
+        assert not server.logged("switch started|Traceback|failed")
+
+
 def test_a_switch_that_dies_is_started_again_on_the_same_port(tmp_path: Path) -> None:
     with Server(tmp_path).start() as server:
         first = server.switch_pid()

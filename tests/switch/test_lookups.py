@@ -67,6 +67,10 @@ class Directory(Routes):
             self.known.update(keys)
             found()
 
+    def standing(self) -> dict[str, str]:
+        """It is there."""
+        return {"memory": "ok"}
+
     async def run(self) -> None:
         """Nothing has to be kept."""
 

@@ -12,7 +12,8 @@ from nightmail.net.control_messages import MessageRow, QueueStatus, SwitchStatus
 class SwitchPicture(msgspec.Struct, frozen=True, kw_only=True):
     """One switch: `state` is starting, serving, draining, stopping, restarting, stopped or silent.
 
-    `secondary_for` is the dead server whose queues it runs; empty for a primary switch.
+    `secondary_for` is the dead server whose queues it runs; empty for a primary switch. `replicas` are those of the
+    directory, by their URIs: `ok`, or why addresses can't be looked up there.
     """
 
     switch: int
@@ -25,6 +26,7 @@ class SwitchPicture(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, float] = {}
     secondary_for: str = ""
     is_cut_off: bool = False
+    replicas: dict[str, str] = {}
 
 
 class PeerPicture(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,21 @@ class PeerPicture(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_age_s: float | None = None
 
 
+class PartPicture(msgspec.Struct, frozen=True, kw_only=True):
+    """One site's part of the directory as a server sees it: `base` is the entry below which it is.
+
+    `master` is the server that takes writes to it, `followed` the URI of the replica from which this server takes it,
+    empty where none can be. `is_known` is false as long as nothing of it was ever seen: then no mail is taken.
+    """
+
+    site: str
+    base: str
+    master: str = ""
+    followed: str = ""
+    entries: int = 0
+    is_known: bool = False
+
+
 class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     """The directory as a server sees it: the replica that it runs, and the one from which it takes its routing.
 
@@ -43,7 +60,10 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     of the replica that is followed, empty where none can be: then what was last in force stays so. Where tables say
     what is not looked up, it is their directory. `refused` are entries that are not in force as they are.
     `master` is the server that takes writes, empty where nobody is known to. Where that role moves, `epoch` counts how
-    often it was taken, and those `in_sync` may take it.
+    often it was taken, and those `in_sync` may take it. `asked` are the replicas where addresses are looked up: `ok`,
+    or why some switch can't.
+    Where each site has its part, these are the `parts`: `role` is master where this server takes writes to one of them,
+    `master` is the one of its own site's, and `followed` is empty where any of them can't be followed.
     """
 
     suffix: str
@@ -57,6 +77,8 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     master: str = ""
     epoch: int = 0
     in_sync: tuple[str, ...] = ()
+    asked: dict[str, str] = {}
+    parts: tuple[PartPicture, ...] = ()
 
 
 class ServerPicture(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +128,7 @@ def picture_switch(
         counters=told.counters,
         secondary_for=secondary_for,
         is_cut_off=told.is_cut_off,
+        replicas=told.replicas,
     )
 
 
@@ -116,6 +139,16 @@ def state_of(switches: Sequence[SwitchPicture]) -> str:
         if state in states:
             return state
     return "stopped"
+
+
+def asked_of(switches: Sequence[SwitchPicture]) -> dict[str, str]:
+    """Each replica of the directory: ok where every switch looks addresses up there, else why one of them can't."""
+    asked: dict[str, str] = {}
+    for switch in switches:
+        for uri, standing in switch.replicas.items():
+            if asked.get(uri, "ok") == "ok":
+                asked[uri] = standing
+    return asked
 
 
 def why_others_are_better(switches: Sequence[SwitchPicture]) -> str:

@@ -10,7 +10,7 @@ from nightmail.config.secret import read_password, read_private
 from nightmail.directory.external import ExternalChanges
 from nightmail.directory.external_standing import ServerStanding, look_at_server
 from nightmail.directory.feed import ChangeFeed
-from nightmail.directory.lookups import MakeFeed
+from nightmail.directory.link import MakeFeed
 from nightmail.directory.mapping import ForeignSchema
 from nightmail.directory.mapping_settings import mapping_of
 from nightmail.directory.schemas import OWN, Schema

@@ -71,6 +71,8 @@ class _Public:
         """
         if leaving := self._admin.leaving():
             return PlainTextResponse(f"the server is {leaving}\n", 404)
+        if awaited := self._admin.awaited():
+            return PlainTextResponse(f"{awaited}\n", 503)
         switches = await self._admin.switches()
         if self._admin.partners_are_well() and (reason := why_others_are_better(switches)):
             return PlainTextResponse(f"{reason}\n", 404)

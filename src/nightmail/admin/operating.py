@@ -16,6 +16,7 @@ from nightmail.admin.answers import (
     QueuePage,
     ServerPicture,
     SwitchPicture,
+    asked_of,
     picture_switch,
     state_of,
 )
@@ -76,10 +77,11 @@ class Switch(Protocol):
 class Admin:
     """What can be asked of, and done to, the server `server`.
 
-    `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed. `leaving`
-    tells whether the server is draining or stopping, as a word, and is empty while it is not. `partners_are_well` tells
-    whether another server serves, and reaches the store. `directory` tells of the directory, where there is one.
-    `switches` may change at any time, also while they are asked.
+    `reload` compiles the tables and raises ConfigInvalid; `tables_fault` tells why the last attempt failed. `awaited`
+    tells what has to come before any switch is started, and is empty once it has. `leaving` tells whether the server is
+    draining or stopping, as a word, and is empty while it is not. `partners_are_well` tells whether another server
+    serves, and reaches the store. `directory` tells of the directory, where there is one. `switches` may change at any
+    time, also while they are asked.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Admin:
         peers: Callable[[], Sequence[PeerPicture]] = tuple,
         reload: Callable[[], Awaitable[None]],
         tables_fault: Callable[[], str] = lambda: "",
+        awaited: Callable[[], str] = lambda: "",
         drain: Callable[[], Awaitable[None]] | None = None,
         hand_over: Callable[[str], Awaitable[bool]] | None = None,
         leaving: Callable[[], str] = lambda: "",
@@ -101,6 +104,7 @@ class Admin:
         self.partners_are_well = partners_are_well
         self.reload = reload
         self.leaving = leaving
+        self.awaited = awaited
         self._drain = drain
         self._promote = promote
         self._hand_over = hand_over
@@ -116,6 +120,9 @@ class Admin:
         """The server on one screen."""
         told = await self._ask_statuses()
         switches = _picture(told)
+        directory = self._directory()
+        if directory is not None:
+            directory = msgspec.structs.replace(directory, asked=asked_of(switches))
         return ServerPicture(
             server=self._server,
             state=self.leaving() or state_of(switches),
@@ -125,7 +132,7 @@ class Admin:
             switches=switches,
             queues=tuple(queue for _, status in told if status for queue in status.queues),
             peers=tuple(self._peers()),
-            directory=self._directory(),
+            directory=directory,
         )
 
     async def promote(self, *, is_forced: bool) -> bool:

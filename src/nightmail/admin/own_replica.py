@@ -9,7 +9,8 @@ from nightmail.admin.replicas import directory_of, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import accounts_of
 from nightmail.directory.certificates import write_certificates
-from nightmail.directory.replica import Replica
+from nightmail.directory.parts import Part
+from nightmail.directory.replica import Database, Replica
 from nightmail.directory.slapd import Installation, own_schema
 from nightmail.errors import ConfigInvalid
 from nightmail.net.addresses import parse_host_port
@@ -27,7 +28,6 @@ def replica_of(config: Config, installation: Installation) -> Replica:
         raise ConfigInvalid(
             f"{config.path}: [servers.{name}]", "it has no replica of the directory", 'write directory = "host:port"'
         )
-    is_shadow = name != config.master and not config.has_failover  # who is one there is told once it runs
     secret, directory = secret_of(settings), settings.data_directory
     numbers = {server: number for number, server in enumerate(sorted(config.replicas), 1)}
     os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -36,9 +36,8 @@ def replica_of(config: Config, installation: Installation) -> Replica:
         directory=directory,
         suffix=settings.suffix,
         uri=uri_of(config, name),
-        provider=uri_of(config, config.master) if is_shadow else "",
+        databases=tuple(_database(config, part, directory, numbers) for part in config.parts),
         is_gated=config.has_failover,
-        writers=_writers(config, numbers),
         accounts=accounts_of(secret),
         tls=write_certificates(directory, secret, name, parse_host_port(config.replicas[name]).host),
         schema=own_schema(),
@@ -51,8 +50,14 @@ def replica_of(config: Config, installation: Installation) -> Replica:
     )
 
 
-def _writers(config: Config, numbers: Mapping[str, int]) -> tuple[int, ...]:
-    """Whose changes the replica of this server takes: the master's, or anybody's where that role moves."""
+def _database(config: Config, part: Part, directory: str, numbers: Mapping[str, int]) -> Database:
+    """Where the replica of this server keeps a part, and from whom it comes."""
+    path, master = f"{directory}/entries-{part.site}" if part.site else f"{directory}/entries", config.master_of(part)
+    everybody = tuple(numbers.values())  # who is the master may be changed, by itself or by who configures it
     if config.has_failover:
-        return tuple(numbers.values())
-    return (numbers[config.master],) if config.server.name != config.master else ()
+        return Database(
+            base=part.base, site=part.site, path=path, writers=everybody
+        )  # who is a shadow is told once it runs
+    if master == config.server.name:
+        return Database(base=part.base, site=part.site, path=path)
+    return Database(base=part.base, site=part.site, path=path, provider=uri_of(config, master), writers=everybody)

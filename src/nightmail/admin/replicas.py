@@ -8,6 +8,7 @@ from nightmail.admin.external import external_access, is_external
 from nightmail.config.secret import read_secret
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import account, accounts_of
+from nightmail.directory.parts import Part
 from nightmail.directory.sessions import Access
 from nightmail.directory.settings import DirectorySettings
 from nightmail.errors import ConfigInvalid
@@ -49,15 +50,25 @@ def uri_of(config: Config, server: str) -> str:
     return f"ldap://{config.replicas[server]}"
 
 
-def master_for_good(config: Config) -> str:
-    """The URI of the replica that takes writes, where that is one for good; else empty."""
-    if config.directory is None or config.directory.topology != "single-master":
+def master_for_good(config: Config, part: Part) -> str:
+    """The URI of the replica that takes writes to a part, where that is one for good; else empty."""
+    if config.directory is None or is_external(config.directory) or config.has_failover:
         return ""
-    return uri_of(config, config.master)
+    return uri_of(config, config.master_of(part))
 
 
 def replica_uris(config: Config) -> list[str]:
-    """The URIs of all replicas, this server's own first."""
+    """The URIs of all replicas, this server's own first, then those at its site."""
     if config.directory is not None and is_external(config.directory):
         return [*config.directory.uris]
-    return [uri_of(config, name) for name in sorted(config.replicas, key=lambda name: name != config.server.name)]
+    own = config.server.name
+    ordered = sorted(config.replicas, key=lambda name: (name != own, config.site_of(name) != config.site_of(own)))
+    return [uri_of(config, name) for name in ordered]
+
+
+def near_uris(config: Config) -> list[str]:
+    """The URIs of the replicas at this server's site, where each site has its part of the directory; else of none."""
+    if not any(part.site for part in config.parts):
+        return []
+    site = config.site_of(config.server.name)
+    return [uri_of(config, name) for name in config.replicas if config.site_of(name) == site]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from nightmail.admin.external import is_external, schema_of
-from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of, uri_of
+from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.copying import copy_of
@@ -45,17 +45,16 @@ def said_by(directory: Directory, settings: DirectorySettings) -> Said:
     return Said([*rules], [*mapped])
 
 
-def other_replicas(config: Config) -> list[str]:
-    """The other replicas, the first master before the rest."""
-    master, own = uri_of(config, config.master), uri_of(config, config.server.name)
-    return sorted((uri for uri in replica_uris(config) if uri != own), key=lambda uri: uri != master)
+def everything(config: Config) -> Iterator[str]:
+    """All entries of all parts, of each those of the first replica that answers; see `copy_of`.
 
-
-def everything(config: Config, uris: list[str]) -> Iterator[str]:
-    """All entries of the first replica that answers; see `copy_of`. Raises: DirectoryUnavailable: none does."""
-    settings = directory_of(config)
+    Raises:
+        DirectoryUnavailable: none does.
+    """
     with authority(config) as trusted:
-        yield from copy_of(uris, settings.suffix, access_of(settings, "replicator", trusted))
+        access = access_of(directory_of(config), "replicator", trusted)
+        for part in config.parts:
+            yield from copy_of(replica_uris(config), part.base, access)
 
 
 def moment(clock: Clock) -> str:

@@ -65,6 +65,8 @@ def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fal
         print_json(findings)
     else:
         show_findings(findings, screen())
+    if findings.fault:
+        raise CommandFailed(os.EX_TEMPFAIL, findings.fault)
 
 
 @app.command()

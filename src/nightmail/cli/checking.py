@@ -28,11 +28,14 @@ _NOTHING_JUDGED = (
     "no replica of the directory answers, so that nothing in it was judged, nor what whoever comes through a "
     "balancer may do; once the servers run, check again"
 )
-_NOBODY_JUDGED = "no server of the directory answers, so that no person and no list was judged; check again later"
+_NOBODY_JUDGED = "no server of the directory let everything be read, so that no person and no list was judged"
+_NOBODY_ASKED = (
+    "no server of the directory can be asked: mail for whoever is only known there gets 451 until one can be"
+)
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configuration says, in short."""
+    """What a configuration says, in short. `fault` is what keeps mail from being taken though all of it is right."""
 
     config: str
     server: str
@@ -50,6 +53,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     judged: str = ""
     asked: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    fault: str = ""
 
 
 def check_everything(config: Config) -> Findings:
@@ -94,28 +98,29 @@ def _with_tables(findings: Findings, config: Config) -> Findings:
 def _with_directory(findings: Findings, directory: DirectorySettings, config: Config) -> Findings:
     """Judge what a replica has, or else what was last known of it; a server starts without both."""
     try:
-        from nightmail.admin.external import external_access  # noqa: PLC0415 - see below
         from nightmail.cli import directory_checks as checks  # noqa: PLC0415 - LDAP is an extra, and slow to load
     except ModuleNotFoundError as error:
         wrong = f"{error.name} is not installed, which a directory needs"
         raise ConfigInvalid("[directory]", wrong, "pip install 'nightmail[directory]'") from error
 
-    if directory.topology == "external":
-        external_access(directory)
-    else:
+    if directory.topology != "external":
         read_secret(directory.secret_file, "[directory] secret_file")
+    uris, reasons = checks.whom_to_ask(config)
+    fault = "" if uris else _NOBODY_ASKED
     findings = msgspec.structs.replace(
-        findings, directory=directory.suffix, replicas=config.replicas, asked=directory.uris
+        findings, directory=directory.suffix, replicas=config.replicas, asked=directory.uris, fault=fault
     )
-    found = checks.found_in(config)
+    found = checks.found_in(config, uris)
     if found is None:
-        return msgspec.structs.replace(findings, remarks=(_NOBODY_JUDGED if config.has_tables else _NOTHING_JUDGED,))
+        unjudged = _NOBODY_JUDGED if config.has_tables else _NOTHING_JUDGED
+        return msgspec.structs.replace(findings, remarks=(*reasons, *([unjudged] if uris else [])))
     with checks.judged(config, found) as judge:
         _check_balancer(config, judge.snapshot)
         wrong = checks.told(checks.findings_of(judge, found))
         remarks = _remarks(judge.snapshot, config.server.hostname) if found.is_all else ()
     if wrong:
         remarks = (f"{wrong}: `nightmail directory check` names them", *remarks)
+    remarks = (*reasons, *remarks)
     entries = {name: number for name, number in checks.counted(found).items() if found.is_all or number}
     return msgspec.structs.replace(findings, judged=found.source, entries=entries, remarks=remarks)
 

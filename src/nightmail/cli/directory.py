@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -17,7 +17,15 @@ from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_
 from nightmail.admin.whole_content import authority, said_by, session_at
 from nightmail.cli.configuration import load_config
 from nightmail.cli.directory_changes import Done, add_entries, delete_entries, modify_entries
-from nightmail.cli.directory_checks import check_found, fault_as_comment, found_at, show_checked, told, with_fault
+from nightmail.cli.directory_checks import (
+    check_found,
+    fault_as_comment,
+    found_at,
+    show_checked,
+    told,
+    whom_to_ask,
+    with_fault,
+)
 from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_role import promote
 from nightmail.cli.directory_screen import show_servers, show_standings
@@ -149,7 +157,12 @@ def delete(names: Names, force: Force = False, config: ConfigFile = None, name: 
 def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
     """Name every entry that can't come into force or be used, with the reason."""
     loaded = load_config(config, name)
-    with _reading(loaded) as directory:
+    uris, reasons = whom_to_ask(loaded)
+    if not uris:
+        raise DirectoryUnavailable("; ".join(reasons))
+    for reason in reasons:
+        complain(reason)
+    with _reading(loaded, uris) as directory:
         found = found_at(directory, loaded)
     checked = check_found(found, loaded)
     if json:
@@ -283,12 +296,12 @@ def _writing(config: Config) -> Iterator[MasterReplica]:
 
 
 @contextmanager
-def _reading(config: Config) -> Iterator[Directory]:
-    """The first replica that answers."""
+def _reading(config: Config, uris: Sequence[str] = ()) -> Iterator[Directory]:
+    """The first replica that answers, of `uris` where there are any."""
     with authority(config) as trusted:
         settings = directory_of(config)
         access = access_of(settings, "reader", trusted)
-        *first, last = replica_uris(config)
+        *first, last = uris or replica_uris(config)
         for uri in first:
             try:
                 directory = session_at(uri, settings, access)

@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from nightmail.admin.external import is_external, look_at_servers
 from nightmail.admin.replicas import access_of, directory_of, replica_uris
 from nightmail.admin.whole_content import Said, authority, said_by, session_at
 from nightmail.cli.directory_tables import entries_of, lines_of_tables
@@ -87,13 +88,26 @@ def show_checked(checked: Checked, console: Console) -> None:
         console.print(Text("✓ ", "bold green") + Text(f"{_entries(checked.entries)}, nothing is wrong"))
 
 
-def found_in(config: Config) -> Found | None:
-    """What the first replica has that answers, else what this server last knew of the entries that it holds whole."""
+def whom_to_ask(config: Config) -> tuple[list[str], list[str]]:
+    """The replicas to ask, and why one can't be asked: in a directory that is not ours each is seen to show somebody.
+
+    Raises:
+        ConfigInvalid: nobody could get in as the settings have it.
+    """
+    settings = directory_of(config)
+    if not is_external(settings):
+        return replica_uris(config), []
+    servers = look_at_servers(settings)
+    return [each.uri for each in servers if each.state == "ok"], [each.state for each in servers if each.state != "ok"]
+
+
+def found_in(config: Config, uris: list[str]) -> Found | None:
+    """What the first of `uris` has that answers, else what this server last knew of the entries that it holds whole."""
     settings = directory_of(config)
     beside = _beside(config)
     with authority(config) as trusted:
         access = access_of(settings, "reader", trusted)
-        for uri in replica_uris(config):
+        for uri in uris:
             try:
                 with session_at(uri, settings, access) as directory:
                     return Found(_said(directory, config), uri, True, beside)
@@ -102,9 +116,9 @@ def found_in(config: Config) -> Found | None:
     if config.has_tables:
         return None
     copy = read_copy(os.path.join(settings.data_directory, COPY_NAME), settings.suffix)
-    if copy is None or not copy.content:
+    if copy is None or not copy.items:
         return None
-    return Found(Said([*copy.content.values()], []), "the last copy, persons and lists excepted", False, [])
+    return Found(Said(copy.items, []), "the last copy, persons and lists excepted", False, [])
 
 
 def found_at(directory: Directory, config: Config) -> Found:

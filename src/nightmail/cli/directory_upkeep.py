@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
@@ -13,8 +14,9 @@ import typer
 
 from nightmail.admin.claiming import claim, refuse_where_there_is_a_role, see_that_nobody_leads
 from nightmail.admin.own_replica import replica_of
-from nightmail.admin.replicas import access_of, directory_of, replica_uris
-from nightmail.admin.whole_content import authority, everything, moment, other_replicas
+from nightmail.admin.replicas import access_of, directory_of
+from nightmail.admin.sources import other_replicas, sources_of
+from nightmail.admin.whole_content import authority, everything, moment
 from nightmail.cli.client import Client
 from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_tables import entries_of, lines_of_tables
@@ -22,10 +24,12 @@ from nightmail.cli.failing import CommandFailed, complain
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
+from nightmail.directory.copying import copy_of
 from nightmail.directory.held import VOID, Held
-from nightmail.directory.ldif import ldif_of
-from nightmail.directory.replica import Replica
-from nightmail.directory.slapd import find_installation, has_entries, load
+from nightmail.directory.ldif import ldif_of, records_below
+from nightmail.directory.parts import Part
+from nightmail.directory.replica import Database, Replica
+from nightmail.directory.slapd import find_installation, is_begun, load
 from nightmail.directory.threats import numbered_anew
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -46,25 +50,29 @@ def init(
     config: ConfigFile = None,
     name: ServerName = None,
 ) -> None:
-    """Begin a new directory on the server that is its first master."""
+    """Begin a new directory on the server that is its first master, or with several sites that site's part of it."""
     loaded = load_ours(config, name)
     lines = lines_of_tables(tables, loaded.base) if tables else {}
     _prepare_to_write(loaded)
     settings, replica = directory_of(loaded), _own_replica(loaded)
-    if loaded.server.name != loaded.master:
-        wrong = f"the first master of the directory is {loaded.master}, not {loaded.server.name}"
-        raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}; the other replicas fill by themselves")
-    if has_entries(replica):
-        raise ConfigInvalid(replica.directory, "there is a directory already", "nothing needs to be done")
+    to_begin = _to_begin(loaded, replica)
+    if to_begin is None:
+        if lines:
+            wrong = f"there is a directory already, and it was not given what {tables} has"
+            raise ConfigInvalid(replica.directory, wrong, "start the server, then `nightmail directory import`")
+        sys.stdout.write(f"There is a directory in {replica.directory} already; nothing needs to be done.\n")
+        return
+    part, database = to_begin
     if loaded.has_failover:
         refuse_where_there_is_a_role(loaded)
-    other = "" if force else _filled_replica(loaded)
+    other = "" if force else _filled_replica(loaded, part)
     if other:
         right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
-        raise ConfigInvalid(other, "this replica has the directory", right)
-    items = [*first_entries(settings.suffix, replica.accounts), *entries_of(lines, settings.suffix)]
+        raise ConfigInvalid(other, f"this replica has {_named(part)}", right)
+    items = [*first_entries(part, settings.suffix, replica.accounts), *entries_of(lines, part.base)]
     load(
         replica,
+        database,
         find_installation(),
         (ldif_of([item]) for item in items),
         moment(SystemClock()),
@@ -72,19 +80,41 @@ def init(
         now=SystemClock().wall(),
     )
     then = f"It has the {len(lines):,} lines of {tables}." if lines else "Fill it: nightmail directory import TABLES"
-    sys.stdout.write(f"The directory {settings.suffix} is set up in {replica.directory}. Start the server. {then}\n")
+    whole = _named(part)
+    said = f"{whole[0].upper()}{whole[1:]} {part.base} is set up in {replica.directory}. Start the server. {then}\n"
+    sys.stdout.write(said)
 
 
-def reseed(config: ConfigFile = None, name: ServerName = None) -> None:
+def reseed(
+    site: Annotated[
+        str, typer.Option("--site", metavar="SITE", show_default=False, help="Only this site's part of the directory.")
+    ] = "",
+    config: ConfigFile = None,
+    name: ServerName = None,
+) -> None:
     """Have this server's replica begin anew with what the others have; what it had is kept aside."""
     loaded = load_ours(config, name)
+    wanted = [part for part in loaded.parts if site in ("", part.site)]
+    if not wanted:
+        sites = ", ".join(part.site for part in loaded.parts if part.site)
+        right = f"name one of {sites}" if sites else 'leave --site away: that is for topology = "multi-site"'
+        raise ConfigInvalid("--site", f"no site {site} has a part of the directory", right)
     _prepare_to_write(loaded)
     replica = _own_replica(loaded)
     if loaded.has_failover:
-        Held(replica.database).void()
+        for database in replica.databases:
+            Held(database.path).void()
         sys.stdout.write("This replica begins anew with what the master has when the server starts.\n")
         return
-    _say_aside(load(replica, find_installation(), everything(loaded, other_replicas(loaded)), moment(SystemClock())))
+    faults = []
+    for part, database in _kept(loaded, replica):
+        if part in wanted:
+            try:
+                _take_over(loaded, part, replica, database)
+            except DirectoryUnavailable as error:
+                faults.append(f"{part.base}: {error}" if part.site else str(error))
+    if faults:
+        raise DirectoryUnavailable("; ".join(faults))
     sys.stdout.write("This replica has what the other one had. Start the server.\n")
 
 
@@ -97,7 +127,7 @@ def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> No
     count = 0
     try:
         with open(os.open(unfinished, _ANEW, 0o600), "w", encoding="utf-8", errors="surrogateescape") as to:
-            for piece in everything(loaded, replica_uris(loaded)):
+            for piece in everything(loaded):
                 to.write(piece)
                 count += 1
             to.write(_END.format(count=count))
@@ -111,7 +141,7 @@ def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> No
 
 
 def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> None:
-    """Have the master begin anew with what a backup has; what it had is kept aside."""
+    """Have the master begin anew with what a backup has, with several sites those parts that it is the master of."""
     loaded = load_ours(config, name)
     try:
         source = open(file, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115 - it is closed below
@@ -121,20 +151,89 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
         _prepare_to_write(loaded)
         replica = _own_replica(loaded)
         if loaded.has_failover:
-            see_that_nobody_leads(loaded)
-        elif replica.provider:
-            wrong = f"the master of the directory is {loaded.master}, not {loaded.server.name}"
-            raise ConfigInvalid(loaded.path, wrong, f"run this on {loaded.master}, then `reseed` on the others")
-        before = Held(replica.database).read()
-        lines = numbered_anew(_whole(source, file), SystemClock().wall())
-        held = VOID if loaded.has_failover else ""  # until the role is had with them
-        _say_aside(load(replica, find_installation(), lines, moment(SystemClock()), held=held))
-    if loaded.has_failover:
-        claim(loaded, Held(replica.database), before)
-        sys.stdout.write("Start the server: it is the master, and has what the backup has; all others begin anew.\n")
-        return
-    sys.stdout.write("The master has what the backup has. Start the server; then stop, `reseed` and start those of "
+            _restore_and_lead(loaded, replica, _whole(source, file))
+            return
+        own = _own_parts(loaded, replica)
+        if not loaded.parts[0].site:
+            [(_, database)] = own
+            _restore(replica, database, _whole(source, file))
+        else:
+            for part, database in own:
+                source.seek(0)
+                _restore_part(part, replica, database, _whole(source, file), file)
+    others = "`reseed`" if not loaded.parts[0].site else " and ".join(f"`reseed --site {part.site}`" for part, _ in own)
+    sys.stdout.write(f"The master has what the backup has. Start the server; then stop, {others} and start those of "
                      "other replicas.\n")  # fmt: skip
+
+
+def _restore(replica: Replica, database: Database, lines: Iterable[str], held: str = "") -> None:
+    now = SystemClock()
+    _say_aside(load(replica, database, find_installation(), numbered_anew(lines, now.wall()), moment(now), held=held))
+
+
+def _restore_and_lead(config: Config, replica: Replica, lines: Iterable[str]) -> None:
+    """Restore where the role moves: this server has it then."""
+    see_that_nobody_leads(config)
+    [database] = replica.databases
+    before = Held(database.path).read()
+    _restore(replica, database, lines, VOID)  # until the role is had with them
+    claim(config, Held(database.path), before)
+    sys.stdout.write("Start the server: it is the master, and has what the backup has; all others begin anew.\n")
+
+
+def _restore_part(part: Part, replica: Replica, database: Database, lines: Iterable[str], file: str) -> None:
+    """Restore one part of several, and say how much of the backup is of others."""
+    counts = Counter[bool]()
+    try:
+        _restore(replica, database, records_below(part.base, lines, counts))
+    except ConfigInvalid:
+        if counts[False] and not counts[True]:
+            wrong = f"it has nothing of {part.base}"
+            raise ConfigInvalid(file, wrong, "name a backup that has that part") from None
+        raise
+    sys.stdout.write(f"{part.base} has {counts[True]:,} entries. {counts[False]:,} others in the file are not its own; "
+                     "their master restores them.\n")  # fmt: skip
+
+
+def _kept(config: Config, replica: Replica) -> Iterator[tuple[Part, Database]]:
+    """The parts of the directory, and where this server keeps each."""
+    return zip(config.parts, replica.databases, strict=True)
+
+
+def _own_parts(config: Config, replica: Replica) -> list[tuple[Part, Database]]:
+    """Those that this server is the first master of. Raises: ConfigInvalid: there are none."""
+    name = config.server.name
+    own = [(part, database) for part, database in _kept(config, replica) if config.master_of(part) == name]
+    if own:
+        return own
+    masters = " or ".join(sorted({config.master_of(part) for part in config.parts}))
+    wrong = f"the first master of the directory is {masters}, not {name}"
+    raise ConfigInvalid(config.path, wrong, f"run this on {masters}; the other replicas fill by themselves")
+
+
+def _to_begin(config: Config, replica: Replica) -> tuple[Part, Database] | None:
+    """What this server is the master of and has nothing of yet, of its own site before others; None: nothing.
+
+    Raises:
+        ConfigInvalid: it is the master of nothing.
+    """
+    found = find_installation()
+    own = _own_parts(config, replica)
+    empty = [(part, database) for part, database in own if not is_begun(replica, database, found)]
+    site = config.site_of(config.server.name)
+    return min(empty, key=lambda each: each[0].site != site, default=None)
+
+
+def _named(part: Part) -> str:
+    return "the part" if part.site else "the directory"
+
+
+def _take_over(config: Config, part: Part, replica: Replica, database: Database) -> None:
+    """Have a database begin with what another replica has. Raises: DirectoryUnavailable: none has it."""
+    with authority(config) as trusted:
+        access = access_of(directory_of(config), "replicator", trusted)
+        copy = copy_of(sources_of(config, part, access), part.base, access)
+        _say_aside(load(replica, database, find_installation(), copy, moment(SystemClock())))
 
 
 def _own_replica(config: Config) -> Replica:
@@ -175,14 +274,14 @@ def _prepare_to_write(config: Config) -> None:
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
 
 
-def _filled_replica(config: Config) -> str:
-    """Another replica that has entries, if one answers."""
-    settings = directory_of(config)
+def _filled_replica(config: Config, part: Part) -> str:
+    """Another replica that has entries of a part, if one answers."""
     with authority(config) as trusted:
-        for uri in other_replicas(config):
+        access = access_of(directory_of(config), "reader", trusted)
+        for uri in other_replicas(config, part):
             try:
-                with Directory(uri, access_of(settings, "reader", trusted)) as directory:
-                    if any(directory.search(settings.suffix)):
+                with Directory(uri, access) as directory:
+                    if directory.read(part.base) is not None:
                         return uri
             except (DirectoryUnavailable, ConfigInvalid) as error:
                 complain(f"a replica was not asked whether it has the directory already: {error}")

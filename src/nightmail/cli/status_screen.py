@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from nightmail.admin.answers import DirectoryPicture, ServerPicture
-from nightmail.cli.screen import columns, plain, show, state
+from nightmail.cli.screen import columns, plain, show, state, whole
 from nightmail.cli.words import count, span
 from nightmail.mail.headers import printable
 
@@ -74,8 +74,11 @@ def _queues(picture: ServerPicture) -> RenderableType:
 
 def _directory(picture: DirectoryPicture) -> RenderableType:
     table = columns(
-        "DIRECTORY", "ROLE", "STATE", "PID", "FOLLOWED AT", "IN-FORCE", "REFUSED", right="PID IN-FORCE REFUSED"
-    )
+        "DIRECTORY", "ROLE", "STATE", "PID", "FOLLOWED AT", "IN-FORCE", "REFUSED", "ASKED",
+        right="PID IN-FORCE REFUSED",
+    )  # fmt: skip
+    faults = [standing for standing in picture.asked.values() if standing != "ok"]
+    style = "yellow" if len(faults) < len(picture.asked) else "bold red"
     table.add_row(
         plain(picture.suffix),
         _part(picture),
@@ -84,10 +87,17 @@ def _directory(picture: DirectoryPicture) -> RenderableType:
         plain(picture.followed) if picture.followed else Text("nowhere: the last copy is in force", style="bold red"),
         f"{picture.entries:,}",
         plain(f"{picture.refused:,}", "yellow" if picture.refused else ""),
+        _asked(picture, len(faults), style),
     )
-    if not picture.fault:
-        return table
-    return Group(table, Text(printable(picture.fault), style="bold red"))
+    lines = [whole(f"Addresses can't be looked up at {fault}", style) for fault in faults]
+    return Group(table, *([whole(picture.fault, "bold red")] if picture.fault else []), *lines)
+
+
+def _asked(picture: DirectoryPicture, faults: int, style: str) -> Text:
+    """At how many of the replicas addresses can be looked up."""
+    if not picture.asked:
+        return Text("–")
+    return Text(f"{len(picture.asked) - faults} of {len(picture.asked)}", style=style if faults else "")
 
 
 def _part(picture: DirectoryPicture) -> Text:

@@ -10,6 +10,7 @@ import hashlib
 
 import msgspec
 
+from nightmail.directory.parts import Part
 from nightmail.directory.tree import CONTAINERS, Item
 
 _OBJECT_CLASSES = {"dc": ("dcObject", "organization"), "o": ("organization",), "ou": ("organizationalUnit",)}
@@ -57,22 +58,29 @@ def is_of_the_servers(name: str) -> bool:
     return _OF_THE_SERVERS in name
 
 
-def first_entries(suffix: str, accounts: Accounts) -> list[Item]:
-    """What a new directory begins with: its suffix, the tables' containers, and the accounts of the servers."""
+def first_entries(part: Part, suffix: str, accounts: Accounts) -> list[Item]:
+    """What a new part begins with: its base, the tables' containers and, if it is the whole, the servers' accounts."""
+    units = [_unit(unit, part.base) for unit in CONTAINERS.values()]
+    if part.site:
+        return [Item(part.base, {"objectClass": ("nmMailSite",), "nmSite": (part.site,)}), *units]
+    root, *others = above_the_parts(suffix, accounts)
+    return [root, *units, *others]
+
+
+def above_the_parts(suffix: str, accounts: Accounts) -> list[Item]:
+    """The suffix itself, and the accounts of the servers: what is of no site."""
     attribute, _, name = suffix.partition(",")[0].partition("=")
     attribute = attribute.strip().lower()
     root = {"objectClass": _OBJECT_CLASSES[attribute], attribute: (name,)}
     if attribute == "dc":
         root["o"] = (name,)
-    units = (*CONTAINERS.values(), "ou=system")
-    return [
-        Item(suffix, root),
-        *(
-            Item(f"{unit},{suffix}", {"objectClass": ("organizationalUnit",), "ou": (unit.removeprefix("ou="),)})
-            for unit in units
-        ),
-        *(_account_entry(name, suffix, getattr(accounts, name)) for name in Accounts.__struct_fields__),
-    ]
+    names = Accounts.__struct_fields__
+    entries = (_account_entry(name, suffix, getattr(accounts, name)) for name in names)
+    return [Item(suffix, root), _unit("ou=system", suffix), *entries]
+
+
+def _unit(unit: str, base: str) -> Item:
+    return Item(f"{unit},{base}", {"objectClass": ("organizationalUnit",), "ou": (unit.removeprefix("ou="),)})
 
 
 def _account_entry(name: str, suffix: str, password: str) -> Item:

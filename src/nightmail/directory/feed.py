@@ -31,6 +31,7 @@ _ASK_EVERY_S = 0.5
 _SILENCE_S = 2.0
 _REFRESH_REQUIRED = 4096  # e-syncRefreshRequired (RFC 4533 §2.8)
 _AT_ONCE = 200
+_NOTHING_YET = "it has no content yet"
 _SID = re.compile(r"sid=[0-9A-Fa-f]+,?")
 _CSN = re.compile(r"(?<=[=;])[0-9]{14}\.[^;,]+")
 
@@ -137,8 +138,11 @@ class Feed:
     def told(self, state: list[str]) -> None:
         """See whether the replica is past a change that it did not have when it was asked.
 
-        That may have been lost with another replica, and never come to this one: then all is asked for anew.
+        That may have been lost with another replica, and never come to this one: then all is asked for anew. One that
+        is seen to have come to just that change was only behind.
         """
+        if self._in_doubt in state:
+            self._in_doubt = ""
         if self._in_doubt and max(state) > self._in_doubt:
             self.cookie, self._in_doubt, self.over = "", "", "it is asked for everything"
 
@@ -325,7 +329,7 @@ class _Following:
         if kind == ldap.RES_SEARCH_RESULT:
             self._question = -1
             if self._request < 0:
-                self._end(f"{self._uri}: it has no content yet")
+                self._end(f"{self._uri}: {_NOTHING_YET}")
             return
         states = [value.decode() for name, values in data[0][1].items() if name == _STATE for value in values]
         if not states:
@@ -373,6 +377,9 @@ class _Following:
             self._listener.start_over()
         if isinstance(error, ldap.UNWILLING_TO_PERFORM):  # "consumer state is newer than provider"
             self._listener.note_ahead()
+        if isinstance(error, ldap.NO_SUCH_OBJECT) and self._request < 0:  # of a part that it was never sent
+            self._end(f"{self._uri}: {_NOTHING_YET}")
+            return
         self._end(f"{self._uri}: {words(error)}")
 
     def _stop_reading(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import msgspec
 
@@ -11,31 +12,62 @@ from nightmail.directory.tree import Item
 COPY_NAME = "directory.last"
 """Its file, in the directory of a server's replica."""
 
-_FORMAT = 1
+_FORMAT = 2
+
+
+class PartCopy(msgspec.Struct, frozen=True):
+    """The entries of one part by their ids, as a replica sent them up to its `cookie`."""
+
+    cookie: str = ""
+    content: dict[str, Item] = {}
 
 
 class LastCopy(msgspec.Struct, frozen=True):
-    """The entries by their ids as a replica sent them up to its `cookie`, and by their names those in force."""
+    """What is known of each part, by the names of their bases; and by their names the entries in force, of them all."""
 
     format: int = _FORMAT
     suffix: str = ""
-    cookie: str = ""
-    content: dict[str, Item] = {}
+    parts: Mapping[str, PartCopy] = {}
     in_force: dict[str, Item] = {}
+
+    @property
+    def items(self) -> list[Item]:
+        """The entries of all parts, whether in force or not."""
+        return [item for part in self.parts.values() for item in part.content.values()]
+
+
+class _OfTheWhole(msgspec.Struct, frozen=True):
+    """The format 1, of the time when a directory was always one part."""
+
+    format: int
+    suffix: str
+    cookie: str
+    content: dict[str, Item]
+    in_force: dict[str, Item]
 
 
 _decode = msgspec.msgpack.Decoder(LastCopy).decode
+_decode_whole = msgspec.msgpack.Decoder(_OfTheWhole).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def read_copy(path: str, suffix: str) -> LastCopy | None:
-    """The copy at `path`, if there is one of this directory, in this release's format, and whole."""
+    """The copy at `path`, if there is one of this directory, in this release's format or the one before, and whole."""
     try:
         with open(path, "rb") as file:
-            copy = _decode(file.read())
+            data = file.read()
+        copy = _decode(data)
+        if copy.format == 1:
+            copy = _of_one_part(_decode_whole(data))
     except (OSError, msgspec.DecodeError):
         return None
     return copy if (copy.format, copy.suffix) == (_FORMAT, suffix) else None
+
+
+def _of_one_part(copy: _OfTheWhole) -> LastCopy:
+    return LastCopy(
+        suffix=copy.suffix, parts={copy.suffix: PartCopy(copy.cookie, copy.content)}, in_force=copy.in_force
+    )
 
 
 def write_copy(path: str, copy: LastCopy) -> None:

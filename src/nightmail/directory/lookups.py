@@ -1,44 +1,44 @@
 """Looks addresses up, over all replicas that are in sync, many at a time.
 
 Everything that is asked for in one turn of the event loop goes to one replica in one search, and the turns go round the
-replicas. One that fails, or does not answer in time, costs that search a second try at another. Each replica is also
-followed: what changes there is known here no more. One that can't be followed is not asked, since nobody would hear of
-what changes there.
+replicas; with several sites those of the own one, as long as any of them can be asked. One that fails, or does not
+answer in time, costs that search a second try at another. Each replica is also followed: what changes there is known
+here no more. One that can't be followed in all of its parts is not asked: nobody would hear of what changes there, and
+of a part that it was never sent it would say that nobody is in it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 import structlog
 
-from nightmail.directory.connection import Connection
 from nightmail.directory.content import Changed, Expired, Gone, Message
 from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, keys_of, members_named
-from nightmail.directory.lag import Lag, newest_of
+from nightmail.directory.lag import newest_of
+from nightmail.directory.link import Link, MakeFeed
 from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.recent import RecentChanges
 from nightmail.directory.schemas import OWN, Schema
-from nightmail.directory.sessions import Access, Refused
+from nightmail.directory.sessions import Access
 from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
 from nightmail.world import Clock
 
 _KEYS_PER_SEARCH = 50
 _MEMBERS_AT_ONCE = 100
-_ANEW_S = 0.25
 _STARTING_S = 1.0
 _FAILED_FOR_S = 0.5
 _FAILURES_KEPT = 10_000
 _CACHE_BYTES = 64 << 20
 _LAG_LIMIT_S = 5.0
 _LAG_LOOK_S = 0.5
+_BEHIND = "it lacks changes that another one has"
 
 Found = Callable[[], None]
-MakeFeed = Callable[[str, Callable[[Message], None], Callable[[], None], Schema], ChangeFeed]
 
 log = structlog.get_logger()
 
@@ -46,9 +46,11 @@ log = structlog.get_logger()
 class Lookups:
     """What is known of addresses, and how more gets known. `changed` is called when something is known no more.
 
-    Relative paths in routes start from `base`. `master` is the replica that takes writes, where that is one for good:
-    what it has is what there is to have, also once it was restored. `schema` says how entries are asked for,
-    `make_feed` how one hears of changes. `run` keeps the connections.
+    Of the `replicas` those that are `near` are asked as long as one of them can be; with none, all are alike. `parts`
+    are the bases of what is numbered each by itself, by default the one `suffix`, with the replica that takes writes to
+    it, where that is one for good: what it has is what there is to have, also once it was restored. Relative paths in
+    routes start from `base`. `schema` says how entries are asked for, `make_feed` how one hears of changes. `run` keeps
+    the connections.
     """
 
     def __init__(
@@ -58,20 +60,22 @@ class Lookups:
         access: Access,
         clock: Clock,
         *,
+        near: Collection[str] = (),
+        parts: Mapping[str, str] | None = None,
         base: str,
         timeout_s: float,
         changed: Callable[[], None],
         lag_limit_s: float = _LAG_LIMIT_S,
-        master: str = "",
         cache_bytes: int = _CACHE_BYTES,
         schema: Schema = OWN,
         make_feed: MakeFeed = ChangeFeed,
     ) -> None:
         self.asked: dict[str, int] = dict.fromkeys(replicas, 0)
         self._suffix = suffix
+        self._near = near or [*replicas]
         self._schema = schema
         self._base = base
-        self._master = master
+        self._parts = parts or {suffix: ""}
         self._timeout_s = timeout_s
         self._clock = clock
         self._changed = changed
@@ -81,11 +85,11 @@ class Lookups:
         self._recent = RecentChanges()
         self._gathered: list[str] = []
         self._links = [
-            _Link(
+            Link(
                 uri,
-                suffix,
+                [*self._parts],
                 access,
-                Lag(lag_limit_s),
+                lag_limit_s,
                 schema=schema,
                 make_feed=make_feed,
                 take=self._take,
@@ -96,6 +100,7 @@ class Lookups:
         ]
         self._starting_until = 0.0
         self._were_in_sync: set[str] = set()
+        self._believed: set[str] = set()
 
     def find(self, key: str) -> Known:
         """What is known of a key.
@@ -113,8 +118,15 @@ class Lookups:
         raise NotKnownYet((key,))
 
     def is_ready(self, uri: str) -> bool:
-        """Whether a replica can be asked: it is connected to, and followed."""
+        """Whether a replica can be asked: it is connected to, and followed in all of its parts."""
         return any(link.is_ready for link in self._links if link.uri == uri)
+
+    def standing(self) -> dict[str, str]:
+        """Each replica by its URI: ok, or why it is not asked."""
+        now = self._clock.elapsed()
+        return {
+            link.uri: link.fault or (f"{link.uri}: {_BEHIND}" if link.is_behind(now) else "ok") for link in self._links
+        }
 
     def look_up(self, keys: Collection[str], found: Found) -> None:
         """Have `found` called once all of the keys are known, or could not be found out."""
@@ -142,7 +154,7 @@ class Lookups:
             self._in_sync()
 
     def _send(self) -> None:
-        if not any(link.is_ready for link in self._links) and self._is_starting():
+        if self._is_starting() and not any(link.is_ready for link in self._preferred(self._links)):
             return
         gathered, self._gathered = self._gathered, []
         for start in range(0, len(gathered), _KEYS_PER_SEARCH):
@@ -153,30 +165,37 @@ class Lookups:
         return asyncio.get_running_loop().time() < self._starting_until
 
     def _ask(self, question: _Question, why: str) -> None:
-        """Ask the replica that was asked least, of those that were not tried yet."""
-        links = self._others(question)
+        """Ask the replica that was asked least, of those that were not tried yet; the near ones first."""
+        links = self._preferred(self._others(question))
         if not links:
             self._fail(question.keys, why)
             return
         link = min(links, key=lambda link: self.asked[link.uri])
         self.asked[link.uri] += len(question.keys)
+        self._believed.add(link.uri)
         question.tried.append(link)
         filter_text = self._schema.filter_of(question.keys)
         link.search(self._suffix, filter_text, partial(self._answered, question), self._timeout_s)
 
-    def _others(self, question: _Question) -> list[_Link]:
+    def _others(self, question: _Question) -> list[Link]:
         """Whom a question can still be put to."""
         return [link for link in self._in_sync() if link not in question.tried]
 
-    def _in_sync(self) -> list[_Link]:
-        """The replicas that can be asked; one that is too far behind another one can't."""
+    def _preferred(self, links: Sequence[Link]) -> Sequence[Link]:
+        """Those of them that are near, if any are."""
+        return [link for link in links if link.uri in self._near] or links
+
+    def _in_sync(self) -> list[Link]:
+        """The replicas that can be asked; one that is too far behind another one in any part can't."""
         ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
-        newest = newest_of({link.uri: link.state for link in ready}, self._master)
-        for link in ready:
-            link.lag.note(link.state or newest, newest, now)  # one that tells of no changes has no number, either
-        in_sync = [link for link in ready if not link.lag.is_over_limit(now)]
+        for number, master in enumerate(self._parts.values()):
+            parts = {link.uri: link.parts[number] for link in ready}
+            newest = newest_of({uri: part.state for uri, part in parts.items()}, master)
+            for part in parts.values():
+                part.lag.note(part.state or newest, newest, now)  # one that tells of no changes has no number, either
+        in_sync = [link for link in ready if not link.is_behind(now)]
         uris = {link.uri for link in in_sync}
-        if uris and self._were_in_sync - uris:
+        if uris and self._believed & self._were_in_sync - uris:
             # What it said may be true of no other one, and nobody would tell. With none left it is better than nothing.
             self._forget()
         self._were_in_sync = uris or self._were_in_sync
@@ -184,6 +203,7 @@ class Lookups:
 
     def _forget(self) -> None:
         self._cache.clear()
+        self._believed.clear()
         self._recent.note_everything()
         self._changed()
 
@@ -257,9 +277,14 @@ class Lookups:
                     log.exception("lookup not taken", key=key, remedy="report this")
 
     def _is_current(self, uri: str) -> None:
-        """A replica is followed, from now on: nobody knows what changed there before."""
+        """A replica is followed, from now on: nobody knows what changed there before.
+
+        What others said is as true as it was, as long as they are followed themselves.
+        """
         log.info("directory replica asked", replica=uri)
-        self._forget()
+        others = {link.uri for link in self._links if link.is_ready} - {uri}
+        if not (self._believed and self._believed <= others):
+            self._forget()
         self._send()
 
     def _take(self, message: Message) -> None:
@@ -289,7 +314,7 @@ class _Question:
     def __init__(self, keys: list[str], moment: int) -> None:
         self.keys = keys
         self.moment = moment
-        self.tried: list[_Link] = []
+        self.tried: list[Link] = []
 
     def again(self, keys: list[str], moment: int) -> _Question:
         """The same of some of its keys, for those who were not asked yet."""
@@ -318,7 +343,7 @@ class _Members:
 
     def __init__(
         self,
-        link: _Link,
+        link: Link,
         names: list[str],
         timeout_s: float,
         complete: Callable[[list[Item] | DirectoryUnavailable], None],
@@ -353,95 +378,3 @@ class _Members:
             self.ask()
         else:
             self._complete(self._fault or self._found)
-
-
-class _Link:
-    """One replica: a connection for questions, and one on which its changes come."""
-
-    def __init__(
-        self,
-        uri: str,
-        suffix: str,
-        access: Access,
-        lag: Lag,
-        *,
-        schema: Schema,
-        make_feed: MakeFeed,
-        take: Callable[[Message], None],
-        is_current: Callable[[str], None],
-        is_lost: Callable[[], object],
-    ) -> None:
-        self.lag = lag
-        self.uri = uri
-        self.is_ready = False
-        self._access = access
-        self._is_current = is_current
-        self._is_lost = is_lost
-        self._has_failed = False
-        self._connection: Connection | None = None
-        self._is_over = asyncio.Event()
-        self._attributes = schema.attributes
-        self._feed = make_feed(suffix, take, self._ready, schema)
-
-    @property
-    def state(self) -> str:
-        """How far the replica is."""
-        return self._feed.state
-
-    async def run(self) -> None:
-        """Keep both connections; runs until cancelled."""
-        while True:
-            again_s = _ANEW_S
-            try:
-                await self._run_once()
-            except DirectoryUnavailable as error:
-                if isinstance(error, Refused):
-                    again_s = max(again_s, self._access.refused_for_s)
-                if self.is_ready or not self._has_failed:
-                    log.warning("directory replica not asked", reason=str(error), remedy="none: another one is asked")
-                self._has_failed = True
-            except Exception as error:  # whatever it is, the replica is tried again
-                log.exception("directory replica not asked", reason=str(error), remedy="report this")
-            finally:
-                was_ready = self.is_ready
-                self.is_ready = False
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
-                if was_ready:
-                    self._is_lost()
-            await asyncio.sleep(again_s)
-
-    def search(
-        self,
-        base: str,
-        filter_text: str,
-        answered: Callable[[list[Item] | DirectoryUnavailable], None],
-        timeout_s: float,
-        *,
-        is_base: bool = False,
-        attributes: Iterable[str] = (),
-    ) -> None:
-        """Ask the replica for `attributes`, by default all that an answer is made of; see `Connection.search`."""
-        if self._connection is None:
-            answered(DirectoryUnavailable(f"{self.uri}: there is no connection"))
-        else:
-            names = [*attributes] or self._attributes
-            self._connection.search(base, filter_text, names, answered, timeout_s, is_base=is_base)
-
-    async def _run_once(self) -> None:
-        self._is_over.clear()
-        self._connection = await Connection.open(self.uri, self._access, self._is_over.set)
-        following = asyncio.create_task(self._feed.follow(self.uri, self._access))
-        over = asyncio.create_task(self._is_over.wait())
-        try:
-            await asyncio.wait({following, over}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            over.cancel()
-            following.cancel()
-            ended = (await asyncio.gather(following, return_exceptions=True))[0]
-        raise ended if isinstance(ended, DirectoryUnavailable) else DirectoryUnavailable(f"{self.uri}: no answer")
-
-    def _ready(self) -> None:
-        self.is_ready, self._has_failed = True, False
-        self._is_current(self.uri)

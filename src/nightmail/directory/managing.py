@@ -49,7 +49,7 @@ class Manager:
 
     def follow(self, provider: str, master: str, epoch: int) -> None:
         """Have it follow the master at `provider`, whose content in `epoch` it has or is to get; it takes no writes."""
-        wanted = [consumer(self._replica, provider).encode()]
+        wanted = [consumer(self._replica, self._replica.databases[0], provider).encode()]
         with self._session() as session:
             self._shut(session)
             self._drop(session, "olcReadOnly")

@@ -9,6 +9,10 @@ takes itself to be behind its shadow, and ships what was deleted late or never; 
 (olcSpSessionlog), which keeps from a shadow that an entry is gone which it had taken, and died before it noted that; a
 time limit on the provider's answers, or a provider that hangs blocks every change of this configuration.
 
+A directory of several parts has a database for each of them, so that each is written, numbered and followed as if it
+were alone (olcSubordinate: they are searched as one). Above them is one with the suffix and the servers' accounts,
+which come from the secret. It is made anew before every start, and nobody writes or follows it.
+
 A replica whose role changes while it runs is *gated*: whether it takes writes stands in an entry of its own, in a
 second database that nothing replicates and that is removed before every start. Whoever was master when it was frozen or
 killed takes none until it is told so again.
@@ -25,7 +29,7 @@ from nightmail.directory.accounts import Accounts, account
 from nightmail.directory.tree import Item
 
 ENTRIES = "olcDatabase={1}mdb,cn=config"
-"""The database of the entries, as an entry of the configuration."""
+"""The first database of entries, and of a gated replica the only one, as an entry of the configuration."""
 ROLE = "cn=role"
 """The entry that says what a gated replica is to be."""
 
@@ -52,11 +56,24 @@ class TlsFiles(msgspec.Struct, frozen=True):
     key: str
 
 
+class Database(msgspec.Struct, frozen=True, kw_only=True):
+    """One database of entries: those below `base`, of the whole or of a `site`, kept in the directory `path`.
+
+    `provider` is the URI of the replica that sends them; whoever takes writes has none, nor has a gated one before it
+    is told. `writers` are the numbers of those that ever write, as far as it has to compare what it has with theirs.
+    """
+
+    base: str
+    site: str = ""
+    path: str
+    provider: str = ""
+    writers: tuple[int, ...] = ()
+
+
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """What makes one replica: `number` from 1 on, everything in `directory`, listening where `uri` says.
 
-    `provider` is the URI of the master; the master itself has none, nor has one that `is_gated` before it is told.
-    `writers` are the numbers of those that ever write, as far as a shadow has to compare what it has with them.
+    It has one of the `databases` for each part of the directory; one that `is_gated` has a single one.
     `schema` is the file of our own schema, `schema_directory` and `module_directory` are the distribution's,
     `password_modules` what to load of that for comparing passwords. `uid` and `gid` are whose it is.
     """
@@ -65,9 +82,8 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
     suffix: str
     uri: str
-    provider: str = ""
+    databases: tuple[Database, ...]
     is_gated: bool = False
-    writers: tuple[int, ...] = ()
     accounts: Accounts
     tls: TlsFiles
     schema: str
@@ -79,9 +95,14 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     gid: int
 
     @property
-    def database(self) -> str:
-        """Where the entries are kept."""
-        return f"{self.directory}/entries"
+    def is_parted(self) -> bool:
+        """Whether its databases are for parts of the directory, and none for the whole."""
+        return any(database.base != self.suffix for database in self.databases)
+
+    @property
+    def accounts_database(self) -> str:
+        """Where one of parts keeps what is above them, until its next start."""
+        return f"{self.directory}/accounts"
 
     @property
     def role_database(self) -> str:
@@ -105,10 +126,9 @@ class Configuration(NamedTuple):
 def configuration(replica: Replica) -> Configuration:
     """Everything that slapd has to be told."""
     schemas = (*(f"{replica.schema_directory}/{name}.ldif" for name in _SCHEMAS), replica.schema)
-    role = (_role_database(replica),) if replica.is_gated else ()
-    rest = (
-        _frontend(), _management(replica), _database(replica), _provider_overlay(), *role, _monitor(replica),
-    )  # fmt: skip
+    further = [*([_accounts] if replica.is_parted else []), *([_role] if replica.is_gated else []), _monitor]
+    numbered = (describe(replica, number) for number, describe in enumerate(further, above_all(replica)))
+    rest = (_frontend(), _management(replica), *_databases(replica), *numbered)
     return Configuration((_globals(replica), _modules(replica), _schema_root()), schemas, rest)
 
 
@@ -175,17 +195,48 @@ def _management(replica: Replica) -> Item:
     )
 
 
-def _database(replica: Replica) -> Item:
-    suffix = replica.suffix
-    reader, writer, replicator = (account(name, suffix) for name in Accounts.__struct_fields__)
-    known = f'by dn.exact="{replicator}" read by dn.exact="{replica.manager}" read'
+def _databases(replica: Replica) -> Iterator[Item]:
+    for number, database in enumerate(replica.databases, 1):
+        yield _database(replica, database, number)
+        yield _provider_overlay(number)
+
+
+def _database(replica: Replica, database: Database, number: int) -> Item:
+    _, writer, _ = _accounts_of(replica)
+    known = _known(replica)
+    return _mdb(
+        replica,
+        number,
+        database.base,
+        database.path,
+        (
+            *(_gate(writer, replica.suffix) if replica.is_gated else ()),
+            # Who may write people's passwords may not write those of the servers.
+            *(() if replica.is_parted else _guard(replica)),
+            f'to attrs=userPassword by dn.exact="{writer}" =w by anonymous auth {known} by * none',
+            f'to * by dn.exact="{writer}" write {_readers(replica)}',
+        ),
+        olcRootDN=f"cn=root,ou=system,{replica.suffix}",  # what a consumer writes as; no password, so nobody else is it
+        olcSubordinate="TRUE" if replica.is_parted else "",
+        olcSyncrepl=consumer(replica, database, database.provider) if database.provider else "",
+    )
+
+
+def _accounts(replica: Replica, number: int) -> Item:
+    """What is above all parts."""
+    _, writer, _ = _accounts_of(replica)
+    rules = (*_guard(replica), f'to * by dn.exact="{writer}" read {_readers(replica)}')
+    return _mdb(replica, number, replica.suffix, replica.accounts_database, rules)
+
+
+def _mdb(replica: Replica, number: int, base: str, path: str, rules: Iterable[str], **further: str) -> Item:
+    reader, writer, replicator = _accounts_of(replica)
     return _item(
-        ENTRIES,
+        f"olcDatabase={{{number}}}mdb,cn=config",
         objectClass=("olcDatabaseConfig", "olcMdbConfig"),
-        olcDatabase="{1}mdb",
-        olcSuffix=suffix,
-        olcRootDN=f"cn=root,ou=system,{suffix}",  # what a consumer writes as; without a password, nobody else is it
-        olcDbDirectory=replica.database,
+        olcDatabase=f"{{{number}}}mdb",
+        olcSuffix=base,
+        olcDbDirectory=path,
         olcDbMaxSize=str(replica.room_bytes),
         olcDbIndex=_INDEXES,
         olcSizeLimit="500",
@@ -193,21 +244,34 @@ def _database(replica: Replica) -> Item:
             f'{{{index}}}dn.exact="{name}" size=unlimited time=unlimited'
             for index, name in enumerate((replicator, reader, writer))
         ],
-        olcAccess=[
-            f"{{{index}}}{rule}"
-            for index, rule in enumerate(
-                (
-                    *(_gate(writer, suffix) if replica.is_gated else ()),
-                    # Who may write people's passwords may not write those of the servers.
-                    f'to dn.subtree="ou=system,{suffix}" attrs=userPassword by anonymous auth {known} by * none',
-                    f'to dn.subtree="ou=system,{suffix}" {known} by * none',
-                    f'to attrs=userPassword by dn.exact="{writer}" =w by anonymous auth {known} by * none',
-                    f'to * by dn.exact="{writer}" write by dn.exact="{reader}" read {known} by * none',
-                )
-            )
-        ],
-        olcSyncrepl=consumer(replica, replica.provider) if replica.provider else "",
+        olcAccess=[f"{{{index}}}{rule}" for index, rule in enumerate(rules)],
+        **further,
     )
+
+
+def _accounts_of(replica: Replica) -> tuple[str, str, str]:
+    """The names of those who read, write and replicate."""
+    reader, writer, replicator = (account(name, replica.suffix) for name in Accounts.__struct_fields__)
+    return reader, writer, replicator
+
+
+def _known(replica: Replica) -> str:
+    """Who sees everything."""
+    *_, replicator = _accounts_of(replica)
+    return f'by dn.exact="{replicator}" read by dn.exact="{replica.manager}" read'
+
+
+def _readers(replica: Replica) -> str:
+    """Who sees what is no password."""
+    reader, *_ = _accounts_of(replica)
+    return f'by dn.exact="{reader}" read {_known(replica)} by * none'
+
+
+def _guard(replica: Replica) -> Iterator[str]:
+    """Nobody writes the servers' accounts, and who they are is known by their passwords alone."""
+    place, known = f'dn.subtree="ou=system,{replica.suffix}"', _known(replica)
+    yield f"to {place} attrs=userPassword by anonymous auth {known} by * none"
+    yield f"to {place} {known} by * none"
 
 
 def _gate(writer: str, suffix: str) -> Iterator[str]:
@@ -220,14 +284,13 @@ def _gate(writer: str, suffix: str) -> Iterator[str]:
     yield f'to * {may_pass} by dn.exact="{writer}" read by * break'
 
 
-def _role_database(replica: Replica) -> Item:
+def _role(replica: Replica, number: int) -> Item:
     """What the replica is told to be; the servers' accounts may know."""
-    accounts = (account(name, replica.suffix) for name in Accounts.__struct_fields__)
-    known = " ".join(f'by dn.exact="{name}" read' for name in accounts)
+    known = " ".join(f'by dn.exact="{name}" read' for name in _accounts_of(replica))
     return _item(
-        "olcDatabase={2}mdb,cn=config",
+        f"olcDatabase={{{number}}}mdb,cn=config",
         objectClass=("olcDatabaseConfig", "olcMdbConfig"),
-        olcDatabase="{2}mdb",
+        olcDatabase=f"{{{number}}}mdb",
         olcSuffix=ROLE,
         olcDbDirectory=replica.role_database,
         olcDbMaxSize=str(_ROLE_ROOM_BYTES),
@@ -235,9 +298,9 @@ def _role_database(replica: Replica) -> Item:
     )
 
 
-def _monitor(replica: Replica) -> Item:
+def _monitor(replica: Replica, number: int) -> Item:
     """What the server tells of itself: its time, and how full it is."""
-    reader, number = account("reader", replica.suffix), 3 if replica.is_gated else 2
+    reader, *_ = _accounts_of(replica)
     return _item(
         f"olcDatabase={{{number}}}monitor,cn=config",
         objectClass=("olcDatabaseConfig", "olcMonitorConfig"),
@@ -246,15 +309,25 @@ def _monitor(replica: Replica) -> Item:
     )
 
 
-def consumer(replica: Replica, provider: str) -> str:
-    """How the replica follows the one at `provider` (olcSyncrepl); there are secrets in it."""
+def number_of(replica: Replica, database: Database) -> int:
+    """Which of the replica's databases this is, from 1 on; so slapd's tools know it, and so it is followed (rid)."""
+    return replica.databases.index(database) + 1
+
+
+def above_all(replica: Replica) -> int:
+    """The number of the database after those of entries: where it is of parts, the one with what is above them."""
+    return len(replica.databases) + 1
+
+
+def consumer(replica: Replica, database: Database, provider: str) -> str:
+    """How a database of the replica follows the one at `provider` (olcSyncrepl); there are secrets in it."""
     words = {
-        "rid": f"{replica.number:03}",
+        "rid": f"{number_of(replica, database):03}",
         "provider": provider,
         "bindmethod": "simple",
         "binddn": f'"{account("replicator", replica.suffix)}"',
         "credentials": replica.accounts.replicator,
-        "searchbase": f'"{replica.suffix}"',
+        "searchbase": f'"{database.base}"',
         "type": "refreshAndPersist",
         "retry": '"1 +"',
         "keepalive": "30:3:5",
@@ -267,10 +340,10 @@ def consumer(replica: Replica, provider: str) -> str:
     return "{0}" + " ".join(f"{name}={value}" for name, value in words.items())
 
 
-def _provider_overlay() -> Item:
+def _provider_overlay(number: int) -> Item:
     """Whoever follows may follow a shadow, too; who was away is told of all that is there, and so of what is not."""
     return _item(
-        "olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config",
+        f"olcOverlay={{0}}syncprov,olcDatabase={{{number}}}mdb,cn=config",
         objectClass=("olcOverlayConfig", "olcSyncProvConfig"),
         olcOverlay="{0}syncprov",
         olcSpCheckpoint="1 1",

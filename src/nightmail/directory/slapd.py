@@ -14,11 +14,13 @@ from urllib.parse import quote
 
 import msgspec
 
+from nightmail.directory.accounts import above_the_parts
 from nightmail.directory.exclusion import alone
 from nightmail.directory.held import Held
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.numbering import numbered
-from nightmail.directory.replica import Replica, configuration
+from nightmail.directory.replica import Database, Replica, above_all, configuration, number_of
+from nightmail.directory.soundness import is_sound
 from nightmail.errors import ConfigInvalid
 
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
@@ -79,12 +81,15 @@ def prepare(replica: Replica, installation: Installation) -> None:
         ConfigInvalid: slapd refuses it, the entries are known to be damaged, or somebody else writes there.
         OSError: it can't be written.
     """
-    damage = _damage(replica)
-    if damage:
-        right = "stop this server, `nightmail directory reseed`, start it: it has then what another replica has"
-        raise ConfigInvalid(replica.database, f"the entries are damaged: {damage}", right)
+    for database in replica.databases:
+        if damage := _damage(database):
+            right = f"stop this server, {reseeding(database)}, start it: it has then what another replica has"
+            raise ConfigInvalid(database.path, f"the entries are damaged: {damage}", right)
     shutil.rmtree(replica.role_database, ignore_errors=True)  # a gate is shut at every start
-    for directory in (replica.directory, replica.database, *([replica.role_database] if replica.is_gated else ())):
+    shutil.rmtree(replica.accounts_database, ignore_errors=True)
+    further = [replica.role_database] if replica.is_gated else []
+    further += [replica.accounts_database] if replica.is_parted else []
+    for directory in (replica.directory, *(database.path for database in replica.databases), *further):
         os.makedirs(directory, mode=0o700, exist_ok=True)
         os.chmod(directory, 0o700)
     target = _configured(replica)
@@ -93,31 +98,72 @@ def prepare(replica: Replica, installation: Installation) -> None:
     head, schemas, rest = configuration(replica)
     includes = "".join(f"include: file://{quote(path)}\n\n" for path in schemas)
     _slapadd(replica, installation, "0", [ldif_of(head), includes, ldif_of(rest)])
+    if replica.is_parted:
+        accounts = ldif_of(above_the_parts(replica.suffix, replica.accounts))
+        _slapadd(replica, installation, str(above_all(replica)), [accounts], "-q", "-g")
 
 
-def has_entries(replica: Replica) -> bool:
-    """Whether the replica was ever given or sent any entry."""
+def reseeding(database: Database) -> str:
+    """The command that has a database begin anew."""
+    return f"`nightmail directory reseed{f' --site {database.site}' if database.site else ''}`"
+
+
+def has_entries(database: Database) -> bool:
+    """Whether the database was ever given or sent any entry."""
     try:
-        return os.path.getsize(os.path.join(replica.database, "data.mdb")) > 0
+        return os.path.getsize(os.path.join(database.path, "data.mdb")) > 0
     except FileNotFoundError:
         return False
 
 
-def note_damage(replica: Replica, words: str) -> None:
+def is_begun(replica: Replica, database: Database, installation: Installation) -> bool:
+    """Whether the database of a replica that does not run has the entry below which all others are.
+
+    An empty shadow that ran has a file, too. Blocks for some 50 ms.
+
+    Raises:
+        ConfigInvalid: slapd refuses its configuration, or the entries are known to be damaged.
+        OSError: its configuration can't be written.
+    """
+    if not has_entries(database):
+        return False
+    prepare(replica, installation)
+    return _has_its_base(replica, database, installation)
+
+
+def _has_its_base(replica: Replica, database: Database, installation: Installation) -> bool:
+    number, where = str(number_of(replica, database)), f"ldap:///{quote(database.base)}??base"
+    words = [installation.slapd, "-T", "cat", "-g", "-n", number, "-F", _configured(replica), "-H", where]
+    return bool(subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout)  # noqa: S603 - our own
+
+
+def note_damage(database: Database, words: str) -> None:
     """Remember beside the entries that slapd found them damaged, until others come in their place. Raises: OSError."""
-    with open(os.path.join(replica.database, _DAMAGED), "w", encoding="utf-8") as file:
+    with open(os.path.join(database.path, _DAMAGED), "w", encoding="utf-8") as file:
         file.write(words)
 
 
-def is_damaged(replica: Replica) -> bool:
+def note_damage_of(replica: Replica, words: str) -> None:
+    """Note it where it is: of several databases in those that can't be read, or in all if none is found. Blocks.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    several = len(replica.databases) > 1
+    damaged = [database for database in replica.databases if several and not is_sound(database.path)]
+    for database in damaged or replica.databases:
+        note_damage(database, words)
+
+
+def is_damaged(database: Database) -> bool:
     """Whether slapd found the entries damaged."""
-    return bool(_damage(replica))
+    return bool(_damage(database))
 
 
-def _damage(replica: Replica) -> str:
+def _damage(database: Database) -> str:
     """What slapd once said of damaged entries, or empty."""
     try:
-        with open(os.path.join(replica.database, _DAMAGED), encoding="utf-8") as file:
+        with open(os.path.join(database.path, _DAMAGED), encoding="utf-8") as file:
             return file.read()
     except FileNotFoundError:
         return ""
@@ -126,6 +172,7 @@ def _damage(replica: Replica) -> str:
 @alone
 def load(
     replica: Replica,
+    database: Database,
     installation: Installation,
     pieces: Iterable[str],
     moment: str,
@@ -134,7 +181,8 @@ def load(
     now: float = 0.0,
     held: str = "",
 ) -> str:
-    """Let a replica that does not run have these entries, as LDIF, in place of what it has: all of them, or none.
+    """Let a database of a replica that does not run have these entries, as LDIF, in place of what it has: all of them,
+    or none.
 
     What it had is set aside under a name with `moment` in it; where that is, empty if it had nothing. Entries of a
     replica bring the numbers of their changes; those of one that `is_new` are given some, as changes of the time `now`.
@@ -144,26 +192,38 @@ def load(
         ConfigInvalid: slapd refuses one, the message has its words; or somebody else writes there.
         OSError: they can't be written.
     """
-    staging = msgspec.structs.replace(replica, directory=f"{replica.directory}/loading")
+    number = number_of(replica, database)
+    staging = _elsewhere(replica, f"{replica.directory}/loading")
+    staged = staging.databases[number - 1]
     shutil.rmtree(staging.directory, ignore_errors=True)
     try:
         prepare(staging, installation)
         # slapadd could number them too (-w), but frees a cursor twice then, now and then, and dies of it.
-        _slapadd(staging, installation, "1", numbered(pieces, now) if is_new else pieces, "-q")
-        if not has_entries(staging):
+        _slapadd(staging, installation, str(number), numbered(pieces, now) if is_new else pieces, "-q")
+        if not _has_its_base(staging, staged, installation):
             raise ConfigInvalid("[directory]", "there is nothing to be loaded")
-        _sync(os.path.join(staging.database, "data.mdb"))  # slapadd does not, when it is quick
+        _sync(os.path.join(staged.path, "data.mdb"))  # slapadd does not, when it is quick
         if held:
-            Held(staging.database).write(held)
-        _sync(staging.database)
-        archive = f"{replica.database}.{moment}" if os.path.exists(replica.database) else ""
+            Held(staged.path).write(held)
+        _sync(staged.path)
+        archive = f"{database.path}.{moment}" if has_entries(database) else ""
         if archive:
-            os.rename(replica.database, archive)
-        os.rename(staging.database, replica.database)
+            os.rename(database.path, archive)
+        shutil.rmtree(database.path, ignore_errors=True)
+        os.rename(staged.path, database.path)
         _sync(replica.directory)
     finally:
         shutil.rmtree(staging.directory, ignore_errors=True)
     return archive
+
+
+def _elsewhere(replica: Replica, directory: str) -> Replica:
+    """The same replica, in another directory."""
+    moved = tuple(
+        msgspec.structs.replace(database, path=os.path.join(directory, os.path.basename(database.path)))
+        for database in replica.databases
+    )
+    return msgspec.structs.replace(replica, directory=directory, databases=moved)
 
 
 def _sync(path: str) -> None:
@@ -174,12 +234,12 @@ def _sync(path: str) -> None:
         os.close(descriptor)
 
 
-def drop_archives(replica: Replica, kept: int) -> None:
-    """Delete what was set aside of a replica's entries, except for the newest ones. Raises: OSError."""
-    name = os.path.basename(replica.database)
-    archives = sorted(entry for entry in os.listdir(replica.directory) if entry.startswith(f"{name}."))
+def drop_archives(database: Database, kept: int) -> None:
+    """Delete what was set aside of a database's entries, except for the newest ones. Raises: OSError."""
+    directory, name = os.path.split(database.path)
+    archives = sorted(entry for entry in os.listdir(directory) if entry.startswith(f"{name}."))
     for archive in archives[: max(0, len(archives) - kept)]:
-        shutil.rmtree(os.path.join(replica.directory, archive))
+        shutil.rmtree(os.path.join(directory, archive))
 
 
 def command(replica: Replica, installation: Installation) -> list[str]:
@@ -188,14 +248,19 @@ def command(replica: Replica, installation: Installation) -> list[str]:
     A shadow begins by comparing all that it has with its master. How far it says that it is can't be believed: one that
     was killed while changes came may lack some of them, deletions mostly, and say that it is level.
     """
-    long_ago = ";".join(map(_LONG_AGO.format, (_NOBODY, *replica.writers)))
-    anew = ["-c", f"rid={replica.number:03},csn={long_ago}"] if replica.writers else []
+    anew = [word for database in replica.databases if database.writers for word in ("-c", _cookie(replica, database))]
     uris = f"{replica.uri} {manager_uri(replica)}"
     return [
         "prlimit", f"--nofile={_CONNECTIONS}:{_CONNECTIONS}",  # slapd sets memory aside for as many as it may have
         *_DIES_WITH_US,
         installation.slapd, "-d", "none", "-F", _configured(replica), "-h", uris, *anew,
     ]  # fmt: skip
+
+
+def _cookie(replica: Replica, database: Database) -> str:
+    """How far a database says that it is when it begins to follow another one: nowhere yet."""
+    long_ago = ";".join(map(_LONG_AGO.format, (_NOBODY, *database.writers)))
+    return f"rid={number_of(replica, database):03},csn={long_ago}"
 
 
 def manager_uri(replica: Replica) -> str:

@@ -129,7 +129,8 @@ class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What a switch says of itself; `store` and `routing` are `ok` or the reason why not.
 
     `is_cut_off` says that its puts do not get through. `among` is how many switches it believes to share the server's
-    limits of deliveries with, itself included.
+    limits of deliveries with, itself included. `replicas` are those of the directory, by their URIs: `ok`, or why
+    addresses can't be looked up there.
     """
 
     switch: int
@@ -142,6 +143,7 @@ class SwitchStatus(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, float] = {}
     among: int = 1
     is_cut_off: bool = False
+    replicas: dict[str, str] = {}
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

@@ -94,9 +94,14 @@ class SwitchChild:
         return 0
 
     async def stop(self, timeout_s: float) -> None:
-        """Ask the switch to settle and end; returns when it has been asked, `run` returns when it is gone."""
+        """Ask the switch to settle and end; returns when it has been asked, `run` returns when it is gone.
+
+        Its listeners are closed once it takes no more connections: nobody is to wait for a greeting that never comes.
+        """
         self.state = "stopping"
         self._stop_wanted.set()
+        for listener in self._listeners:
+            listener.close()
         try:
             await self._control.request("stop", timeout_s=timeout_s)
         except (SwitchSilent, RequestFailed) as fault:

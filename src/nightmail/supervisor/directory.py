@@ -8,16 +8,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nightmail.admin.answers import DirectoryPicture
-from nightmail.admin.filling import fill_if_empty
+from nightmail.admin.answers import DirectoryPicture, PartPicture
+from nightmail.admin.filling import make_ready
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.held import Held
 from nightmail.directory.last_copy import COPY_NAME
+from nightmail.directory.parts import Part
 from nightmail.directory.replica import Replica
-from nightmail.directory.slapd import command, find_installation, has_entries, note_damage, prepare
+from nightmail.directory.slapd import command, find_installation, note_damage_of, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
 from nightmail.supervisor.moving_role import MovingRole
@@ -39,6 +40,7 @@ class ServerDirectory:
         """
         self._config = config
         self._settings = directory_of(config)
+        self._site = config.site_of(config.server.name)
         self._compiled = compiled
         self._clock = clock
         self._randomness = randomness
@@ -59,12 +61,13 @@ class ServerDirectory:
         self._reloads = DirectoryReloads(
             self._settings.suffix,
             replica_uris(self._config),
-            lambda: uri_of(self._config, master) if (master := self._master()) in self._config.replicas else "",
+            self._master_uri,
             access_of(self._settings, "reader", authority),
             announce,
             compiled=self._compiled,
             copy_path=os.path.join(self._settings.data_directory, COPY_NAME),
             base=self._config.base,
+            parts=self._config.parts,
             lag_limit_s=self._settings.lag_limit_s,
         )
         return self._reloads
@@ -101,14 +104,17 @@ class ServerDirectory:
         """How it stands."""
         replica, reloads, moving = self._replica, self._reloads, self._moving
         role = moving.role if moving is not None else None
+        parts = [self._picture_of(part) for part in self._config.parts]
+        own = next((part for part in parts if part.site == self._site), parts[0])
         picture = DirectoryPicture(
             suffix=self._settings.suffix,
-            master=self._master(),
+            master=own.master,
             epoch=role.epoch if role is not None else 0,
             in_sync=role.in_sync if role is not None else (),
-            followed=reloads.source if reloads is not None else "",
+            followed=own.followed if all(part.followed for part in parts) else "",
             entries=reloads.entries if reloads is not None else 0,
             refused=len(reloads.faults) if reloads is not None else 0,
+            parts=tuple(part for part in parts if part.site),
         )
         if replica is None:
             return picture
@@ -116,17 +122,34 @@ class ServerDirectory:
         fault = replica.fault or (moving.fault if moving is not None else "")
         return msgspec.structs.replace(picture, role=part, state=replica.state, pid=replica.pid, fault=fault)
 
-    def _master(self) -> str:
-        """The server that takes writes, empty while that is not known."""
+    def _picture_of(self, part: Part) -> PartPicture:
+        reloads = self._reloads
+        picture = PartPicture(site=part.site, base=part.base, master=self._master(part))
+        if reloads is None:
+            return picture
+        return msgspec.structs.replace(
+            picture,
+            followed=reloads.source_of(part),
+            entries=reloads.entries_of(part),
+            is_known=part not in reloads.waits_for,
+        )
+
+    def _master_uri(self, part: Part) -> str:
+        """Where writes to a part are taken, as far as that is known."""
+        master = self._master(part)
+        return uri_of(self._config, master) if master in self._config.replicas else ""
+
+    def _master(self, part: Part) -> str:
+        """The server that takes writes to a part, empty while that is not known."""
         if not self._config.has_failover:
-            return self._config.master
+            return self._config.master_of(part)
         role = self._moving.role if self._moving is not None else None
         return role.master if role is not None and not role.is_yielded else ""
 
     def _is_master(self) -> bool:
         if self._moving is not None:
             return self._moving.gate.is_open
-        return self._master() == self._config.server.name
+        return self._config.server.name in map(self._master, self._config.parts)
 
     def _replica_started(self) -> None:
         if self._moving is not None:
@@ -140,18 +163,12 @@ class ServerDirectory:
             self._moving.make_ready(replica, installation)
         else:
             _see_that_no_role_counts(replica)
-        if self._moving is None and not replica.provider and not has_entries(replica):
-            wrong = "the master of the directory has no entries"
-            right = (
-                "`nightmail directory init` begins a new one, `nightmail directory reseed` takes what the shadow has"
-            )
-            raise ConfigInvalid(replica.directory, wrong, right)
-        fill_if_empty(self._config, replica, installation, self._stopping)
+            make_ready(self._config, replica, installation, self._clock, self._stopping)
         prepare(replica, installation)
         return command(replica, installation)
 
     def _note_damage(self, words: str) -> None:
-        note_damage(replica_of(self._config, find_installation()), words)
+        note_damage_of(replica_of(self._config, find_installation()), words)
 
 
 def _see_that_no_role_counts(replica: Replica) -> None:
@@ -160,6 +177,7 @@ def _see_that_no_role_counts(replica: Replica) -> None:
     Raises:
         OSError: that can't be noted.
     """
-    held = Held(replica.database)
-    if held.read():
-        held.void()
+    for database in replica.databases:
+        held = Held(database.path)
+        if held.read():
+            held.void()

@@ -48,7 +48,7 @@ class ExternalDirectory:
         self._reloads = DirectoryReloads(
             self._settings.suffix,
             uris,
-            lambda: uris[0],
+            lambda _: uris[0],
             self._access,
             announce,
             compiled=self._compiled,
@@ -75,5 +75,8 @@ class ExternalDirectory:
             return msgspec.structs.replace(picture, followed=self._config.tables.directory)
         reloads = self._reloads
         return msgspec.structs.replace(
-            picture, followed=reloads.source, entries=reloads.entries, refused=len(reloads.faults)
+            picture,
+            followed=reloads.source_of(self._config.parts[0]),
+            entries=reloads.entries,
+            refused=len(reloads.faults),
         )

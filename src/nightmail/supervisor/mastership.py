@@ -135,10 +135,10 @@ class Mastership:
         self._bell.stop()
 
     async def promote(self) -> bool:
-        """Have the master hand the role over to this server; whether it did.
+        """Have the master, unless this server is it, hand the role over to it; whether it takes writes now.
 
         Raises:
-            ConfigInvalid: it can't be had, because this server may lack something, or has it.
+            ConfigInvalid: it can't be had, because this server may lack something.
             StoreUnavailable: the store is out of reach.
         """
         role = self.role
@@ -149,7 +149,7 @@ class Mastership:
             )
             raise ConfigInvalid("[directory]", wrong, right)
         if role.master == self._server:
-            raise ConfigInvalid("[directory]", f"{self._server} is the master", "nothing needs to be done")
+            return await self._until_master()
         await self._roles.wish(self._server, role.epoch)
         try:
             return await self._until_master()
@@ -282,7 +282,7 @@ class Mastership:
             self._gate.follow(part)
         elif self.reseed != part or self._replica.state == "running":
             log.warning("directory replica begins anew", master=part.master, epoch=part.epoch,
-                        remedy="none: what it had is set aside, beside its entries")  # fmt: skip
+                        remedy="none: it loads the master's entries, and sets aside what it has")  # fmt: skip
             self.reseed = part
             self._gate.lose()
             self._replica.start_anew()

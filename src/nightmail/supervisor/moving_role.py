@@ -7,12 +7,13 @@ import os
 
 import structlog
 
+from nightmail.admin.filling import ARCHIVES_KEPT
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, uri_of
 from nightmail.admin.whole_content import moment
 from nightmail.config.settings import Config
 from nightmail.directory.copying import copy_of, until_stopped
-from nightmail.directory.held import Held
+from nightmail.directory.held import MASTER, Held
 from nightmail.directory.managing import Manager, ManagerThread
 from nightmail.directory.replica import Replica
 from nightmail.directory.role import Role
@@ -32,7 +33,6 @@ from nightmail.world import Clock, Randomness
 _YIELD_S = 40.0
 _TOKEN_BYTES = 8
 _LEAST_TIMEOUT_S = 0.25
-_ARCHIVES_KEPT = 2
 
 log = structlog.get_logger()
 
@@ -49,6 +49,7 @@ class MovingRole:
         """
         server, lease_s = config.server.name, config.store.lease_s
         own = replica_of(config, find_installation())
+        [entries] = own.databases
         timeout_s = max(_LEAST_TIMEOUT_S, lease_s / 3)
         incarnation = randomness.token(_TOKEN_BYTES).hex()
         self._config = config
@@ -57,7 +58,7 @@ class MovingRole:
         self._machine = Machine.this()
         self._life = LifeLock(os.path.join(config.server.run_directory, LIVES, f"directory-{incarnation}"))
         self._store = open_store(config.store.url, randomness)
-        self._held = Held(own.database)
+        self._held = Held(entries.path)
         uris = {name: uri_of(config, name) for name in config.replicas}
         access = self._access = access_of(directory_of(config), "replicator", own.tls.authority)
         manager = ManagerThread(Manager(own, timeout_s))
@@ -69,7 +70,7 @@ class MovingRole:
             clock=clock, randomness=randomness,
             adopted=lambda epoch: Adopted(epoch, server, incarnation, *self._machine, self._life.path),
             is_dead=self._machine.is_proven_dead,
-            has_entries=lambda: has_entries(own) and not is_damaged(own),
+            has_entries=lambda: has_entries(entries) and not is_damaged(entries),
         )  # fmt: skip
 
     @property
@@ -126,18 +127,20 @@ class MovingRole:
             DirectoryUnavailable: the master is out of reach.
             OSError: it can't be written.
         """
+        [entries] = replica.databases
+        Held(entries.path, MASTER).forget()
         wanted = self._mastership.reseed
         if wanted is None:
             return
         if wanted.master not in self._config.replicas:
             raise ConfigInvalid(self._config.path, f"{wanted.master} is no server with a replica", "it is the master")
-        source = copy_of([uri_of(self._config, wanted.master)], replica.suffix, self._access)
+        source = copy_of([uri_of(self._config, wanted.master)], entries.base, self._access)
         try:
             source = until_stopped(source, self._replica.stopping)
-            archive = load(replica, installation, source, moment(self._clock), held=wanted.held)
+            archive = load(replica, entries, installation, source, moment(self._clock), held=wanted.held)
         except DirectoryUnavailable as error:
             right = "start that server; if it is lost for good, `nightmail directory promote --force` here"
             wrong = f"this replica has to begin with what {wanted.master} has, and can't be had ({error})"
             raise DirectoryUnavailable(f"{wrong}: {right}") from error
-        drop_archives(replica, _ARCHIVES_KEPT)
+        drop_archives(entries, ARCHIVES_KEPT)
         log.info("directory replica began anew", master=wanted.master, epoch=wanted.epoch, set_aside=archive)

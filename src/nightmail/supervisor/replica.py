@@ -52,8 +52,8 @@ log = structlog.get_logger()
 class ReplicaChild:
     """The place of one slapd. `prepare` writes its configuration and returns the command; it may block, and raise
     ConfigInvalid, DirectoryUnavailable or OSError; it is waited for, and had better end once `stopping` is set.
-    `damaged` is told slapd's words on damaged entries, and may raise OSError. `started` is called whenever it runs
-    anew.
+    `damaged` is told slapd's words on damaged entries; it may block, and raise OSError. `started` is called whenever it
+    runs anew.
     """
 
     def __init__(
@@ -133,9 +133,9 @@ class ReplicaChild:
         log.error("directory replica died", how=how, said=said,
                   remedy="none: it is started again; others answer meanwhile")  # fmt: skip
         if code == -signal.SIGBUS:  # what is mapped into memory is not there in the file
-            self._damaged(said or how)
+            await asyncio.to_thread(self._damaged, said or how)
         elif _DAMAGED.search(said):
-            self._damaged(said)
+            await asyncio.to_thread(self._damaged, said)
         return True
 
     async def _prepared(self) -> Sequence[str]:

@@ -6,10 +6,12 @@ next start: a link in it must not make root write to, or give away, a file that 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
 
+from nightmail.admin.socket import NAME
 from nightmail.errors import ConfigInvalid
 
 PID_FILE = "supervisor.pid"
@@ -69,7 +71,12 @@ class RunDirectory:
         os.fchown(self._lock_fd, uid, gid)
 
     def leave(self) -> None:
-        """Give it back; the pid file stays, empty, so that nobody can lock a file that is about to vanish."""
+        """Give it back; the pid file stays, empty, so that nobody can lock a file that is about to vanish.
+
+        What says of a process that it has ended (`alive/`) stays, too: whoever adopts its queue may need the proof.
+        """
+        with contextlib.suppress(OSError):  # somebody was quicker
+            os.unlink(NAME, dir_fd=self._directory_fd)
         os.ftruncate(self._lock_fd, 0)
         os.close(self._lock_fd)
         os.close(self._directory_fd)

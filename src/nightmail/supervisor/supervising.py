@@ -138,6 +138,7 @@ class Supervisor:
         self._departure = Departure(config.server.name, config.balancer)
         self._spare = spare
         self._reserve: asyncio.Task[None] | None = None
+        self._taking_part: asyncio.Task[None] | None = None
         self._cluster = join(self._children, self._start, self._give_up) if join is not None else None
         self._directory = directory
         self._reloads = keep_routing(self._announce_tables)
@@ -148,6 +149,7 @@ class Supervisor:
             peers=self._cluster.peers if self._cluster is not None else list,
             reload=self._reloads.reload,
             tables_fault=lambda: self._reloads.fault,
+            awaited=lambda: self._reloads.awaited,
             drain=self.drain,
             hand_over=self._cluster.hand_over if self._cluster is not None else None,
             leaving=lambda: self._departure.state,
@@ -163,28 +165,16 @@ class Supervisor:
             ConfigInvalid: the tables are wrong, the heartbeat's address can't be had, or another host has our name.
         """
         directory = self._start(self._directory.run()) if self._directory is not None else None
-        await self._reloads.compile_first()
-        if self._cluster is not None:
-            await self._cluster.open()
         http = self._start_http()
-        with self._signals():
-            log.info("server started", server=self._config.server.name, version=__version__, pid=os.getpid(),
-                     switches=len(self._children), open_files=self._grounds.open_files)  # fmt: skip
-            self._start(self._reloads.watch())
-            self._runs = [self._start(child.run()) for child in self._children]
-            self._start(self._departure.arrive())
-            self._start(Watchdog(self._children).run())
-            if self._spare is not None:
-                self._reserve = self._start(self._spare.run())
-            self._start(self._stop_if_one_gives_up())
-            taking_part = self._start(self._cluster.run()) if self._cluster is not None else None
-            await self._stop_wanted.wait()
-            code = await self._stop()
-        for server in http:
-            await server.close()
-        if self._cluster is not None and taking_part is not None:
-            taking_part.cancel()
-            await asyncio.wait([taking_part])
+        try:
+            with self._signals():
+                code = await self._serve() if await self._has_routing() else 0
+        finally:
+            for server in http:
+                await server.close()
+        if self._cluster is not None and self._taking_part is not None:
+            self._taking_part.cancel()
+            await asyncio.wait([self._taking_part])
             await self._cluster.close()
         for task in list(self._background):
             if task is not directory:
@@ -197,6 +187,46 @@ class Supervisor:
         if self._fault is not None:
             raise self._fault
         return code
+
+    async def _has_routing(self) -> bool:
+        """Wait until some is in force, or whoever waits is asked to stop.
+
+        Raises:
+            ConfigInvalid: none can be.
+        """
+        loop = asyncio.get_running_loop()
+        routed = loop.create_task(self._reloads.compile_first())
+        stopped = loop.create_task(self._stop_wanted.wait())
+        await asyncio.wait([routed, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if routed.done():
+            routed.result()
+            return True
+        routed.cancel()
+        await asyncio.wait([routed])
+        return False
+
+    async def _serve(self) -> int:
+        """Run the switches until it is time to stop; the exit code.
+
+        Raises:
+            ConfigInvalid: the heartbeat's address can't be had.
+        """
+        if self._cluster is not None:
+            await self._cluster.open()
+        log.info("server started", server=self._config.server.name, version=__version__, pid=os.getpid(),
+                 switches=len(self._children), open_files=self._grounds.open_files)  # fmt: skip
+        self._start(self._reloads.watch())
+        self._runs = [self._start(child.run()) for child in self._children]
+        self._start(self._departure.arrive())
+        self._start(Watchdog(self._children).run())
+        if self._spare is not None:
+            self._reserve = self._start(self._spare.run())
+        self._start(self._stop_if_one_gives_up())
+        if self._cluster is not None:
+            self._taking_part = self._start(self._cluster.run())
+        await self._stop_wanted.wait()
+        return await self._stop()
 
     def _start_http(self) -> list[HttpServer]:
         servers = [HttpServer(operator_app(self._admin), self._grounds.admin)]
@@ -238,7 +268,13 @@ class Supervisor:
         self._start(self._reload_on_request())
 
     async def drain(self) -> None:
-        """Take no new mail, end what is under way, and give every queue up; the server itself goes on (R11)."""
+        """Take no new mail, end what is under way, and give every queue up; the server itself goes on (R11).
+
+        Raises:
+            RequestFailed: there is nothing to be given up, since no switch was started yet.
+        """
+        if not self._runs:
+            raise RequestFailed(f"{self._config.server.name} has not started its switches yet, and can just be stopped")
         if self._leaving is None:
             self._leaving = self._start(self._leave("draining"))
         await asyncio.shield(self._leaving)

@@ -45,6 +45,11 @@ class Reloads(Protocol):
         """Why something of what the source says is not in force, or empty."""
         ...
 
+    @property
+    def awaited(self) -> str:
+        """What `compile_first` waits for, and what to do about it; empty where it does not wait."""
+        ...
+
     async def compile_first(self) -> None:
         """Put something in force before any switch runs. Raises: ConfigInvalid: there is nothing that can be."""
         ...
@@ -63,6 +68,7 @@ class TableReloads:
 
     def __init__(self, tables: Tables, announce: Announce, clock: Clock) -> None:
         self.fault = ""
+        self.awaited = ""
         self._tables = tables
         self._announce = announce
         self._clock = clock

@@ -38,7 +38,17 @@ def measure(status: SwitchStatus) -> list[Metric]:
         *(_of_queues(name, text, labels, status.queues) for name, text in _OF_A_QUEUE.items()),
         _gauge("nightmail_sessions", "SMTP sessions that are open.", labels, status.sessions),
         _gauge("nightmail_store_up", "Whether the store takes what is to be kept.", labels, status.store == "ok"),
+        *_of_replicas(labels, status.replicas),
     ]
+
+
+def _of_replicas(labels: dict[str, str], replicas: dict[str, str]) -> list[Metric]:
+    """Nothing where there is no directory."""
+    if not replicas:
+        return []
+    samples = tuple(Sample("", {**labels, "replica": uri}, float(state == "ok")) for uri, state in replicas.items())
+    text = "Whether addresses can be looked up at this replica of the directory."
+    return [Metric(name="nightmail_directory_replica_up", kind="gauge", help=text, samples=samples)]
 
 
 def _of_queues(name: str, text: str, labels: dict[str, str], queues: tuple[QueueStatus, ...]) -> Metric:

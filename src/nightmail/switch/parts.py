@@ -32,6 +32,10 @@ class Lookups(Protocol):
         """Have `found` called once all of the keys are known, or could not be found out."""
         ...
 
+    def standing(self) -> dict[str, str]:
+        """Each of those who are asked: ok, or why it can't be."""
+        ...
+
     async def run(self) -> None:
         """Keep what lookups need; runs until cancelled."""
         ...
@@ -60,6 +64,10 @@ class Routing:
                 return question(self.snapshot)
             except NotKnownYet as missing:
                 await self._known(missing.keys)
+
+    def standing(self) -> dict[str, str]:
+        """Each of those where addresses are looked up: ok, or why it can't be asked."""
+        return self.lookups.standing() if self.lookups is not None else {}
 
     async def run(self) -> None:
         """Keep what lookups need; runs until cancelled."""

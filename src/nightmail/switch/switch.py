@@ -220,6 +220,7 @@ class Switch:
             is_cut_off=any(queue.journal.is_cut_off for queue in self.queues),
             store=fault or (str(self.admission.fault) if self.admission.fault is not None else "ok"),
             counters=self.parts.counters.as_dict(),
+            replicas=self.parts.routing.standing(),
         )
 
     def _store_fault(self) -> str:

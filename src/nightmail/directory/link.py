@@ -1,0 +1,145 @@
+"""One replica as lookups use it: a connection for questions, and one on which the changes of each part come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import structlog
+
+from nightmail.directory.connection import Connection
+from nightmail.directory.content import Message
+from nightmail.directory.feed import ChangeFeed
+from nightmail.directory.lag import Lag
+from nightmail.directory.schemas import Schema
+from nightmail.directory.sessions import Access, Refused
+from nightmail.directory.tree import Item
+from nightmail.errors import DirectoryUnavailable
+
+_ANEW_S = 0.25
+_NOT_YET = "it is not connected to yet"
+
+MakeFeed = Callable[[str, Callable[[Message], None], Callable[[], None], Schema], ChangeFeed]
+
+log = structlog.get_logger()
+
+
+class PartAtReplica:
+    """One part of the directory at one replica: how its changes are heard of, and how far behind it is."""
+
+    def __init__(self, feed: ChangeFeed, lag: Lag) -> None:
+        self.feed = feed
+        self.lag = lag
+
+    @property
+    def state(self) -> str:
+        """How far the part is."""
+        return self.feed.state
+
+
+class Link:
+    """The replica at `uri`. It `is_ready` to be asked while it is connected to, and followed below all of `bases`.
+
+    `fault` says why not. `take` is given each change, `is_current` is called when it is ready, `is_lost` when it is no
+    more.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        bases: Sequence[str],
+        access: Access,
+        lag_limit_s: float,
+        *,
+        schema: Schema,
+        make_feed: MakeFeed,
+        take: Callable[[Message], None],
+        is_current: Callable[[str], None],
+        is_lost: Callable[[], object],
+    ) -> None:
+        self.uri = uri
+        self.is_ready = False
+        self.fault = f"{uri}: {_NOT_YET}"
+        self._access = access
+        self._is_current = is_current
+        self._is_lost = is_lost
+        self._has_failed = False
+        self._connection: Connection | None = None
+        self._is_over = asyncio.Event()
+        self._attributes = schema.attributes
+        self.parts = [
+            PartAtReplica(make_feed(base, take, partial(self._is_followed, base), schema), Lag(lag_limit_s))
+            for base in bases
+        ]
+        self._awaited: set[str] = set()
+        self._bases = bases
+
+    def is_behind(self, now: float) -> bool:
+        """Whether it has lacked a change of any part for too long; `now` is elapsed seconds."""
+        return any(part.lag.is_over_limit(now) for part in self.parts)
+
+    async def run(self) -> None:
+        """Keep both connections; runs until cancelled."""
+        while True:
+            again_s = _ANEW_S
+            try:
+                await self._run_once()
+            except DirectoryUnavailable as error:
+                if isinstance(error, Refused):
+                    again_s = max(again_s, self._access.refused_for_s)
+                if self.is_ready or not self._has_failed:
+                    log.warning("directory replica not asked", reason=str(error), remedy="none: another one is asked")
+                self._has_failed, self.fault = True, str(error)
+            except Exception as error:  # whatever it is, the replica is tried again
+                self.fault = f"{self.uri}: {error}"
+                log.exception("directory replica not asked", reason=str(error), remedy="report this")
+            finally:
+                was_ready = self.is_ready
+                self.is_ready = False
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
+                if was_ready:
+                    self._is_lost()
+            await asyncio.sleep(again_s)
+
+    def search(
+        self,
+        base: str,
+        filter_text: str,
+        answered: Callable[[list[Item] | DirectoryUnavailable], None],
+        timeout_s: float,
+        *,
+        is_base: bool = False,
+        attributes: Iterable[str] = (),
+    ) -> None:
+        """Ask the replica for `attributes`, by default all that an answer is made of; see `Connection.search`."""
+        if self._connection is None:
+            answered(DirectoryUnavailable(f"{self.uri}: there is no connection"))
+        else:
+            names = [*attributes] or self._attributes
+            self._connection.search(base, filter_text, names, answered, timeout_s, is_base=is_base)
+
+    async def _run_once(self) -> None:
+        self._is_over.clear()
+        self._awaited = set(self._bases)
+        self._connection = await Connection.open(self.uri, self._access, self._is_over.set)
+        following = [asyncio.create_task(part.feed.follow(self.uri, self._access)) for part in self.parts]
+        over = asyncio.create_task(self._is_over.wait())
+        try:
+            await asyncio.wait([*following, over], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*following, over):
+                task.cancel()
+            ended = await asyncio.gather(*following, return_exceptions=True)
+        faults = (fault for fault in ended if isinstance(fault, DirectoryUnavailable))
+        raise next(faults, DirectoryUnavailable(f"{self.uri}: no answer"))
+
+    def _is_followed(self, base: str) -> None:
+        """Changes below `base` come, from now on."""
+        self._awaited.discard(base)
+        if self._awaited:
+            return
+        self.is_ready, self._has_failed, self.fault = True, False, ""
+        self._is_current(self.uri)
