@@ -6,7 +6,7 @@ import pytest
 
 from nightmail.cli.directory_screen import show_standings
 from nightmail.cli.screen import screen
-from nightmail.directory.standing import Standing
+from nightmail.directory.standing import PartStanding, Standing
 
 
 def test_what_will_go_wrong_stands_below_the_table_with_its_server(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,3 +20,34 @@ def test_what_will_go_wrong_stands_below_the_table_with_its_server(capsys: pytes
     assert len(table) == 3
     assert "+18000 s" in table[2]
     assert last == "mx2: its clock is +18,000 s off: set it right"
+
+
+def main(behind: int | None) -> PartStanding:
+    return PartStanding(site="main", master="mx1", entries=4, behind=behind)
+
+
+def dr(behind: int | None) -> PartStanding:
+    return PartStanding(site="dr", master="mx3", entries=5, behind=behind)
+
+
+@pytest.mark.parametrize(
+    ("server", "parts", "told"),
+    [
+        ("mx1", (dr(3), main(0)), "3"),
+        ("mx2", (dr(3), main(2)), "5"),
+        ("mx1", (dr(None), main(0)), "–"),
+        ("mx2", (dr(None), main(2)), "2, dr: –"),
+        ("mx2", (dr(None), main(None)), "–"),
+    ],
+)
+def test_each_site_is_seen_and_how_far_a_replica_is_behind_in_what_others_send_it(
+    server: str, parts: tuple[PartStanding, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    role = "master of main" if server == "mx1" else "shadow"
+    seen = Standing(server=server, role=role, uri="ldap://192.0.2.2", site="main", entries=9, parts=parts, clock_s=0.0)
+    show_standings([seen], screen())
+    titles, row = capsys.readouterr().out.splitlines()
+    assert titles.split()[:3] == ["REPLICA", "SITE", "ROLE"]
+    assert [each.strip() for each in row.split("  ") if each] == [
+        server, "main", role, "ldap://192.0.2.2", "ok", "9", told, "–", "+0 s",
+    ]  # fmt: skip

@@ -61,12 +61,12 @@ def test_a_server_that_is_no_sites_master_begins_nothing(sites: Sites, nightmail
 
 
 def test_a_part_is_begun_once(begun: Sites, nightmail: Nightmail) -> None:
-    assert "there is a directory already" in nightmail(begun.mx1, "init").err
+    assert "There is a directory in" in nightmail(begun.mx1, "init").out
     with begun.running():
         begun.mx1.kill()
         begun.obey(main="mx2", dr="mx3")
         begun.mx2.kill()
-        assert "there is a directory already" in nightmail(begun.mx2, "init").err, "it has the part of who was before"
+        assert "There is a directory in" in nightmail(begun.mx2, "init").out, "it has the part of who was before"
 
 
 def test_a_part_that_another_replica_has_is_not_begun_anew(begun: Sites, nightmail: Nightmail) -> None:
@@ -84,7 +84,7 @@ def test_who_was_made_the_master_of_two_parts_begins_the_one_that_nobody_has(
     sites.obey(main="mx3", dr="mx3")
     assert f"The part {DR.base}" in nightmail(sites.mx3, "init").out
     assert f"The part {MAIN.base}" in nightmail(sites.mx3, "init").out
-    assert "there is a directory already" in nightmail(sites.mx3, "init").err
+    assert "There is a directory in" in nightmail(sites.mx3, "init").out
     with sites.running():
         sites.mx3.write(person("main"), person("dr"))
         sites.until_everywhere(person("main").dn, person("dr").dn)

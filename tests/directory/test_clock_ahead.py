@@ -15,6 +15,7 @@ from tests.directory.time_of_day import TimeOfDay
 from tests.e2e.waiting import until
 
 from nightmail.directory.known import Known
+from nightmail.directory.parts import Part
 from nightmail.directory.standing import Standing, look_at, why_not_there
 from nightmail.directory.threats import numbered_anew
 from nightmail.directory.tree import item_of
@@ -48,7 +49,8 @@ def write_confirmed(writes: Acknowledged, master: Slapd, shadow: Slapd) -> None:
 
 
 def standings(master: Slapd, shadow: Slapd) -> tuple[Standing, Standing]:
-    first, second = look_at({"mx1": master.uri, "mx2": shadow.uri}, "mx1", master.access("reader"), time.time())
+    uris = {"mx1": master.uri, "mx2": shadow.uri}
+    first, second = look_at(uris, {Part(SUFFIX): "mx1"}, master.access("reader"), time.time())
     return first, second
 
 

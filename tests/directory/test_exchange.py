@@ -110,3 +110,51 @@ def test_an_entry_that_has_to_be_of_another_kind_is_made_anew() -> None:
     changes = plan_changes({("aliases", "a@x.org"): "ü@x.org"}, [ascii_only], SUFFIX, delete=False)
     assert changes.renewed == [(ascii_only.dn, item_of("aliases", "a@x.org", "ü@x.org", SUFFIX))]
     assert not changes.replaced
+
+
+MAIN, DR = f"nmSite=main,{SUFFIX}", f"nmSite=dr,{SUFFIX}"
+ORG = ("domains", "example.org")
+
+
+def test_what_another_part_says_in_the_same_way_counts_as_there() -> None:
+    wanted = {ORG: "local", ("routes", "example.org"): "discard"}
+    elsewhere = [item_of(*ORG, "local", DR)]
+    changes = plan_changes(wanted, [], MAIN, delete=False, elsewhere=elsewhere)
+    assert changes.added == [item_of("routes", "example.org", "discard", MAIN)]
+    assert changes._replace(added=[]) == NO_CHANGES
+
+
+def test_what_another_part_says_otherwise_is_named() -> None:
+    other = item_of(*ORG, "relay", DR)
+    with pytest.raises(
+        ConfigInvalid, match=r"says 'relay' of example\.org in domains, where 'local' is wanted"
+    ) as found:
+        plan_changes({ORG: "local"}, [], MAIN, delete=False, elsewhere=[other])
+    assert found.value.place == other.dn
+
+
+def test_only_what_the_own_part_says_alone_is_deleted_or_counted() -> None:
+    own, other = item_of("domains", "own.org", "local", MAIN), item_of("domains", "other.org", "local", DR)
+    changes = plan_changes({}, [own], MAIN, delete=True, elsewhere=[other])
+    assert changes.deleted == [own.dn]
+    assert plan_changes({}, [own], MAIN, delete=False, elsewhere=[other]).foreign == 1
+
+
+def test_lists_of_another_part_have_members_of_this_one() -> None:
+    alice = person("alice@example.org")._replace(dn=f"uid=alice,ou=people,{MAIN}")
+    team = Item(
+        f"cn=team,ou=lists,{DR}",
+        {"objectclass": ("nmMailList",), "cn": ("team@example.org",), "member": (alice.dn,)},
+    )
+    wanted = {("mailboxes", "alice@example.org"): "", ("aliases", "team@example.org"): "alice@example.org"}
+    assert plan_changes(wanted, [alice], MAIN, delete=True, elsewhere=[team]) == NO_CHANGES
+
+
+def test_what_two_entries_say_is_one_line_where_they_agree_and_named_where_they_do_not() -> None:
+    main, dr = item_of(*ORG, "local", MAIN), item_of(*ORG, "local", DR)
+    assert normal_lines(DirectoryTables([main, dr], SUFFIX)) == {ORG: "local"}
+    other = item_of(*ORG, "relay", DR)
+    with pytest.raises(ConfigInvalid, match=r"says 'relay' of example\.org in domains, and") as found:
+        normal_lines(DirectoryTables([main, other], SUFFIX))
+    assert found.value.place == other.dn
+    assert main.dn in str(found.value)

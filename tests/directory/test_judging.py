@@ -58,8 +58,8 @@ def test_of_a_sound_directory_there_is_nothing_to_say() -> None:
 @pytest.mark.parametrize(
     ("bad", "wrong", "right"),
     [
-        (line("domains", "bad.org", "local"), "bad.org is local and has no route", "add a line for bad.org"),
-        (line("domains", "bad.org", "lokal"), "'lokal' is no kind of domain", "write local"),
+        (line("domains", "bad.org", "local"), "bad.org is local and has no route", "add bad.org to routes"),
+        (line("domains", "bad.org", "lokal"), "nmKind: lokal is no kind of domain", "say nmKind: local"),
         (line("domains", "bad.org", "alias nowhere.org"), "nowhere.org is not in domains", "add it"),
         (line("routes", "example.net", "carrier-pigeon:x"), "carrier-pigeon", ""),
         (line("clients", "10.0.0.0/33", "relay"), "10.0.0.0/33", ""),
@@ -101,6 +101,44 @@ def test_a_list_leads_to_nobody_where_who_is_in_it_can_not_be_used() -> None:
     wrong = person("eve", mailLocalAddress="eve@example.org", mailRoutingAddress="x")
     found = findings(*SOUND, wrong, line("aliases", "l@example.org", "eve@example.org"))
     assert [each.wrong for each in found] == ["'x' is not an address", "the alias l@example.org leads to nobody"]
+
+
+def overlooked(*items: Item) -> list[Finding]:
+    with judge_of(Held(items), SUFFIX, BASE) as judge:
+        return [found for item in items for found in judge.overlooked(item)]
+
+
+def test_a_person_without_the_class_for_mail_is_named_where_the_address_would_be_a_mailbox() -> None:
+    dave = entry("uid=dave,ou=people", "inetOrgPerson", mail="Dave@example.org")
+    [found] = overlooked(*SOUND, dave)
+    assert (found.entry, found.is_fatal) == (dave.dn, False)
+    assert "no mailbox: it has no class inetLocalMailRecipient" in found.wrong
+    elsewhere = entry("uid=eve,ou=people", "inetOrgPerson", mail="eve@elsewhere.net")
+    unchecked = entry("uid=frank,ou=people", "inetOrgPerson", mail="frank@relayed.org")
+    same = entry("uid=alice2,ou=people", "inetOrgPerson", mail="alice@example.org")
+    assert overlooked(*SOUND, elsewhere, unchecked, same) == []
+
+
+MAIN = line("domains", "twice.org", "local")._replace(dn=f"nmDomain=twice.org,ou=domains,nmSite=main,{SUFFIX}")
+DR = MAIN._replace(dn=f"nmDomain=twice.org,ou=domains,nmSite=dr,{SUFFIX}")
+TWICE = line("routes", "twice.org", "discard")
+
+
+def test_of_two_sites_with_one_domain_the_first_in_force_stays_so_and_both_are_named() -> None:
+    [found] = faults([*SOUND, MAIN, TWICE], DR)
+    assert (found.entry, found.wrong) == (DR.dn, f"twice.org stands twice, first as {MAIN.dn}")
+    with judge_of(Held([MAIN, DR, TWICE]), SUFFIX, BASE, {MAIN.dn: MAIN, TWICE.dn: TWICE}) as judge:
+        assert judge.whole.items.keys() == {MAIN.dn, TWICE.dn}
+
+
+def test_of_two_sites_with_one_address_both_are_named() -> None:
+    main = ALICE._replace(dn=f"uid=alice,ou=people,nmSite=main,{SUFFIX}")
+    dr = ALICE._replace(dn=f"uid=alice,ou=people,nmSite=dr,{SUFFIX}")
+    found = {each.entry: each.wrong for each in findings(ORG, ROUTE, main, dr)}
+    assert found == {
+        main.dn: f"alice@example.org is an address of {dr.dn} as well",
+        dr.dn: f"alice@example.org is an address of {main.dn} as well",
+    }
 
 
 def faults(before: list[Item], *changed: Item, deleted: tuple[Item, ...] = ()) -> list[Finding]:

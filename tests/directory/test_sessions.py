@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -10,12 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ldap
 import msgspec
 import pytest
 from tests.directory.slapd_server import Slapd
 
 from nightmail.directory import sessions
-from nightmail.directory.sessions import Access, open_session
+from nightmail.directory.sessions import Access, open_session, words
 from nightmail.errors import DirectoryUnavailable
 
 SERVER_HELLO_BEGUN = b"\x16\x03\x03\x00\x80"
@@ -131,3 +133,12 @@ def test_where_nobody_listens_that_is_said(replica: Slapd) -> None:
     replica.kill()
     with pytest.raises(DirectoryUnavailable, match="refused"):
         open_session(replica.uri, replica.access("reader"))
+
+
+def test_the_systems_last_error_is_told_of_connections_alone() -> None:
+    noise = {"result": -7, "desc": "Bad search filter", "errno": errno.EAGAIN, "info": os.strerror(errno.EAGAIN)}
+    assert words(ldap.FILTER_ERROR(noise)) == "Bad search filter"
+    refused = {"result": -1, "desc": "Can't contact", "errno": errno.ECONNREFUSED, "info": "Connection refused"}
+    assert words(ldap.SERVER_DOWN(refused)) == "Can't contact: Connection refused"
+    said = {"result": 53, "desc": "Unwilling", "errno": errno.EAGAIN, "info": "shadow context; no update referral"}
+    assert words(ldap.UNWILLING_TO_PERFORM(said)) == "Unwilling: shadow context; no update referral"

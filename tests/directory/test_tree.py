@@ -114,7 +114,11 @@ def test_an_entry_about_something_else_says_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("attributes", "wrong"),
-    [({}, "neither nmKind nor nmAliasOf"), ({"nmKind": "local", "nmAliasOf": "y.org"}, "both nmKind and nmAliasOf")],
+    [
+        ({}, "neither nmKind nor nmAliasOf"),
+        ({"nmKind": "local", "nmAliasOf": "y.org"}, "both nmKind and nmAliasOf"),
+        ({"nmKind": "loacl"}, "nmKind: loacl is no kind of domain"),
+    ],
 )
 def test_a_domain_must_say_what_it_is(attributes: dict[str, str], wrong: str) -> None:
     with pytest.raises(ConfigInvalid, match=rf"cn=it,dc=example,dc=org: .*{wrong}.*nmKind: local"):

@@ -16,6 +16,7 @@ from tests.directory.test_lookups import asking
 from tests.e2e.waiting import until
 from tests.faults.small_disk import SmallDisk, small_disk
 
+from nightmail.directory.parts import Part
 from nightmail.directory.standing import Standing, look_at
 from nightmail.directory.tree import item_of
 from nightmail.errors import DirectoryUnavailable
@@ -74,7 +75,7 @@ def is_found_by_lookups(*servers: Slapd) -> bool:
 
 def standing_of(master: Slapd, shadow: Slapd) -> dict[str, Standing]:
     uris = {"mx1": master.uri, "mx2": shadow.uri}
-    return {each.server: each for each in look_at(uris, "mx1", master.access("reader"), time.time())}
+    return {each.server: each for each in look_at(uris, {Part(SUFFIX): "mx1"}, master.access("reader"), time.time())}
 
 
 def until_as_acknowledged(writes: Acknowledged, *servers: Slapd) -> None:

@@ -47,9 +47,9 @@ KINDS = "write local, relay, relay verify or alias OTHER-DOMAIN"
         ("x.example alias x.example", "domains:1: x.example is itself another name, of x.example; make one of them "
          "local or relay"),
         ("example.org local\nx.example alias y.example\ny.example alias example.org", "domains:2: y.example is itself "
-         "another name, of example.org; write x.example alias example.org"),
+         "another name, of example.org; make x.example another name of example.org"),
         ("x.example local", "domains:1: x.example is local and has no route (* does not count for a local domain); "
-         "add a line for x.example to routes"),
+         "add x.example to routes"),
         ("example.org local\nExample.ORG. relay", "domains:2: Example.ORG. stands twice, first on line 1; keep one of "
          "the two"),
         ("bücher.example relay\n\nxn--bcher-kva.example relay", "domains:3: xn--bcher-kva.example stands twice, first "
@@ -77,11 +77,11 @@ def test_a_bad_idn_is_named(tmp_path: Path) -> None:
         (f"{ORG}* mx\n* mx", "routes:3: * stands twice, first on line 2; keep one of the two"),
         (f"{ORG}example.net smtp:[127.0.0.1]:70000", "routes:2: 70000 is not a port; a port is a number from "
          "1 to 65535"),
-        ("* mx", "domains:1: example.org is local and has no route (* does not count for a local domain); add a line "
-         "for example.org to routes"),
+        ("* mx", "domains:1: example.org is local and has no route (* does not count for a local domain); add "
+             "example.org to routes"),
         (".org mx\n* mx", "domains:1: example.org is local and has no route (* does not count for a local domain); add "
-         "a line for example.org to routes"),
-        (ORG, "domains:2: example.net is relay and has no route; add a line for example.net to routes"),
+             "example.org to routes"),
+        (ORG, "domains:2: example.net is relay and has no route; add example.net to routes"),
     ],
 )  # fmt: skip
 def test_a_fault_in_routes(tmp_path: Path, text: str, line: str) -> None:

@@ -1,14 +1,15 @@
 """Who takes writes to the directory now, and whether what was written there is where it has to be.
 
-With one master for good, a write counts once it is on that one. Where the role moves, it counts once it is on every
-replica that may take the role over: that is looked for entry by entry, at replicas that follow this master in this
-epoch, and who they are is asked of the role's log after the write.
+With one master for good, or one for each site, a write counts once it is on that one. Where the role moves, it counts
+once it is on every replica that may take the role over: that is looked for entry by entry, at replicas that follow this
+master in this epoch, and who they are is asked of the role's log after the write.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from nightmail.admin.replicas import directory_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.comparing import has_come_to, has_everything, levels_of, see
 from nightmail.directory.confirming import confirmed, look
+from nightmail.directory.parts import Part
 from nightmail.directory.role import Role
 from nightmail.directory.role_log import RoleLog
 from nightmail.directory.sessions import Access
@@ -40,8 +42,13 @@ class Confirmation(NamedTuple):
     unseen: dict[str, str]
 
 
+def master_for(config: Config, part: Part) -> Master:
+    """Who takes writes to a part. Blocks. Raises: DirectoryUnavailable: nobody, or that can't be told."""
+    return Master(config.master_of(part)) if part.site else master_now(config)
+
+
 def master_now(config: Config) -> Master:
-    """Who takes writes. Blocks. Raises: DirectoryUnavailable: nobody, or that can't be told."""
+    """Who takes writes to a directory that is one whole. Blocks. Raises: see `master_for`."""
     if not config.has_failover:
         return Master(config.master)
     role = asyncio.run(_role_now(config))
@@ -61,16 +68,15 @@ def confirm(
     """
     if master.role is not None:
         return asyncio.run(_confirm(config, master.role, _Replicas(config, access, written, is_whole=is_whole)))
-    found = Confirmation([], {})
-    for server in config.replicas:
-        if server == master.server:
-            continue
-        reason = asyncio.run(why_not_there(uri_of(config, server), access, written, SystemClock()))
-        if reason:
-            found.unseen[server] = reason
-        else:
-            found.seen.append(server)
-    return found
+    others = [server for server in config.replicas if server != master.server]
+
+    def look_for(server: str) -> str:
+        return asyncio.run(why_not_there(uri_of(config, server), access, written, SystemClock()))
+
+    with ThreadPoolExecutor(max(1, len(others))) as threads:
+        reasons = dict(zip(others, threads.map(look_for, others), strict=True))
+    unseen = {server: reason for server, reason in reasons.items() if reason}
+    return Confirmation([server for server in others if server not in unseen], unseen)
 
 
 @asynccontextmanager

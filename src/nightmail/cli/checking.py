@@ -32,6 +32,8 @@ _NOBODY_JUDGED = "no server of the directory let everything be read, so that no 
 _NOBODY_ASKED = (
     "no server of the directory can be asked: mail for whoever is only known there gets 451 until one can be"
 )
+_LINE = "give it a line in domains, such as '{hostname}  alias example.org'"
+_ENTRY = "add it to domains, such as with nmDomain: {hostname} and nmAliasOf: example.org"
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +90,7 @@ def _with_tables(findings: Findings, config: Config) -> Findings:
         summary = check_tables(config.tables.directory, scratch, config.base, kind)
         with contextlib.closing(open_newest(scratch, config.server.hostname)) as snapshot:
             _check_balancer(config, snapshot)
-            remarks = _remarks(snapshot, config.server.hostname) if is_all else findings.remarks
+            remarks = _remarks(snapshot, config.server.hostname, _LINE) if is_all else findings.remarks
     found = {name: number for name, number in findings.entries.items() if name in LOOKED_UP}
     names = [name for name in NAMES if is_all or name not in LOOKED_UP or name in found]
     entries = {name: found.get(name, summary.counts.get(name, 0)) for name in names}
@@ -117,7 +119,7 @@ def _with_directory(findings: Findings, directory: DirectorySettings, config: Co
     with checks.judged(config, found) as judge:
         _check_balancer(config, judge.snapshot)
         wrong = checks.told(checks.findings_of(judge, found))
-        remarks = _remarks(judge.snapshot, config.server.hostname) if found.is_all else ()
+        remarks = _remarks(judge.snapshot, config.server.hostname, _ENTRY) if found.is_all else ()
     if wrong:
         remarks = (f"{wrong}: `nightmail directory check` names them", *remarks)
     remarks = (*reasons, *remarks)
@@ -141,15 +143,14 @@ def _check_balancer(config: Config, snapshot: RoutingSnapshot) -> None:
             )
 
 
-def _remarks(snapshot: RoutingSnapshot, hostname: str) -> tuple[str, ...]:
+def _remarks(snapshot: RoutingSnapshot, hostname: str, remedy: str) -> tuple[str, ...]:
     """What is no fault, and yet hardly meant."""
     found = snapshot.accept(f"postmaster@{hostname}", may_relay=False)
     if not isinstance(found, Reply):
         return ()
     remark = (
         f"mail to postmaster@{hostname} is refused ({found}). Reports name that address, and programs on this machine "
-        f"mean {hostname} by a bare name such as root: give it a line in domains, such as "
-        f"'{hostname}  alias example.org'"
+        f"mean {hostname} by a bare name such as root: " + remedy.format(hostname=hostname)
     )
     return (remark,)
 

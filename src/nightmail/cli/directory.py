@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
 import typer
 
 from nightmail.admin.external import is_external, look_at_servers
-from nightmail.admin.mastering import Master, confirm, master_now
-from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
-from nightmail.admin.whole_content import authority, said_by, session_at
+from nightmail.admin.mastering import master_for
+from nightmail.admin.replicas import access_of, directory_of, uri_of
+from nightmail.admin.whole_content import authority, said_by
 from nightmail.cli.configuration import load_config
 from nightmail.cli.directory_changes import Done, add_entries, delete_entries, modify_entries
 from nightmail.cli.directory_checks import (
@@ -29,6 +28,7 @@ from nightmail.cli.directory_checks import (
 from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_role import promote
 from nightmail.cli.directory_screen import show_servers, show_standings
+from nightmail.cli.directory_sessions import confirm_written, part_of_site, reading, writing
 from nightmail.cli.directory_tables import carry_out, lines_of_tables, plan_for, show_plan
 from nightmail.cli.directory_upkeep import backup, init, reseed, restore
 from nightmail.cli.failing import CommandFailed, complain
@@ -37,11 +37,11 @@ from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
 from nightmail.directory.exchange import normal_lines, text_of
 from nightmail.directory.ldif import ldif_of
+from nightmail.directory.parts import Part
 from nightmail.directory.reading import read_ldif
+from nightmail.directory.role import Role
 from nightmail.directory.selection import DirectoryTables
-from nightmail.directory.sessions import Access
-from nightmail.directory.standing import look_at
-from nightmail.directory.writing import Directory
+from nightmail.directory.standing import Standing, look_at
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.source import NAMES
 from nightmail.world import SystemClock
@@ -71,20 +71,25 @@ def import_tables(
     *,
     delete: Annotated[bool, typer.Option("--delete", help="Delete what the tables don't have.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    site: Annotated[
+        str,
+        typer.Option("--site", metavar="SITE", show_default=False, help="Whose part; default: this server's site's."),
+    ] = "",
     config: ConfigFile = None,
     name: ServerName = None,
     json: AsJson = False,
 ) -> None:
     """Have the directory say what tables say."""
     loaded = load_ours(config, name)
+    part = part_of_site(loaded, site)
     wanted = lines_of_tables(tables, loaded.base)
     if dry_run:
-        with _reading(loaded) as directory:
-            show_plan(plan_for(wanted, directory, loaded, delete=delete), json=json)
+        with reading(loaded) as directory:
+            show_plan(plan_for(wanted, directory.search(directory_of(loaded).suffix), part, delete=delete), json=json)
         return
-    with _writing(loaded) as directory:
-        done = carry_out(plan_for(wanted, directory, loaded, delete=delete), directory)
-        confirmed = _confirm(loaded, directory, is_whole=True)
+    with writing(loaded, [part.base]) as masters:
+        done = carry_out(plan_for(wanted, masters.search(), part, delete=delete), masters)
+        confirmed = confirm_written(loaded, masters, is_whole=True)
     if json:
         print_json({**done, "confirmed": confirmed})
         return
@@ -101,7 +106,7 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
     os.makedirs(tables, exist_ok=True)
     if os.listdir(tables):
         raise ConfigInvalid(tables, "there is something in it", "name a directory that is empty or new")
-    with _reading(loaded) as directory:
+    with reading(loaded) as directory:
         said = said_by(directory, settings)
     lines = normal_lines(DirectoryTables([*said.own, *said.mapped], settings.suffix))
     for table in NAMES:
@@ -117,9 +122,9 @@ def add(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name:
     entries, changes = read_ldif(_text_of(ldif), ldif)
     if changes:
         raise ConfigInvalid(ldif, "it has changes of entries", "`nightmail directory modify` carries them out")
-    with _writing(loaded) as directory:
-        done = add_entries(directory, loaded, entries, force=force)
-        _confirm(loaded, directory, is_whole=done.left > 0)
+    with writing(loaded, [entry.dn for entry in entries]) as masters:
+        done = add_entries(masters, loaded, entries, force=force)
+        confirm_written(loaded, masters, is_whole=done.left > 0)
     _say_done("added", done, "there already")
 
 
@@ -132,9 +137,9 @@ def modify(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, na
         raise ConfigInvalid(
             ldif, "it has whole entries", "`nightmail directory add` adds them; a change has changetype: modify"
         )
-    with _writing(loaded) as directory:
-        done = modify_entries(directory, loaded, changes, force=force)
-        _confirm(loaded, directory, is_whole=done.left > 0)
+    with writing(loaded, [name for name, _ in changes]) as masters:
+        done = modify_entries(masters, loaded, changes, force=force)
+        confirm_written(loaded, masters, is_whole=done.left > 0)
     _say_done("changed", done, "so already")
 
 
@@ -142,14 +147,14 @@ def modify(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, na
 def delete(names: Names, force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
     """Delete entries, by their names. Those that are not there are named, and the others deleted."""
     loaded = load_ours(config, name)
-    with _writing(loaded) as directory:
+    with writing(loaded, names) as masters:
         try:
-            done = delete_entries(directory, loaded, names, force=force)
+            done = delete_entries(masters, loaded, names, force=force)
         except ConfigInvalid:
-            if directory.master.role is not None:  # gone already, perhaps, but not yet known to be gone everywhere
-                _confirm(loaded, directory, is_whole=True)
+            if loaded.has_failover:  # gone already, perhaps, but not yet known to be gone everywhere
+                confirm_written(loaded, masters, is_whole=True)
             raise
-        _confirm(loaded, directory, is_whole=done.left > 0)
+        confirm_written(loaded, masters, is_whole=done.left > 0)
     _say_done("deleted", done, "not there")
 
 
@@ -162,7 +167,7 @@ def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fal
         raise DirectoryUnavailable("; ".join(reasons))
     for reason in reasons:
         complain(reason)
-    with _reading(loaded, uris) as directory:
+    with reading(loaded, uris) as directory:
         found = found_at(directory, loaded)
     checked = check_found(found, loaded)
     if json:
@@ -180,23 +185,42 @@ def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fa
     if is_external(directory_of(loaded)):
         servers = look_at_servers(directory_of(loaded))
         print_json(servers) if json else show_servers(servers, screen())
+        _see_that_any_answers(server.state for server in servers)
         return
-    with authority(loaded) as trusted:
-        access = access_of(directory_of(loaded), "reader", trusted)
-        uris = {server: uri_of(loaded, server) for server in loaded.replicas}
-        master, wrong = _master_if_known(loaded)
-        standings = look_at(uris, master.server, access, SystemClock().wall())
-    if (role := master.role) is not None:
-        standings = [
-            msgspec.structs.replace(each, may_take_over=each.server in role.in_sync and each.server != master.server)
-            for each in standings
-        ]
+    standings, wrong = _standings(loaded)
     if json:
         print_json(standings)
     else:
         show_standings(standings, screen())
     if wrong:
         complain(wrong)
+    _see_that_any_answers(standing.state for standing in standings)
+
+
+def _standings(config: Config) -> tuple[list[Standing], str]:
+    """How each replica stands, and why it can't be told who takes writes, if so."""
+    has_sites = any(part.site for part in config.parts)
+    with authority(config) as trusted:
+        access = access_of(directory_of(config), "reader", trusted)
+        uris = {server: uri_of(config, server) for server in config.replicas}
+        masters, role, wrong = _masters_if_known(config)
+        standings = look_at(uris, masters, access, SystemClock().wall())
+    if has_sites:
+        standings = [msgspec.structs.replace(each, site=config.site_of(each.server)) for each in standings]
+    if role is not None:
+        standings = [
+            msgspec.structs.replace(
+                each, may_take_over=each.server in role.in_sync and each.server not in masters.values()
+            )
+            for each in standings
+        ]
+    return standings, wrong
+
+
+def _see_that_any_answers(states: Iterable[str]) -> None:
+    """Raises: CommandFailed: none is ok."""
+    if all(state != "ok" for state in states):
+        raise CommandFailed(os.EX_UNAVAILABLE, "no replica of the directory answers")
 
 
 @app.command()
@@ -210,7 +234,7 @@ def search(
 ) -> None:
     """Show entries as LDIF; of one that can't be understood a comment says why."""
     loaded = load_config(config, name)
-    with _reading(loaded) as directory:
+    with reading(loaded) as directory:
         found = directory.search(directory_of(loaded).suffix, filter_text)
         if json:
             print_json([with_fault(item) for item in found])
@@ -219,15 +243,17 @@ def search(
                 sys.stdout.write(f"{fault_as_comment(item)}{ldif_of([item])}")
 
 
-def _master_if_known(config: Config) -> tuple[Master, str]:
-    """Who takes writes, or nobody and why that is not known."""
+def _masters_if_known(config: Config) -> tuple[dict[Part, str], Role | None, str]:
+    """Who takes writes to each part, and their role if it moves; or nobody, and why that is not known."""
     try:
-        master = master_now(config)
+        masters = {part: master_for(config, part) for part in config.parts}
     except DirectoryUnavailable as error:
-        return Master(""), str(error)
-    if master.role is not None and master.role.is_yielded:
-        return Master("", master.role), f"{master.server} gave the master's role up, and nobody has taken it yet"
-    return master, ""
+        return dict.fromkeys(config.parts, ""), None, str(error)
+    role = next((master.role for master in masters.values()), None)
+    if role is not None and role.is_yielded:
+        wrong = f"{role.master} gave the master's role up, and nobody has taken it yet"
+        return dict.fromkeys(config.parts, ""), role, wrong
+    return {part: master.server for part, master in masters.items()}, role, ""
 
 
 def _say_done(what: str, done: Done, how: str) -> None:
@@ -245,70 +271,3 @@ def _text_of(ldif: str) -> str:
         raise ConfigInvalid(
             ldif, f"it can't be read: {error}", "name a file with LDIF, or - for standard input"
         ) from error
-
-
-def _confirm(config: Config, directory: MasterReplica, *, is_whole: bool) -> list[str]:
-    """The shadows on which everything that was written has been seen; it is said of the others that it was not.
-
-    `is_whole`: something was found to be written already. Whoever wrote it may have been told that it does not count.
-    """
-    with authority(config) as trusted:
-        access = access_of(directory_of(config), "reader", trusted)
-        confirmation = confirm(config, directory.master, access, directory.written, is_whole=is_whole)
-    if directory.master.role is not None:
-        for server in [name for name in config.replicas if name not in (*confirmation.seen, directory.master.server)]:
-            complain(f"written without {server}, which is not in sync")
-    for server, reason in confirmation.unseen.items():
-        complain(f"written on {directory.master.server} alone, and not yet seen on {server}: {reason}")
-    return confirmation.seen
-
-
-class MasterReplica(Directory):
-    """The replica that takes writes."""
-
-    def __init__(self, config: Config, master: Master, access: Access) -> None:
-        super().__init__(uri_of(config, master.server), access, is_gated=master.role is not None)
-        self.master = master
-
-
-def _remedy(master: Master) -> str:
-    """What to do where the master can't be written to."""
-    if master.role is None:
-        return "start it, then repeat this"
-    if len(master.role.in_sync) > 1:
-        return "another one takes its place in a moment: repeat this"
-    return "no other is in sync: start it, or, if it is lost for good, `nightmail directory promote --force` on another"
-
-
-@contextmanager
-def _writing(config: Config) -> Iterator[MasterReplica]:
-    """The master, as the account that may write."""
-    with authority(config) as trusted:
-        access = access_of(directory_of(config), "writer", trusted)
-        master = master_now(config)
-        try:
-            directory = MasterReplica(config, master, access)
-        except DirectoryUnavailable as error:
-            why = f"the master is on {master.server}, and can't be written to: {error}; {_remedy(master)}"
-            raise DirectoryUnavailable(why) from error
-        with directory:
-            yield directory
-
-
-@contextmanager
-def _reading(config: Config, uris: Sequence[str] = ()) -> Iterator[Directory]:
-    """The first replica that answers, of `uris` where there are any."""
-    with authority(config) as trusted:
-        settings = directory_of(config)
-        access = access_of(settings, "reader", trusted)
-        *first, last = uris or replica_uris(config)
-        for uri in first:
-            try:
-                directory = session_at(uri, settings, access)
-            except DirectoryUnavailable:
-                continue
-            break
-        else:
-            directory = session_at(last, settings, access)
-        with directory:
-            yield directory

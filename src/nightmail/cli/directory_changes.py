@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from nightmail.admin.replicas import directory_of
+from nightmail.cli.directory_sessions import Masters
 from nightmail.cli.failing import CommandFailed, complain
 from nightmail.config.settings import Config
 from nightmail.directory.amending import amended, is_as_wanted, is_carried_out
-from nightmail.directory.contents import Amended, Asked
+from nightmail.directory.contents import Amended, Contents
 from nightmail.directory.judging import Finding, faults_of_change
 from nightmail.directory.reading import Change
 from nightmail.directory.tree import Item, folded, folded_name
-from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
 _NAMED = 5
@@ -28,7 +28,7 @@ class Done(NamedTuple):
     left: int
 
 
-def add_entries(directory: Directory, config: Config, entries: Sequence[Item], *, force: bool) -> Done:
+def add_entries(masters: Masters, config: Config, entries: Sequence[Item], *, force: bool) -> Done:
     """Add those that are not there yet; with `force` also such as can't come into force.
 
     Raises:
@@ -36,7 +36,7 @@ def add_entries(directory: Directory, config: Config, entries: Sequence[Item], *
         ConfigInvalid: one is there and says something else, or the directory refuses it.
         DirectoryUnavailable: no answer comes.
     """
-    contents = Asked(directory, directory_of(config).suffix)
+    contents = masters.contents
     there = contents.named(entry.dn for entry in entries)
     for name, item in there.items():
         for entry in entries:
@@ -45,11 +45,11 @@ def add_entries(directory: Directory, config: Config, entries: Sequence[Item], *
     new = {folded_name(entry.dn): entry for entry in entries if folded_name(entry.dn) not in there}
     if not force:
         _refuse_faults(contents, {name: folded(entry) for name, entry in new.items()}, config)
-    with telling_what_was_written(directory, [entry.dn for entry in new.values()]):
-        return Done(directory.add(new.values()), len(there))
+    with telling_what_was_written(masters, [entry.dn for entry in new.values()]):
+        return Done(masters.add(new.values()), len(there))
 
 
-def modify_entries(directory: Directory, config: Config, changes: Sequence[tuple[str, Change]], *, force: bool) -> Done:
+def modify_entries(masters: Masters, config: Config, changes: Sequence[tuple[str, Change]], *, force: bool) -> Done:
     """Carry out those changes that are not yet carried out; with `force` also to what can't come into force.
 
     Raises:
@@ -57,7 +57,7 @@ def modify_entries(directory: Directory, config: Config, changes: Sequence[tuple
         ConfigInvalid: one is not there, or the directory refuses a change.
         DirectoryUnavailable: no answer comes.
     """
-    contents = Asked(directory, directory_of(config).suffix)
+    contents = masters.contents
     before = contents.named(name for name, _ in changes)
     after, wanted = dict(before), list[tuple[str, Change]]()
     for name, change in changes:
@@ -69,13 +69,13 @@ def modify_entries(directory: Directory, config: Config, changes: Sequence[tuple
             after[folded_name(name)] = amended(item, change)
     if not force:
         _refuse_faults(contents, {name: item for name, item in after.items() if item != before[name]}, config)
-    with telling_what_was_written(directory, [name for name, _ in wanted]):
+    with telling_what_was_written(masters, [name for name, _ in wanted]):
         for name, change in wanted:
-            directory.modify(name, change)
+            masters.modify(name, change)
     return Done(len(wanted), len(changes) - len(wanted))
 
 
-def delete_entries(directory: Directory, config: Config, names: Sequence[str], *, force: bool) -> Done:
+def delete_entries(masters: Masters, config: Config, names: Sequence[str], *, force: bool) -> Done:
     """Delete those that are there; with `force` also what others need. It is said which are not there.
 
     Raises:
@@ -83,7 +83,7 @@ def delete_entries(directory: Directory, config: Config, names: Sequence[str], *
         ConfigInvalid: none of them is there, or the directory refuses it.
         DirectoryUnavailable: no answer comes.
     """
-    contents = Asked(directory, directory_of(config).suffix)
+    contents = masters.contents
     there = contents.named(names)
     missing = [name for name in names if folded_name(name) not in there]
     if len(missing) == len(names):
@@ -93,22 +93,20 @@ def delete_entries(directory: Directory, config: Config, names: Sequence[str], *
     if not force:
         _refuse_faults(contents, dict.fromkeys(there), config)
     doomed = [name for name in names if folded_name(name) in there]
-    with telling_what_was_written(directory, (), doomed):
-        return Done(directory.delete(doomed), len(missing))
+    with telling_what_was_written(masters, (), doomed):
+        return Done(masters.delete(doomed), len(missing))
 
 
 @contextmanager
-def telling_what_was_written(
-    directory: Directory, written: Sequence[str], deleted: Sequence[str] = ()
-) -> Iterator[None]:
+def telling_what_was_written(masters: Masters, written: Sequence[str], deleted: Sequence[str] = ()) -> Iterator[None]:
     """Say, where writing fails, which of the entries were written or deleted before, and which were not."""
     try:
         yield
     except (DirectoryUnavailable, ConfigInvalid):
-        left = [name for name in written if not directory.written.get(name)]
-        left += [name for name in deleted if name not in directory.written]
-        doubtful = [name for name in left if name in directory.in_doubt]
-        left = [name for name in left if name not in directory.in_doubt]
+        left = [name for name in written if not masters.written.get(name)]
+        left += [name for name in deleted if name not in masters.written]
+        doubtful = [name for name in left if name in masters.in_doubt]
+        left = [name for name in left if name not in masters.in_doubt]
         total = len(written) + len(deleted)
         done = total - len(left) - len(doubtful)
         told = [f"{done:,} of {total:,} entries were written" if done else "nothing was written"]
@@ -127,7 +125,7 @@ def _missing(name: str) -> ConfigInvalid:
     return ConfigInvalid(name, "there is no such entry", "`nightmail directory search` shows what there is")
 
 
-def _refuse_faults(contents: Asked, changes: Mapping[str, Item | None], config: Config) -> None:
+def _refuse_faults(contents: Contents, changes: Mapping[str, Item | None], config: Config) -> None:
     """Raises: CommandFailed: something would be wrong that is not wrong yet; each is said."""
     changed: Iterable[Item] = [item for item in changes.values() if item is not None]
     found = faults_of_change(contents, Amended(contents, changes), changed, directory_of(config).suffix, config.base)

@@ -16,12 +16,15 @@ _CLOCKS_APART_S = 2.0
 
 def show_standings(standings: Sequence[Standing], console: Console) -> None:
     """Print a line for each replica."""
+    sites = ["SITE"] if any(each.site for each in standings) else []
     table = columns(
-        "REPLICA", "ROLE", "AT", "STATE", "ENTRIES", "BEHIND", "SIZE", "CLOCK", right="ENTRIES BEHIND SIZE CLOCK"
-    )
+        "REPLICA", *sites, "ROLE", "AT", "STATE", "ENTRIES", "BEHIND", "SIZE", "CLOCK",
+        right="ENTRIES BEHIND SIZE CLOCK",
+    )  # fmt: skip
     for each in standings:
         table.add_row(
             plain(each.server),
+            *(plain(each.site) for _ in sites),
             _role(each),
             plain(each.uri),
             state("ok" if each.state == "ok" else "unreachable"),
@@ -54,9 +57,13 @@ def show_servers(standings: Sequence[ServerStanding], console: Console) -> None:
 
 
 def _behind(standing: Standing) -> Text:
-    if standing.role == "master" or standing.behind is None:
+    """How far it is behind in what others send it; of a part whose master is away, nobody can tell."""
+    sent = [part for part in standing.parts if part.master != standing.server]
+    known = [part.behind for part in sent if part.behind is not None]
+    if not known:
         return Text("–")
-    return Text(f"{standing.behind:,}", style="yellow" if standing.behind else "")
+    unknown = "".join(f", {part.site}: –" for part in sent if part.behind is None)
+    return plain(f"{sum(known):,}{unknown}", "yellow" if any(known) else "")
 
 
 def _clock(ahead_s: float | None) -> Text:

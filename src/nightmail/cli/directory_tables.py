@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterable
 
-from nightmail.admin.replicas import directory_of
 from nightmail.cli.directory_changes import telling_what_was_written
+from nightmail.cli.directory_sessions import Masters
 from nightmail.cli.screen import print_json
-from nightmail.config.settings import Config
 from nightmail.directory.exchange import Changes, Lines, normal_lines, plan_changes
+from nightmail.directory.parts import Part, part_with
 from nightmail.directory.tree import Item, folded
-from nightmail.directory.writing import Directory
 from nightmail.mail.headers import printable
 from nightmail.routing.generations import check_tables
 from nightmail.routing.tables import TextTables
@@ -30,18 +30,20 @@ def lines_of_tables(tables: str, base: str, kind: type[TextTables] = TextTables)
     return normal_lines(kind(tables))
 
 
-def entries_of(lines: Lines, suffix: str) -> list[Item]:
-    """The entries that say what the lines do, in an order in which they may be written."""
-    return plan_changes(lines, [], suffix, delete=False).added
+def entries_of(lines: Lines, base: str) -> list[Item]:
+    """The entries below `base` that say what the lines do, in an order in which they may be written."""
+    return plan_changes(lines, [], base, delete=False).added
 
 
-def plan_for(wanted: Lines, directory: Directory, config: Config, *, delete: bool) -> Changes:
-    """What has to be written; see `plan_changes`."""
-    suffix = directory_of(config).suffix
-    return plan_changes(wanted, map(folded, directory.search(suffix)), suffix, delete=delete)
+def plan_for(wanted: Lines, items: Iterable[Item], part: Part, *, delete: bool) -> Changes:
+    """What has to be written into a part, `items` being all that the directory has; see `plan_changes`."""
+    own, others = list[Item](), list[Item]()
+    for item in map(folded, items):
+        (own if part_with([part], item.dn) else others).append(item)
+    return plan_changes(wanted, own, part.base, delete=delete, elsewhere=others)
 
 
-def carry_out(changes: Changes, directory: Directory) -> dict[str, int]:
+def carry_out(changes: Changes, masters: Masters) -> dict[str, int]:
     """Write it; how many entries were added, changed and deleted, and how many lines are left.
 
     Raises:
@@ -50,12 +52,12 @@ def carry_out(changes: Changes, directory: Directory) -> dict[str, int]:
     """
     added = [*(item for _, item in changes.renewed), *changes.added]
     written = [item.dn for item in (*added, *changes.replaced)]
-    with telling_what_was_written(directory, written, changes.deleted):
-        renewed = directory.delete(name for name, _ in changes.renewed)
+    with telling_what_was_written(masters, written, changes.deleted):
+        renewed = masters.delete(name for name, _ in changes.renewed)
         return {
-            "added": directory.add(added) - renewed,
-            "changed": directory.replace(changes.replaced) + renewed,
-            "deleted": directory.delete(changes.deleted),
+            "added": masters.add(added) - renewed,
+            "changed": masters.replace(changes.replaced) + renewed,
+            "deleted": masters.delete(changes.deleted),
             "left": changes.foreign,
         }
 

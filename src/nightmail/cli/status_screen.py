@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from nightmail.admin.answers import DirectoryPicture, ServerPicture
+from nightmail.admin.answers import DirectoryPicture, PartPicture, ServerPicture
 from nightmail.cli.screen import columns, plain, show, state, whole
 from nightmail.cli.words import count, span
 from nightmail.mail.headers import printable
@@ -19,7 +21,7 @@ def show_status(picture: ServerPicture, console: Console) -> None:
     if picture.peers:
         parts += [Text(), _peers(picture)]
     if picture.directory is not None:
-        parts += [Text(), _directory(picture.directory)]
+        parts += [Text(), _directory(picture.directory, picture.server)]
     if picture.tables != "ok":
         refused = "Not all that the directory says is in force:" if picture.directory is not None else _TABLES_REFUSED
         fault = Text(refused, style="bold red")
@@ -72,25 +74,29 @@ def _queues(picture: ServerPicture) -> RenderableType:
     return table
 
 
-def _directory(picture: DirectoryPicture) -> RenderableType:
+def _directory(picture: DirectoryPicture, server: str) -> RenderableType:
+    followed = [] if picture.parts else ["FOLLOWED AT"]
     table = columns(
-        "DIRECTORY", "ROLE", "STATE", "PID", "FOLLOWED AT", "IN-FORCE", "REFUSED", "ASKED",
-        right="PID IN-FORCE REFUSED",
-    )  # fmt: skip
+        "DIRECTORY", "ROLE", "STATE", "PID", *followed, "IN-FORCE", "REFUSED", "ASKED", right="PID IN-FORCE REFUSED"
+    )
     faults = [standing for standing in picture.asked.values() if standing != "ok"]
     style = "yellow" if len(faults) < len(picture.asked) else "bold red"
     table.add_row(
         plain(picture.suffix),
-        _part(picture),
+        _role(picture, server),
         state(picture.state) if picture.state else "–",
         str(picture.pid or "–"),
-        plain(picture.followed) if picture.followed else Text("nowhere: the last copy is in force", style="bold red"),
+        *(_followed(picture.followed, is_known=True) for _ in followed),
         f"{picture.entries:,}",
         plain(f"{picture.refused:,}", "yellow" if picture.refused else ""),
         _asked(picture, len(faults), style),
     )
-    lines = [whole(f"Addresses can't be looked up at {fault}", style) for fault in faults]
-    return Group(table, *([whole(picture.fault, "bold red")] if picture.fault else []), *lines)
+    rows: list[RenderableType] = [table]
+    if picture.parts:
+        rows += [Text(), _parts(picture.parts)]
+    if picture.fault:
+        rows.append(whole(picture.fault, "bold red"))
+    return Group(*rows, *(whole(f"Addresses can't be looked up at {fault}", style) for fault in faults))
 
 
 def _asked(picture: DirectoryPicture, faults: int, style: str) -> Text:
@@ -100,9 +106,32 @@ def _asked(picture: DirectoryPicture, faults: int, style: str) -> Text:
     return Text(f"{len(picture.asked) - faults} of {len(picture.asked)}", style=style if faults else "")
 
 
-def _part(picture: DirectoryPicture) -> Text:
+def _parts(parts: Sequence[PartPicture]) -> RenderableType:
+    """Each site's part: who takes its writes, and where it is followed here."""
+    table = columns("PART", "MASTER", "FOLLOWED AT", "IN-FORCE", right="IN-FORCE")
+    for part in parts:
+        table.add_row(
+            plain(part.site),
+            plain(part.master) if part.master else "–",
+            _followed(part.followed, is_known=part.is_known),
+            f"{part.entries:,}",
+        )
+    return table
+
+
+def _followed(uri: str, *, is_known: bool) -> Text:
+    if uri:
+        return plain(uri)
+    lacking = "nowhere: the last copy is in force" if is_known else "nowhere, nor was it ever: no mail is taken"
+    return Text(lacking, style="bold red")
+
+
+def _role(picture: DirectoryPicture, server: str) -> Text:
     """What this server's replica is, and whose shadow."""
-    if picture.role != "shadow":
+    sites = " and ".join(part.site for part in picture.parts if part.master == server)
+    if picture.role == "master" and sites:
+        return plain(f"master of {sites}")
+    if picture.role != "shadow" or picture.parts:
         return Text(picture.role or "–")
     return plain(f"shadow of {picture.master}") if picture.master else Text("shadow, no master", style="bold red")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Protocol
 
 from nightmail.directory.known import filter_of, keys_of
+from nightmail.directory.parts import Part, part_with
 from nightmail.directory.tree import WHOLE_FILTER, Item, folded, folded_name, is_held_whole
 from nightmail.directory.writing import Directory
 
@@ -83,6 +84,35 @@ class Asked:
                 if folded_name(item.dn) == wanted:
                     found[wanted] = folded(item)
         return found
+
+
+class AskedApart:
+    """Searched for at several replicas, each for parts of which it knows most; the first one also for all the rest."""
+
+    def __init__(self, suffix: str, replicas: Mapping[Part, Directory]) -> None:
+        first, *_ = replicas.values()
+        self._rest = Asked(first, suffix)
+        self._parts = {part: Asked(replica, part.base) for part, replica in replicas.items() if replica is not first}
+
+    def whole(self) -> list[Item]:
+        """Those that servers hold whole."""
+        return self._joined(Asked.whole)
+
+    def about(self, keys: Collection[str]) -> list[Item]:
+        """Those that say something of one of these addresses."""
+        return self._joined(lambda asked: asked.about(keys))
+
+    def named(self, names: Iterable[str]) -> dict[str, Item]:
+        """Those of these names that are there, by their names in folded form."""
+        found = {}
+        for name in names:
+            part = part_with(self._parts, name)
+            found.update((self._rest if part is None else self._parts[part]).named([name]))
+        return found
+
+    def _joined(self, ask: Callable[[Asked], list[Item]]) -> list[Item]:
+        rest = [item for item in ask(self._rest) if part_with(self._parts, item.dn) is None]
+        return [*rest, *(item for asked in self._parts.values() for item in ask(asked))]
 
 
 class Amended:

@@ -38,16 +38,21 @@ class Changes(NamedTuple):
 
 
 def normal_lines(source: Source) -> dict[tuple[str, str], str]:
-    """All that a source says, in its normal form. Of two lines with one key the first counts.
+    """All that a source says, in its normal form; what it says twice, and alike, once.
 
     Raises:
-        ConfigInvalid: a line can't be understood.
+        ConfigInvalid: a line can't be understood, or contradicts another one.
     """
     lines: dict[tuple[str, str], str] = {}
+    places: dict[tuple[str, str], str] = {}
     for table in NAMES:
         for entry in source.entries(table):
             key, value = NOTATIONS[table].normal(entry)
-            lines.setdefault((table, key), value)
+            first = lines.setdefault((table, key), value)
+            place = places.setdefault((table, key), entry.place)
+            if first != value:
+                wrong = f"it says {value!r} of {key} in {table}, and {place} says {first!r}"
+                raise ConfigInvalid(entry.place, wrong, "take it from one of the two")
     _verify_where_mailboxes_are_listed(lines)
     return lines
 
@@ -67,25 +72,29 @@ def text_of(table: str, lines: Lines) -> str:
     return "".join(f"{key:{width}}  {value}\n" if value else f"{key}\n" for key, value in entries)
 
 
-def plan_changes(wanted: Lines, items: Iterable[Item], suffix: str, *, delete: bool) -> Changes:
-    """What to write so that a directory with these `items` says what is `wanted`.
+def plan_changes(
+    wanted: Lines, items: Iterable[Item], base: str, *, delete: bool, elsewhere: Iterable[Item] = ()
+) -> Changes:
+    """What to write below `base` so that a directory with these `items` there says what is `wanted`.
 
-    An entry that says more than one line is somebody's work, and is not touched. With `delete`, what only the directory
-    says is taken away.
+    What it has `elsewhere` is left alone, and says what it says. An entry that says more than one line is somebody's
+    work, and is not touched. With `delete`, what only the directory says is taken away.
 
     Raises:
-        ConfigInvalid: an entry contradicts what is wanted and can't be changed line by line; names it.
+        ConfigInvalid: an entry contradicts what is wanted, and is elsewhere or can't be changed line by line; names it.
     """
-    there: dict[tuple[str, str], str] = {}
+    items, elsewhere = [*items], [*elsewhere]
+    by_name = {folded_name(item.dn): item for item in (*items, *elsewhere)}
+    there = _said_elsewhere(wanted, elsewhere, by_name)
     replaced, renewed = list[Item](), list[tuple[str, Item]]()
     deleted, foreign = list[tuple[int, str]](), 0
-    for item, said in _said(items):
+    for item, said in _said(items, by_name):
         there.update(said)
         others = [line for line in said if line not in wanted]
         differing = [line for line in said if line in wanted and wanted[line] != said[line]]
         if differing:
             _check_alone(item, said, differing[0], wanted)
-            new = item_of(*differing[0], wanted[differing[0]], suffix)
+            new = item_of(*differing[0], wanted[differing[0]], base)
             replacement = _replacement(item, new)
             if replacement is not None:
                 replaced.append(replacement)
@@ -99,7 +108,7 @@ def plan_changes(wanted: Lines, items: Iterable[Item], suffix: str, *, delete: b
         else:
             foreign += len(others)
     missing = sorted((line for line in wanted if line not in there), key=_rank)
-    added = [item_of(table, key, wanted[table, key], suffix) for table, key in missing]
+    added = [item_of(table, key, wanted[table, key], base) for table, key in missing]
     return Changes(added, replaced, renewed, [name for _, name in sorted(deleted)], foreign)
 
 
@@ -107,10 +116,21 @@ def _rank(line: tuple[str, str]) -> int:
     return _ORDER.index(line[0])
 
 
-def _said(items: Iterable[Item]) -> Iterator[tuple[Item, dict[tuple[str, str], str]]]:
+def _said_elsewhere(wanted: Lines, items: Iterable[Item], by_name: Mapping[str, Item]) -> dict[tuple[str, str], str]:
+    """What these entries say. Raises: ConfigInvalid: one contradicts what is wanted."""
+    there: dict[tuple[str, str], str] = {}
+    for item, said in _said(items, by_name):
+        for (table, key), value in said.items():
+            if wanted.get((table, key), value) != value:
+                wrong = f"it says {value!r} of {key} in {table}, where {wanted[table, key]!r} is wanted"
+                right = "it is another site's, and changed there; take the line out, or the entry"
+                raise ConfigInvalid(item.dn, wrong, right)
+        there.update(said)
+    return there
+
+
+def _said(items: Iterable[Item], by_name: Mapping[str, Item]) -> Iterator[tuple[Item, dict[tuple[str, str], str]]]:
     """Each entry that says something, with what it says; one that can't be understood says nothing that is wanted."""
-    items = [*items]
-    by_name = {folded_name(item.dn): item for item in items}
     for item in items:
         try:
             item = with_members(item, by_name)  # noqa: PLW2901 - the same entry, completed

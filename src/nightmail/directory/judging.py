@@ -31,7 +31,7 @@ from nightmail.directory.tree import (
 from nightmail.errors import ConfigInvalid
 from nightmail.mail.address import fold_domain, split
 from nightmail.routing.crosschecks import CrossChecks
-from nightmail.routing.entries import parse_targets
+from nightmail.routing.entries import parse_alias_key, parse_targets
 from nightmail.routing.expansion import ExpansionFailed, alias_of, domain_of, expand, is_deliverable, past_alias_domain
 from nightmail.routing.generations import compile_source, open_newest
 from nightmail.routing.model import Maps
@@ -112,6 +112,26 @@ class Judge:
         for table, key, value in lines:
             if table in _ADDRESSES:
                 yield from self._findings_of_line(item, table, key, value)
+
+    def overlooked(self, item: Item) -> Iterator[Finding]:
+        """A person who is none to us, with an address that looks like a mailbox. Raises: DirectoryUnavailable."""
+        if not item.is_a("inetOrgPerson") or item.is_a("inetLocalMailRecipient") or item.is_a("nmUnicodeRecipient"):
+            return
+        for address in item.values("mail"):
+            if self._is_of_nobody(address):
+                wrong = f"{address} is no mailbox: it has no class inetLocalMailRecipient"
+                yield Finding(item.dn, wrong, "add objectClass: inetLocalMailRecipient", False)
+
+    def _is_of_nobody(self, address: str) -> bool:
+        """Whether an address gets no mail, in a domain of which each one has to be known."""
+        try:
+            key = parse_alias_key(address, "")
+        except ConfigInvalid:
+            return False
+        domain = domain_of(self._maps, key.rpartition("@")[2])
+        known = self._find(key)
+        is_listed = domain is not None and (domain.kind == "local" or domain.verify)
+        return is_listed and not known.is_mailbox and known.targets is None
 
     def _findings_of_line(self, item: Item, table: str, key: str, value: str) -> Iterator[Finding]:
         check = self._checks.check_mailbox if table == "mailboxes" else self._checks.check_alias_key

@@ -195,4 +195,12 @@ def words(error: Exception) -> str:
     """What libldap says, in one line: never what we sent."""
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     said = [str(details[key]) for key in ("desc", "info") if details.get(key)]
+    if _is_about_something_else(error, details):
+        said = said[:1]
     return ": ".join(said) or type(error).__name__
+
+
+def _is_about_something_else(error: Exception, details: dict[str, Any]) -> bool:
+    """Whether libldap explains an error of its own by the system's last one, which has only to do with connections."""
+    is_its_own = details.get("result", 0) < 0 and not isinstance(error, ldap.SERVER_DOWN | ldap.CONNECT_ERROR)
+    return is_its_own and details.get("info") == os.strerror(details.get("errno", 0))

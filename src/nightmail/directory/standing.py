@@ -1,40 +1,62 @@
-"""How the replicas stand: whether each answers, what it has, how far it is behind the master, what time it has."""
+"""How the replicas stand: whether each answers, what it has, how far it is behind the masters, what time it has."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from nightmail.directory.accounts import suffix_of
+from nightmail.directory.comparing import changes_of
+from nightmail.directory.parts import Part
 from nightmail.directory.sessions import Access
 from nightmail.directory.threats import ahead_s, warnings_of_room, warnings_of_time
+from nightmail.directory.tree import folded_name
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import Clock
 
 _TIME = "cn=Current,cn=Time,cn=Monitor"
 _DATABASES = "cn=Databases,cn=Monitor"
+_CONTEXT = "namingContexts"
 _PAGE_BYTES = 4096
 _ARRIVAL_S = 5.0
 _LOOK_AGAIN_S = 0.002
 
+_Changes = Mapping[str, str]
+"""The number of each entry's last change, by the entries' names."""
+
+
+class PartStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replica has of one part: of the site `site`, if each has one, where the server `master` takes writes.
+
+    `behind` is how many entries differ from the master's, None where that can't be told.
+    """
+
+    site: str
+    master: str
+    entries: int
+    behind: int | None = None
+
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica. `behind` is how many entries differ from the master's, None where that can't be told.
+    """One replica, and what it has: in all, and of each of the `parts`. `site` is where it stands, with several sites.
 
-    `clock_s` is what its clock shows more than ours, in whole seconds and as the way there takes. `state` is ok, or why
-    it does not answer. `may_take_over` says whether it is in sync, where the role of the master moves. `warnings` say
-    what will go wrong if nobody does anything, and what to do.
+    `behind` is how many entries differ from the masters', None where that can't be told of every part. `clock_s` is
+    what its clock shows more than ours, in whole seconds and as the way there takes. `state` is ok, or why it does not
+    answer. `may_take_over` says whether it is in sync, where the role of the master moves. `warnings` say what will go
+    wrong if nobody does anything, and what to do.
     """
 
     server: str
     role: str
     uri: str
+    site: str = ""
     state: str = "ok"
     entries: int | None = None
     behind: int | None = None
+    parts: tuple[PartStanding, ...] = ()
     used_bytes: int = 0
     room_bytes: int = 0
     clock_s: float | None = None
@@ -42,54 +64,97 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def look_at(servers: Mapping[str, str], master: str, access: Access, now: float) -> list[Standing]:
-    """How each replica stands, the URIs by the servers' names; `now` is the time of day here. Blocks."""
-    contents: dict[str, Mapping[str, str]] = {}
-    standings = []
-    for server, uri in servers.items():
-        standing = Standing(server=server, role="master" if server == master else "shadow", uri=uri)
+def look_at(servers: Mapping[str, str], masters: Mapping[Part, str], access: Access, now: float) -> list[Standing]:
+    """How each replica stands, the URIs by the servers' names; `masters` are the servers that take writes to the parts,
+    `now` is the time of day here. Blocks, for as long as the slowest of them takes.
+    """
+
+    def look(server: str) -> tuple[Standing, Mapping[Part, _Changes]]:
+        standing = Standing(server=server, role=_role(server, masters), uri=servers[server])
         try:
-            with Directory(uri, access) as directory:
-                contents[server], newest = _states(directory, access)
-                standing = _measured(standing, directory, now)
-                numbered_s = ahead_s(newest, now) if newest else 0.0
-                standing = msgspec.structs.replace(standing, warnings=(*_warnings(standing, numbered_s),))
+            with Directory(servers[server], access) as directory:
+                return _seen(standing, directory, [*masters], now)
         except (DirectoryUnavailable, ConfigInvalid) as error:
-            standing = msgspec.structs.replace(standing, state=str(error))
-        standings.append(standing)
-    return [_compared(standing, contents, master) for standing in standings]
+            return msgspec.structs.replace(standing, state=str(error)), {}
+
+    with ThreadPoolExecutor(max(1, len(servers))) as threads:
+        looks = [*threads.map(look, servers)]
+    contents = {standing.server: has for standing, has in looks}
+    return [_compared(standing, contents, masters) for standing, _ in looks]
 
 
-def _states(directory: Directory, access: Access) -> tuple[dict[str, str], str]:
-    """The number of each entry's last change, and of the last of all."""
-    suffix = suffix_of(access.name)
-    states, newest = dict[str, str](), ""
-    for item in directory.search(suffix, attributes=["entryCSN", "contextCSN"]):
-        states[item.dn] = next(iter(item.attributes.get("entryCSN", ())), "")
-        newest = max(newest, *item.attributes.get("contextCSN", ("",)))
-    return states, newest
+def _role(server: str, masters: Mapping[Part, str]) -> str:
+    parts = [part for part, master in masters.items() if master == server]
+    sites = " and ".join(part.site for part in parts if part.site)
+    return f"master of {sites}" if sites else "master" if parts else "shadow"
 
 
-def _measured(standing: Standing, directory: Directory, now: float) -> Standing:
+def _seen(
+    standing: Standing, directory: Directory, parts: list[Part], now: float
+) -> tuple[Standing, Mapping[Part, _Changes]]:
+    """What the replica tells of itself, and what it has of each part."""
+    contents = {part: changes_of(directory, part.base) for part in parts}
+    newest = max((_newest_change(directory, part) for part in parts), default="")
+    standing, full = _measured(standing, directory, parts, now)
+    numbered_s = ahead_s(newest, now) if newest else 0.0
+    warnings = (*warnings_of_time(standing.clock_s or 0.0, numbered_s), *full)
+    return msgspec.structs.replace(standing, warnings=warnings), contents
+
+
+def _newest_change(directory: Directory, part: Part) -> str:
+    top = directory.read(part.base, ["contextCSN"])
+    return max(top.attributes.get("contextCSN", ()), default="") if top is not None else ""
+
+
+def _measured(
+    standing: Standing, directory: Directory, parts: list[Part], now: float
+) -> tuple[Standing, tuple[str, ...]]:
+    """With its clock, and the room that its databases take; also what comes of those that are nearly full."""
     used = room = 0
-    for item in directory.search(_DATABASES, "(objectClass=olmMDBDatabase)", ["olmMDBPagesUsed", "olmMDBPagesMax"]):
-        used += _PAGE_BYTES * int(item.attributes["olmMDBPagesUsed"][0])
-        room += _PAGE_BYTES * int(item.attributes["olmMDBPagesMax"][0])
+    warnings: list[str] = []
+    for name, its_used, its_room in _rooms(directory):
+        used, room = used + its_used, room + its_room
+        is_all = len(parts) == 1 and folded_name(name) == folded_name(parts[0].base)
+        warnings += warnings_of_room(its_used, its_room, "" if is_all else name)
     [clock] = [item.attributes["monitorTimestamp"][0] for item in directory.search(_TIME, attributes=["+"])]
-    return msgspec.structs.replace(standing, used_bytes=used, room_bytes=room, clock_s=ahead_s(clock, now))
+    clock_s = ahead_s(clock, now)
+    return msgspec.structs.replace(standing, used_bytes=used, room_bytes=room, clock_s=clock_s), tuple(warnings)
 
 
-def _warnings(standing: Standing, numbered_ahead_s: float) -> Iterator[str]:
-    yield from warnings_of_time(standing.clock_s or 0.0, numbered_ahead_s)
-    yield from warnings_of_room(standing.used_bytes, standing.room_bytes)
+def _rooms(directory: Directory) -> Iterator[tuple[str, int, int]]:
+    """The top of each database, how many octets it takes, and how many it may take."""
+    asked = [_CONTEXT, "olmMDBPagesUsed", "olmMDBPagesMax"]
+    for item in directory.search(_DATABASES, "(objectClass=olmMDBDatabase)", asked):
+        used, room = (int(item.attributes[name][0]) for name in asked[1:])
+        yield item.attributes[_CONTEXT][0], used * _PAGE_BYTES, room * _PAGE_BYTES
 
 
-def _compared(standing: Standing, contents: Mapping[str, Mapping[str, str]], master: str) -> Standing:
-    mine, masters = contents.get(standing.server), contents.get(master)
-    if mine is None:
+def _compared(
+    standing: Standing, contents: Mapping[str, Mapping[Part, _Changes]], masters: Mapping[Part, str]
+) -> Standing:
+    if standing.state != "ok":
         return standing
-    behind = None if masters is None else len({name for name, _ in masters.items() ^ mine.items()})
-    return msgspec.structs.replace(standing, entries=len(mine), behind=behind)
+    parts = tuple(
+        PartStanding(
+            site=part.site,
+            master=masters[part],
+            entries=len(has),
+            behind=_apart(has, contents.get(masters[part], {}).get(part)),
+        )
+        for part, has in contents[standing.server].items()
+    )
+    known = [part.behind for part in parts if part.behind is not None]
+    return msgspec.structs.replace(
+        standing,
+        parts=parts,
+        entries=sum(part.entries for part in parts),
+        behind=sum(known) if len(known) == len(parts) else None,
+    )
+
+
+def _apart(has: _Changes, wanted: _Changes | None) -> int | None:
+    """How many entries differ, None where nobody knows what the master has."""
+    return None if wanted is None else len({name for name, _ in has.items() ^ wanted.items()})
 
 
 async def why_not_there(uri: str, access: Access, written: Mapping[str, str], clock: Clock) -> str:

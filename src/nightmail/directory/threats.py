@@ -39,11 +39,14 @@ def warnings_of_time(clock_s: float, numbered_s: float) -> Iterator[str]:
         )
 
 
-def warnings_of_room(used_bytes: int, room_bytes: int) -> Iterator[str]:
-    """What comes of it that so much of a replica's room is taken."""
+def warnings_of_room(used_bytes: int, room_bytes: int, name: str = "") -> Iterator[str]:
+    """What comes of it that so much of the room of a replica's database is taken, of the one below `name` if it has
+    several.
+    """
     if used_bytes > _NEARLY_FULL * room_bytes > 0:
+        database = f"its database {name}" if name else "its database"
         yield (
-            f"its database is {used_bytes / room_bytes:.0%} full, and a full one takes no writes: raise "
+            f"{database} is {used_bytes / room_bytes:.0%} full, and a full one takes no writes: raise "
             "[directory] size_limit_mib, and restart its server"
         )
 

@@ -97,14 +97,21 @@ def lines_of(item: Item) -> list[Line]:
 
 _Words = tuple[str, str, str]
 
+_KINDS = ("local", "relay")
+_DOMAIN_FORMS = "say nmKind: local, nmKind: relay, or nmAliasOf: OTHER-DOMAIN"
+
 
 def _domain(item: Item) -> Iterator[_Words]:
     kind, target = item.value("nmKind"), item.value("nmAliasOf")
     if bool(kind) == bool(target):
         wrong = "it has both nmKind and nmAliasOf" if kind else "it has neither nmKind nor nmAliasOf"
-        raise ConfigInvalid(item.dn, wrong, "say nmKind: local, nmKind: relay, or nmAliasOf: OTHER-DOMAIN")
+        raise ConfigInvalid(item.dn, wrong, _DOMAIN_FORMS)
     value = f"alias {target}" if target else kind.lower()
+    if kind and value not in _KINDS:
+        raise ConfigInvalid(item.dn, f"nmKind: {kind} is no kind of domain", _DOMAIN_FORMS)
     verify = " verify" if item.value("nmVerify").upper() == "TRUE" else ""
+    if verify and value != "relay":
+        raise ConfigInvalid(item.dn, "nmVerify is for nmKind: relay alone", "take it out, or say nmKind: relay")
     yield "domains", item.value("nmDomain"), value + verify
 
 

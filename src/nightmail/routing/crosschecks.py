@@ -35,14 +35,18 @@ class CrossChecks:
         elif self._maps.route(key) is None and (entry.kind == "local" or not self._has_some_route(key)):
             every = " (* does not count for a local domain)" if entry.kind == "local" else ""
             wrong = f"{key} is {entry.kind} and has no route{every}"
-            raise ConfigInvalid(place, wrong, f"add a line for {key} to routes")
+            raise ConfigInvalid(place, wrong, f"add {key} to routes")
 
     def _check_alias_domain(self, key: str, target: str, place: str) -> None:
         entry = self._domain_of(target)
         if entry is None:
             raise ConfigInvalid(place, f"{target} is not in domains", "add it there as local or relay")
         if entry.kind == "alias":
-            right = f"write {key} alias {entry.target}" if entry.target != key else "make one of them local or relay"
+            right = (
+                f"make {key} another name of {entry.target}"
+                if entry.target != key
+                else "make one of them local or relay"
+            )
             raise ConfigInvalid(place, f"{target} is itself another name, of {entry.target}", right)
 
     def _has_some_route(self, key: str) -> bool:
