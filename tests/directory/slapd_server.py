@@ -18,6 +18,7 @@ from tests.e2e.waiting import until
 from nightmail.directory.accounts import Accounts, account, accounts_of, first_entries
 from nightmail.directory.certificates import write_certificates
 from nightmail.directory.ldif import ldif_of
+from nightmail.directory.one_change_more import make_one_change_more
 from nightmail.directory.parts import Part
 from nightmail.directory.replica import Database, Replica
 from nightmail.directory.sessions import Access, open_session
@@ -120,6 +121,7 @@ class Slapd:
         if provider:
             other = msgspec.structs.replace(self.database, provider=provider)
             replica = msgspec.structs.replace(replica, databases=(other, *replica.databases[1:]))
+        make_one_change_more(replica, self._installation)
         prepare(replica, self._installation)
         return command(replica, self._installation)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from nightmail.directory.copying import copy_of
 from nightmail.directory.slapd import find_installation, load
 from nightmail.directory.tree import item_of
 
-PEOPLE = [item_of("mailboxes", f"user{number}@example.org", "", SUFFIX) for number in range(3)]
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PEOPLE = [item_of("mailboxes", f"user{number}@example.org", "", SUFFIX) for number in range(4)]
 
 
 @pytest.fixture
@@ -50,4 +52,37 @@ def test_what_was_deleted_is_taken_away_and_what_is_lacking_comes(
             master.start()
         until(lambda: states(shadow) == states(master), "the shadow has what the master has")
         assert not shadow.has(PEOPLE[1].dn)
+        assert shadow.has(PEOPLE[2].dn)
+
+
+def copied(replica: Slapd) -> list[str]:
+    """All entries with everything that one can begin with."""
+    return [*copy_of([replica.uri], SUFFIX, replica.access("replicator"))]
+
+
+def is_followed(master: Slapd) -> bool:
+    """Whether a shadow is connected to a master."""
+    with master.as_account("reader") as directory:
+        found = directory.search("cn=Connections,cn=Monitor", attributes=["monitorConnectionAuthzDN"])
+        return any(
+            item.attributes.get("monitorConnectionAuthzDN") == (master.access("replicator").name,) for item in found
+        )
+
+
+def test_what_a_killed_master_kept_and_never_shipped_comes_once_it_runs_again(master: Slapd, tmp_path: Path) -> None:
+    """It was killed between changes and its note of how far it is, and its shadow is back before it is written to."""
+    with master.as_account("writer") as directory:
+        directory.add(PEOPLE[:2])
+    with Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+        until(lambda: states(shadow) == states(master), "the shadow has what the master has")
+        kept = [piece for piece in copied(master) if PEOPLE[0].dn not in piece]
+        [like] = [piece for piece in kept if PEOPLE[1].dn in piece]
+        added = UUID.sub("00000000-0000-4000-8000-000000000000", like.replace("user1@", "user2@"))
+        master.begin_anew([*kept, added.replace("#000000#001#", "#ffffff#001#")])
+        until(lambda: is_followed(master), "the shadow is back")
+        with master.as_account("writer") as directory:
+            directory.add(PEOPLE[3:])
+        until(lambda: shadow.has(PEOPLE[3].dn), "the shadow has what is written now")
+        until(lambda: states(shadow) == states(master), "the shadow has what the master has")
+        assert not shadow.has(PEOPLE[0].dn)
         assert shadow.has(PEOPLE[2].dn)

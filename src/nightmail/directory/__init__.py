@@ -10,12 +10,12 @@ entries with whatever a user gave. `schemas` says how entries are asked for and 
 directory that is not ours and `mapping_settings` what can be said of that; `filters` tells whether a text is a filter,
 `settings` what can be said of a directory and `topologies` which of it goes together; `parts` who writes what of it.
 
-Not pure: `slapd` lays down and runs a replica, `soundness` reads its files, `certificates` makes its keys, `managing`
-tells it its role; `sessions`, `connection`, `feed` and `writing` speak to it, `diagnosis` finds out why nobody can;
-`lookups` asks all of them, `ranges` for all members of a list, `progress`, `standing` and `comparing` hold them against
-each other; `role_log` keeps the role in the store and `held` a note of it beside the entries, `confirming` tells when a
-write counts; `sign_in` tells whose password it is, `passwords` compares what is stored of it; `contents` asks for the
-entries that others depend on, `numbering` and `copying` have a replica begin with what there is; `external` follows a
-directory that is not ours, `external_standing` tells how its servers stand; `reading` reads LDIF, `last_copy` keeps
-what was last known.
+Not pure: `slapd` lays down and runs a replica, `one_change_more` has whoever follows it see all, `soundness` reads its
+files, `certificates` makes its keys, `managing` tells it its role; `sessions`, `connection`, `feed` and `writing` speak
+to it, `diagnosis` finds out why nobody can; `lookups` asks all of them, `ranges` for all members of a list, `progress`,
+`standing` and `comparing` hold them against each other; `role_log` keeps the role in the store and `held` a note of it
+beside the entries, `confirming` tells when a write counts; `sign_in` tells whose password it is, `passwords` compares
+what is stored of it; `contents` asks for the entries that others depend on, `numbering` and `copying` have a replica
+begin with what there is; `external` follows a directory that is not ours, `external_standing` tells how its servers
+stand; `reading` reads LDIF, `last_copy` keeps what was last known.
 """

@@ -242,18 +242,20 @@ def drop_archives(database: Database, kept: int) -> None:
         shutil.rmtree(os.path.join(directory, archive))
 
 
-def command(replica: Replica, installation: Installation) -> list[str]:
+def command(replica: Replica, installation: Installation, uris: Sequence[str] = ()) -> list[str]:
     """The command that runs the replica in the foreground, until SIGTERM; it dies with whoever started it.
+
+    It is reached at `uris`, by default its own and that of its Unix socket.
 
     A shadow begins by comparing all that it has with its master. How far it says that it is can't be believed: one that
     was killed while changes came may lack some of them, deletions mostly, and say that it is level.
     """
     anew = [word for database in replica.databases if database.writers for word in ("-c", _cookie(replica, database))]
-    uris = f"{replica.uri} {manager_uri(replica)}"
+    where = " ".join(uris or (replica.uri, manager_uri(replica)))
     return [
         "prlimit", f"--nofile={_CONNECTIONS}:{_CONNECTIONS}",  # slapd sets memory aside for as many as it may have
         *_DIES_WITH_US,
-        installation.slapd, "-d", "none", "-F", _configured(replica), "-h", uris, *anew,
+        installation.slapd, "-d", "none", "-F", _configured(replica), "-h", where, *anew,
     ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from nightmail.admin.replicas import access_of, authority_of, directory_of, repl
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
 from nightmail.directory.last_copy import COPY_NAME
+from nightmail.directory.one_change_more import make_one_change_more
 from nightmail.directory.parts import Part
 from nightmail.directory.slapd import command, find_installation, note_damage_of, prepare
 from nightmail.errors import ConfigInvalid
@@ -161,6 +162,7 @@ class ServerDirectory:
             self._moving.make_ready(replica, installation)
         else:
             make_ready(self._config, replica, installation, self._clock, self._stopping)
+        make_one_change_more(replica, installation)
         prepare(replica, installation)
         return command(replica, installation)
 

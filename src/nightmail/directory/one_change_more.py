@@ -1,0 +1,112 @@
+"""Whoever follows a replica compares everything with it once it was started: what it never shipped is found then.
+
+A master that is killed may have kept a change, and not the note of how far it is (contextCSN), which it writes after
+it. When it runs again, its shadow is as far as that note: it asks for nothing, and for nothing again once there are
+later changes. So before a master lets anybody in, it makes one change more. Whoever comes is behind then, and is told
+of all that there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator, Sequence
+
+import ldap
+import msgspec
+import structlog
+
+from nightmail.directory.accounts import account
+from nightmail.directory.comparing import levels_of
+from nightmail.directory.replica import Database, Replica
+from nightmail.directory.sessions import Access
+from nightmail.directory.slapd import Installation, command, has_entries, manager_uri, prepare
+from nightmail.directory.writing import Directory
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+
+_LOOKS = 2_000
+_LOOK_AGAIN_S = 0.005
+_STOP_S = 10.0
+
+log = structlog.get_logger()
+
+
+def make_one_change_more(replica: Replica, installation: Installation) -> None:
+    """Have each database that the replica takes writes to be ahead of all who follow it.
+
+    It must not run, and has to be prepared anew afterwards. Blocks for some 150 ms where it takes writes. One that is
+    full, or that does not start, stays as it is: that is logged.
+
+    Raises:
+        ConfigInvalid: slapd refuses its configuration, the entries are known to be damaged, or somebody else writes.
+        OSError: its configuration can't be written.
+    """
+    own = [database for database in replica.databases if not database.provider and has_entries(database)]
+    if not own:
+        return
+    alone = _for_itself(replica)
+    prepare(alone, installation)
+    try:
+        with _running(alone, installation) as directory:
+            for database in own:
+                if not replica.is_gated or _has_written_last(directory, database, replica.number):
+                    _touch(directory, database)
+    except (DirectoryUnavailable, ConfigInvalid) as error:
+        log.warning("directory master starts as it was", reason=str(error),
+                    remedy="none, unless it was killed: then restart the servers of its shadows")  # fmt: skip
+
+
+def _for_itself(replica: Replica) -> Replica:
+    """The same replica as one that follows nobody, and takes writes."""
+    databases = tuple(msgspec.structs.replace(each, provider="", writers=()) for each in replica.databases)
+    return msgspec.structs.replace(replica, databases=databases, is_gated=False)
+
+
+@contextlib.contextmanager
+def _running(replica: Replica, installation: Installation) -> Iterator[Directory]:
+    """The replica as its writer uses it, where nobody else reaches it."""
+    uri = manager_uri(replica)
+    access = Access(name=account("writer", replica.suffix), password=replica.accounts.writer)
+    process = _start(command(replica, installation, [uri]))
+    try:
+        with _opened(process, uri, access) as directory:
+            yield directory
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _start(words: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - the command is our own
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def _opened(process: subprocess.Popen[bytes], uri: str, access: Access) -> Directory:
+    """A session once it lets us in. Raises: DirectoryUnavailable: it ends, or does not in time."""
+    reason = DirectoryUnavailable(f"{uri}: it was not asked")
+    for _ in range(_LOOKS):
+        try:
+            return Directory(uri, access)
+        except DirectoryUnavailable as error:
+            reason = error
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LOOK_AGAIN_S)
+            break
+    raise reason
+
+
+def _has_written_last(directory: Directory, database: Database, number: int) -> bool:
+    """Whether the last change is one of this replica's: else it was a shadow, and has nothing that nobody knows."""
+    levels = levels_of(directory, database.base)
+    return bool(levels) and max(levels, key=lambda server: levels[server]) == f"{number:03x}"
+
+
+def _touch(directory: Directory, database: Database) -> None:
+    """Write what is there already: it is a change with a number of its own."""
+    name, value = database.base.partition(",")[0].split("=", 1)
+    directory.modify(database.base, [(ldap.MOD_REPLACE, name, [value.encode()])])
