@@ -70,7 +70,7 @@ def init(
         right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
         raise ConfigInvalid(other, f"this replica has {_named(part)}", right)
     items = [*first_entries(part, settings.suffix, replica.accounts), *entries_of(lines, part.base)]
-    load(
+    aside = load(
         replica,
         database,
         find_installation(),
@@ -79,6 +79,7 @@ def init(
         is_new=True,
         now=SystemClock().wall(),
     )
+    _say_aside(aside)
     then = f"It has the {len(lines):,} lines of {tables}." if lines else "Fill it: nightmail directory import TABLES"
     whole = _named(part)
     said = f"{whole[0].upper()}{whole[1:]} {part.base} is set up in {replica.directory}. Start the server. {then}\n"
