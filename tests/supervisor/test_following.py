@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from tests.directory.slapd_server import SUFFIX, Slapd
 from tests.e2e.waiting import until
 
+from nightmail.directory.copying import copy_of
 from nightmail.directory.last_copy import PartCopy, read_copy, write_copy
 from nightmail.directory.parts import Part
 from nightmail.directory.tree import item_of
@@ -21,6 +22,7 @@ from nightmail.errors import ConfigInvalid
 from nightmail.routing.generations import open_newest
 from nightmail.supervisor.following import DirectoryReloads
 
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ORG = item_of("domains", "example.org", "relay", SUFFIX)
 NET = item_of("domains", "example.net", "relay", SUFFIX)
 BAD = item_of("domains", "example.com", "local", SUFFIX)  # without a route
@@ -189,6 +191,23 @@ def test_a_shadow_that_is_older_than_what_was_seen_is_waited_for(tmp_path: Path,
             async with following(tmp_path, master, shadow) as follows:
                 await follows.until(lambda: follows.source == shadow.uri)
                 assert follows.takes("example.net")
+
+    asyncio.run(scene())
+
+
+def test_what_a_killed_replica_had_and_never_sent_is_taken_once_it_is_back(tmp_path: Path, master: Slapd) -> None:
+    """It had no time to note how far it is, and says that it is where it was when it was lost."""
+
+    async def scene() -> None:
+        with Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+            until(lambda: shadow.has(ORG.dn), "the shadow has it")
+            async with following(tmp_path, shadow) as follows:
+                pieces = [*copy_of([shadow.uri], SUFFIX, shadow.access("replicator"))]
+                [like] = [piece for piece in pieces if ORG.dn in piece]
+                unsent = UUID.sub("00000000-0000-4000-8000-000000000000", like.replace("example.org", "example.net"))
+                master.kill()
+                shadow.begin_anew([*pieces, unsent.replace("#000000#001#", "#ffffff#001#")])
+                await follows.until(lambda: follows.takes("example.net"))
 
     asyncio.run(scene())
 

@@ -128,14 +128,18 @@ class Feed:
             self.content.is_current = False
 
     def begin(self, session: Any, state: list[str]) -> int:
-        """Ask for everything since the cookie."""
+        """Ask for everything, or since the cookie where the replica has not come as far: it has nothing then.
+
+        One that was killed may have a change that it never sent, and say that it is no further than it was.
+        """
         self.content.begin()
         self.over = ""
         seen = max(_CSN.findall(self.cookie), default="")
-        if seen > max(state):
+        is_older = seen > max(state)
+        if is_older:
             self._in_doubt = max(seen, self._in_doubt)
-        self._is_everything = not self.cookie
-        return _request(session, self._base, self._filter, self.cookie)
+        self._is_everything = not is_older
+        return _request(session, self._base, self._filter, self.cookie if is_older else "")
 
     def told(self, state: list[str]) -> None:
         """See whether the replica is past a change that it did not have when it was asked.
