@@ -12,6 +12,7 @@ import pytest
 from sim.directory import World
 from sim.directory_story import until_in_sync, until_written
 from sim.loop import run
+from sim.store import Objects
 from tests.ablations.test_directory_role import (
     Patch,
     Scene,
@@ -66,11 +67,41 @@ async def a_slot_is_taken_when_it_is_deleted_and_open_again(world: World) -> Non
         await asyncio.sleep(3)
 
 
+async def a_shadow_finds_its_store_empty(world: World) -> None:
+    """As where it is not mounted there any more."""
+    world.servers["mx2"].store.objects = Objects()
+    await asyncio.sleep(10)
+
+
+async def a_master_finds_its_store_empty(world: World) -> None:
+    world.servers["mx1"].store.objects = Objects()
+    await asyncio.sleep(10)
+
+
+def what_was_followed_is_not_looked_for(patch: Patch) -> None:
+    patch.setattr(RoleLog, "follow", RoleLog.put)
+
+
+def a_log_whose_end_is_gone_stands_still(patch: Patch) -> None:
+    original = RoleLog.look
+
+    async def look_on(self: RoleLog, known: Sighting | None) -> Sighting | None:
+        seen = await original(self, known)
+        if seen is None and known is not None:
+            return msgspec.structs.replace(known, looked_at=self._clock.elapsed())
+        return seen
+
+    patch.setattr(RoleLog, "look", look_on)
+    nobody_looks_once_more(patch)
+    what_was_followed_is_not_looked_for(patch)
+
+
 def slots_that_begin_an_epoch_are_deleted(patch: Patch) -> None:
     def unmarked(role: Role | None, adopted: Adopted, held: str, *, promise_s: float, nonce: str) -> Role:
         return msgspec.structs.replace(successor(role, adopted, held, promise_s=promise_s, nonce=nonce), begins=False)
 
     patch.setattr(mastership, "successor", unmarked)
+    what_was_followed_is_not_looked_for(patch)
 
 
 def nobody_looks_once_more(patch: Patch) -> None:
@@ -97,6 +128,8 @@ async def masters_without_the_role(scene: Scene) -> list[str]:
     ("scene", "ablation"),
     [
         (a_master_is_frozen_until_the_slots_after_its_own_may_be_deleted, slots_that_begin_an_epoch_are_deleted),
+        (a_master_finds_its_store_empty, what_was_followed_is_not_looked_for),
+        (a_shadow_finds_its_store_empty, a_log_whose_end_is_gone_stands_still),
         (a_slot_is_taken_when_it_is_deleted_and_open_again, nobody_looks_once_more),
     ],
     ids=lambda each: each.__name__,

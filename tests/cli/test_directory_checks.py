@@ -11,6 +11,7 @@ from tests.cli.conftest import Run
 from tests.cli.directory_rig import SOUND, Rig, line
 from tests.directory.slapd_server import SUFFIX, Slapd
 
+from nightmail.directory import slapd
 from nightmail.directory.last_copy import COPY_NAME, LastCopy, PartCopy, write_copy
 
 BALANCER = '[balancer]\naddress = "127.0.0.1:2500"\n[[listener]]\naddress = "127.0.0.1:7002"\n'
@@ -150,6 +151,16 @@ def test_a_check_tells_of_entries_that_are_wrong(rig: Rig) -> None:
     done = rig.nightmail("check")
     assert done.exit_code == 0
     assert "! 2 entries can't come into force, or get no mail: `nightmail directory check` names them" in done.out
+
+
+def test_where_slapd_is_not_installed_a_check_says_so_before_the_server_does(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slapd, "_SYSTEM_PATH", "/nowhere")
+    monkeypatch.setenv("PATH", "/nowhere")
+    done = rig.nightmail("check")
+    assert done.exit_code == os.EX_CONFIG
+    assert "slapd is not installed; install OpenLDAP's server (apt-get install slapd)" in done.err
 
 
 def test_with_no_replica_a_check_judges_the_last_copy_or_says_that_nothing_was_judged(rig: Rig) -> None:

@@ -62,7 +62,7 @@ def told(capsys: pytest.CaptureFixture[str], role: str, *parts: PartPicture) -> 
 
 def test_each_sites_part_is_seen_with_its_master_and_where_it_is_followed(capsys: pytest.CaptureFixture[str]) -> None:
     _, row, _, *parts = told(capsys, "master", DR, MAIN)
-    assert row == ["o=x", "master of main", "running", "812", "12", "0"]
+    assert row == ["o=x", "master of main", "running", "812", "12", "0", "–"]
     assert parts == [
         ["PART", "MASTER", "FOLLOWED AT", "IN-FORCE"],
         ["dr", "mx3", "nowhere: the last copy is in force", "5"],

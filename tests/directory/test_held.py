@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nightmail.directory.held import Held
+from nightmail.directory.role import epoch_in
 
 
 def test_it_is_there_for_whoever_comes_after(tmp_path: Path) -> None:
@@ -26,6 +27,15 @@ def test_one_that_was_forgotten_or_is_none_says_nothing(tmp_path: Path) -> None:
     assert held.read() == ""
     (tmp_path / "epoch").write_bytes(b"\xff")
     assert held.read() == ""
+
+
+def test_one_that_is_void_is_there_and_of_no_epoch(tmp_path: Path) -> None:
+    Held(str(tmp_path / "none")).void()
+    assert not (tmp_path / "none").exists(), "without entries there is nothing that might count"
+    held = Held(str(tmp_path))
+    held.write("7 life")
+    held.void()
+    assert (held.read(), epoch_in(held.read())) == ("void", 0)
 
 
 def test_a_link_in_its_place_is_not_written_through(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from sim.store import Objects, SimulatedStore
 from sim.world import VirtualClock
 from tests.directory.test_role import adopted, role
 
-from nightmail.directory.role import NOBODY
+from nightmail.directory.role import NOBODY, Sighting
 from nightmail.directory.role_log import RoleLog
 from nightmail.errors import Fenced, StoreUnavailable
 
@@ -43,12 +43,52 @@ async def test_the_end_is_found_and_how_long_it_stood_still() -> None:
 
 
 @in_virtual_time
+async def test_a_log_whose_end_is_gone_does_not_stand_still() -> None:
+    objects = Objects()
+    for slot in range(3):
+        await log(objects).put(slot, role(nonce=str(slot)))
+    known = await log(objects).look(None)
+    await log(objects).put(3, role(nonce="3"))
+    objects.remove(LAST)
+    followed = await log(objects).look(known)
+    assert followed is not None
+    assert followed.role.nonce == "3"
+    assert await log(Objects()).look(followed) is None
+    begun = Objects()
+    await log(begun).put(0, role(nonce="another"))
+    assert await log(begun).look(followed) is None
+
+
+@in_virtual_time
 async def test_a_slot_is_taken_once() -> None:
     objects = Objects()
     assert await log(objects).take(0, role())
     with pytest.raises(Fenced):
         await log(objects).take(0, role(nonce="another"))
     assert await log(objects).take(1, role(adopted=adopted("mx2", 8)))
+
+
+@in_virtual_time
+async def test_who_finds_what_he_followed_to_be_gone_has_no_role() -> None:
+    """As where the store is not mounted any more: nobody else would see it."""
+    objects = Objects()
+    assert await log(objects).take(0, role())
+    await log(objects).follow(1, role(nonce="1"))
+    with pytest.raises(Fenced, match=f"{SLOT}, which is ours, is not in the store any more"):
+        await log(Objects()).follow(2, role(nonce="2"))
+    assert not await log(Objects()).take(2, role(nonce="2"))
+    for slot in (0, 1):
+        objects.remove(SLOT[:-1] + str(slot))
+    await log(objects).put(2, role(nonce="2"))
+    for known in (None, Sighting(1, role(nonce="1"), 0.0, 0.0)):
+        seen = await log(objects).look(known)
+        assert seen is not None
+        assert (seen.slot, seen.unread, seen.fault) == (
+            2,
+            1,
+            f"{SLOT} is not there: the store was lost, or is another one",
+        )
+    assert await log(objects).take(3, role(nonce="3"))
 
 
 @in_virtual_time
@@ -90,6 +130,7 @@ async def test_last_slots_that_cannot_be_read_count_and_are_named_and_the_one_be
 @in_virtual_time
 async def test_one_that_was_known_is_told_where_nothing_after_it_can_be_read() -> None:
     objects = Objects()
+    await log(objects).put(0, role(nonce="0"))
     await log(objects).put(1, role(nonce="1"))
     known = await log(objects).look(None)
     await log(objects).put(2, role(nonce="2"))
@@ -107,8 +148,9 @@ async def test_one_that_was_known_is_told_where_nothing_after_it_can_be_read() -
 @in_virtual_time
 async def test_a_log_that_cannot_be_read_at_all_is_nobodys() -> None:
     objects = Objects()
+    await log(objects).put(0, role())
     await log(objects).put(1, role())
-    objects.contents[SLOT] = b"x"
+    objects.contents.update(dict.fromkeys(objects.contents, b"x"))
     seen = await log(objects).look(None)
     assert seen is not None
     assert (seen.slot, seen.role, seen.unread) == (1, NOBODY, 2)

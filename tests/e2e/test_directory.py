@@ -144,7 +144,7 @@ def test_a_master_that_lost_its_disk_has_again_what_the_shadow_had(servers: Dire
     servers.first.kill()
     shutil.rmtree(servers.first.directory / "data")
     servers.first.spawn()
-    servers.first.wait_for_log("the master of the directory has no entries", "nightmail directory reseed")
+    servers.first.wait_for_log("the master of dc=example,dc=org has no entries", "nightmail directory reseed")
     until_answered(servers.first, "alice@example.org", 250)  # with the shadow
     servers.first.stop()
     anew = servers.first.nightmail("directory", "init")

@@ -185,21 +185,32 @@ def test_a_directory_that_was_begun_after_the_store_was_lost_takes_nobodys_place
         until_answered(server, "alice@example.org", 250)
 
 
-def test_a_directory_with_one_master_for_good_can_begin_to_fail_over(tmp_path: Path) -> None:
+def change_topology(servers: DirectoryPair, before: str, now: str) -> None:
+    for server in (servers.second, servers.first):
+        server.stop()
+        server.config_file.write_text(server.config_file.read_text().replace(f'"{before}"', f'"{now}"'))
+    for server in (servers.first, servers.second):
+        server.start()
+
+
+def test_a_directory_with_one_master_for_good_can_begin_to_fail_over_and_go_back(tmp_path: Path) -> None:
     made = DirectoryPair(tmp_path)
     made.run("init")
     with made.first, made.second:
         made.fill()
         until_answered(made.second, "alice@example.org", 250)
-        for server in (made.second, made.first):
-            server.stop()
-            config = server.config_file.read_text()
-            server.config_file.write_text(config.replace('"single-master"', '"failover"'))
-        for server in (made.first, made.second):
-            server.start()
+        change_topology(made, "single-master", "failover")
         until_in_sync(made.first)
         assert master(made.first) == "mx1"
         assert add(made.second, "dave") == os.EX_OK
         for server in (made.first, made.second):
             until_answered(server, "dave@example.org", 250)
             assert answer(server, "alice@example.org") == 250
+        change_topology(made, "failover", "single-master")
+        until(lambda: add(made.first, "erin") == os.EX_OK, "writes are taken by the one master")
+        change_topology(made, "single-master", "failover")
+        until(lambda: "its entries are of void" in directory(made.first).fault, "it is not in step with the role's log")
+        assert made.first.nightmail("directory", "promote", "--force").returncode == os.EX_OK
+        until_in_sync(made.first)
+        for server in (made.first, made.second):
+            until_answered(server, "erin@example.org", 250)

@@ -69,3 +69,14 @@ def test_a_directory_that_is_there_already_is_left_as_it_is(tmp_path: Path) -> N
     assert refused.returncode == os.EX_CONFIG
     assert f"it was not given what {tables} has" in refused.stderr
     assert (entries.stat().st_ino, entries.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_what_was_there_under_another_suffix_is_set_aside_and_it_is_said_where(tmp_path: Path) -> None:
+    made = DirectoryPair(tmp_path)
+    made.run("init")
+    config = made.first.config_file
+    config.write_text(config.read_text().replace("dc=example,dc=org", "dc=other,dc=org"))
+    said = made.run("init")
+    [aside] = (made.first.directory / "data").glob("entries.*")
+    assert f"What it had is in {aside} now" in said
+    assert "dc=other,dc=org is set up in" in said

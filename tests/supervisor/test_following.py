@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from tests.directory.slapd_server import SUFFIX, Slapd
 from tests.e2e.waiting import until
 
+from nightmail.directory.copying import copy_of
 from nightmail.directory.last_copy import PartCopy, read_copy, write_copy
 from nightmail.directory.parts import Part
 from nightmail.directory.tree import item_of
@@ -21,6 +22,7 @@ from nightmail.errors import ConfigInvalid
 from nightmail.routing.generations import open_newest
 from nightmail.supervisor.following import DirectoryReloads
 
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ORG = item_of("domains", "example.org", "relay", SUFFIX)
 NET = item_of("domains", "example.net", "relay", SUFFIX)
 BAD = item_of("domains", "example.com", "local", SUFFIX)  # without a route
@@ -37,13 +39,18 @@ def master(tmp_path: Path) -> Iterator[Slapd]:
 class Following:
     """What a supervisor keeps, and how often it told its switches."""
 
-    def __init__(self, directory: Path, *servers: Slapd, lag_limit_s: float = 5.0) -> None:
+    def __init__(
+        self, directory: Path, *servers: Slapd, lag_limit_s: float = 5.0, masters: Mapping[Part, Slapd] | None = None
+    ) -> None:
+        """`masters` are those of the parts, by default the first server is that of the whole."""
         self.announced = 0
+        masters = masters or {Part(SUFFIX): servers[0]}
         self._compiled = str(directory / "compiled")
         self.copy = str(directory / "directory.last")
         self.reloads = DirectoryReloads(
-            SUFFIX, [server.uri for server in servers], lambda _: servers[0].uri, servers[0].access("reader"),
-            self._announce, compiled=self._compiled, copy_path=self.copy, base="/", lag_limit_s=lag_limit_s,
+            SUFFIX, [server.uri for server in servers], lambda part: masters[part].uri, servers[0].access("reader"),
+            self._announce, compiled=self._compiled, copy_path=self.copy, base="/", parts=[*masters],
+            lag_limit_s=lag_limit_s,
         )  # fmt: skip
 
     async def _announce(self) -> None:
@@ -66,8 +73,11 @@ class Following:
 
 
 @contextlib.asynccontextmanager
-async def following(directory: Path, *servers: Slapd, lag_limit_s: float = 5.0) -> AsyncIterator[Following]:
-    follows = Following(directory, *servers, lag_limit_s=lag_limit_s)
+async def following(
+    directory: Path, *servers: Slapd, lag_limit_s: float = 5.0, masters: Mapping[Part, Slapd] | None = None
+) -> AsyncIterator[Following]:
+    """Follow for a while, once something is in force."""
+    follows = Following(directory, *servers, lag_limit_s=lag_limit_s, masters=masters)
     async with asyncio.timeout(10):
         await follows.reloads.compile_first()
     watching = asyncio.create_task(follows.reloads.watch())
@@ -181,6 +191,23 @@ def test_a_shadow_that_is_older_than_what_was_seen_is_waited_for(tmp_path: Path,
             async with following(tmp_path, master, shadow) as follows:
                 await follows.until(lambda: follows.source == shadow.uri)
                 assert follows.takes("example.net")
+
+    asyncio.run(scene())
+
+
+def test_what_a_killed_replica_had_and_never_sent_is_taken_once_it_is_back(tmp_path: Path, master: Slapd) -> None:
+    """It had no time to note how far it is, and says that it is where it was when it was lost."""
+
+    async def scene() -> None:
+        with Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
+            until(lambda: shadow.has(ORG.dn), "the shadow has it")
+            async with following(tmp_path, shadow) as follows:
+                pieces = [*copy_of([shadow.uri], SUFFIX, shadow.access("replicator"))]
+                [like] = [piece for piece in pieces if ORG.dn in piece]
+                unsent = UUID.sub("00000000-0000-4000-8000-000000000000", like.replace("example.org", "example.net"))
+                master.kill()
+                shadow.begin_anew([*pieces, unsent.replace("#000000#001#", "#ffffff#001#")])
+                await follows.until(lambda: follows.takes("example.net"))
 
     asyncio.run(scene())
 

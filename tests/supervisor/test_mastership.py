@@ -189,6 +189,26 @@ async def test_what_is_of_another_log_is_not_set_aside_where_another_directory_w
         assert master(world) == "mx1"
 
 
+@in_virtual_time
+async def test_a_master_whose_entries_are_void_does_not_take_the_role_up_again_but_by_force() -> None:
+    """As after `reseed`, because its machine was set back, while no other one runs."""
+    async with servers() as world:
+        first, second = world.servers.values()
+        await second.crash()
+        await until_written(world, "shared", "w1")
+        await first.crash()
+        first.slapd.write("void")
+        first.start()
+        await asyncio.sleep(60)
+        assert master(world) == ""
+        assert first.mastership is not None
+        assert "its entries are of void" in first.mastership.fault
+        assert await first.mastership.force()
+        role = world.role()
+        assert role is not None
+        assert (role.master, role.after, role.continues) == ("mx1", "", False)
+
+
 def damage_last_slot(world: World) -> str:
     """What was written there is not there; its key."""
     last = max(key for key in world.objects.contents if "/log/" in key)

@@ -104,6 +104,36 @@ async def test_who_stops_waits_until_it_is_prepared_no_more() -> None:
     assert (child.state, child.pid) == ("stopped", 0)
 
 
+@on_a_loop
+async def test_a_file_that_can_not_be_written_is_named_with_what_to_do() -> None:
+    def refuse() -> Sequence[str]:
+        raise PermissionError(13, "Permission denied", "/data/authority.pem.new")
+
+    child = child_of(refuse)
+    running = asyncio.create_task(child.run())
+    async with asyncio.timeout(10):
+        while child.state != "not set up":  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
+    assert child.fault.startswith("/data/authority.pem.new: Permission denied; let the server's user")
+
+
+@on_a_loop
+async def test_an_address_that_is_in_use_is_a_matter_for_the_operator() -> None:
+    words = "daemon: bind(6) failed errno=98 (Address already in use)"
+    child = child_of(lambda: [sys.executable, "-c", f"import sys; sys.exit({words!r})"])
+    with capture_logs() as logs:
+        running = asyncio.create_task(child.run())
+        async with asyncio.timeout(10):
+            while child.fault != f"it ended: {words}":  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait([running])
+    died = next(line for line in logs if line["event"] == "directory replica died")
+    assert "[servers.NAME] directory" in died["remedy"]
+
+
 CORRUPTED = "MDB_CORRUPTED: Located page was wrong type (-30796)"
 
 

@@ -19,6 +19,7 @@ from nightmail.config.settings import Config
 from nightmail.directory.contents import Held
 from nightmail.directory.judging import Finding, Judge, judge_of, misread
 from nightmail.directory.last_copy import COPY_NAME, read_copy
+from nightmail.directory.slapd import find_installation
 from nightmail.directory.tree import Item, folded, is_rule, lines_of
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -94,10 +95,12 @@ def whom_to_ask(config: Config) -> tuple[list[str], list[str]]:
     """The replicas to ask, and why one can't be asked: in a directory that is not ours each is seen to show somebody.
 
     Raises:
-        ConfigInvalid: nobody could get in as the settings have it.
+        ConfigInvalid: nobody could get in as the settings have it, or this server's own could not run.
     """
     settings = directory_of(config)
     if not is_external(settings):
+        if config.server.name in config.replicas:
+            find_installation()
         return replica_uris(config), []
     servers = look_at_servers(settings)
     return [each.uri for each in servers if each.state == "ok"], [each.state for each in servers if each.state != "ok"]

@@ -25,7 +25,7 @@ from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
 from nightmail.directory.copying import copy_of
-from nightmail.directory.held import Held
+from nightmail.directory.held import VOID, Held
 from nightmail.directory.ldif import ldif_of, records_below
 from nightmail.directory.parts import Part
 from nightmail.directory.replica import Database, Replica
@@ -70,7 +70,7 @@ def init(
         right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
         raise ConfigInvalid(other, f"this replica has {_named(part)}", right)
     items = [*first_entries(part, settings.suffix, replica.accounts), *entries_of(lines, part.base)]
-    load(
+    aside = load(
         replica,
         database,
         find_installation(),
@@ -79,6 +79,7 @@ def init(
         is_new=True,
         now=SystemClock().wall(),
     )
+    _say_aside(aside)
     then = f"It has the {len(lines):,} lines of {tables}." if lines else "Fill it: nightmail directory import TABLES"
     whole = _named(part)
     said = f"{whole[0].upper()}{whole[1:]} {part.base} is set up in {replica.directory}. Start the server. {then}\n"
@@ -103,7 +104,7 @@ def reseed(
     replica = _own_replica(loaded)
     if loaded.has_failover:
         for database in replica.databases:
-            Held(database.path).forget()
+            Held(database.path).void()
         sys.stdout.write("This replica begins anew with what the master has when the server starts.\n")
         return
     faults = []
@@ -166,9 +167,9 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
                      "other replicas.\n")  # fmt: skip
 
 
-def _restore(replica: Replica, database: Database, lines: Iterable[str]) -> None:
+def _restore(replica: Replica, database: Database, lines: Iterable[str], held: str = "") -> None:
     now = SystemClock()
-    _say_aside(load(replica, database, find_installation(), numbered_anew(lines, now.wall()), moment(now)))
+    _say_aside(load(replica, database, find_installation(), numbered_anew(lines, now.wall()), moment(now), held=held))
 
 
 def _restore_and_lead(config: Config, replica: Replica, lines: Iterable[str]) -> None:
@@ -176,7 +177,7 @@ def _restore_and_lead(config: Config, replica: Replica, lines: Iterable[str]) ->
     see_that_nobody_leads(config)
     [database] = replica.databases
     before = Held(database.path).read()
-    _restore(replica, database, lines)
+    _restore(replica, database, lines, VOID)  # until the role is had with them
     claim(config, Held(database.path), before)
     sys.stdout.write("Start the server: it is the master, and has what the backup has; all others begin anew.\n")
 

@@ -54,6 +54,8 @@ class _Listener(Protocol):
 
     over: str
     """Why to end now, or nothing."""
+    cookie: str
+    """Up to where everything is known."""
 
     def begin(self, session: Any, state: list[str]) -> int:
         """Ask for the changes; `state` is how far the replica is. The number of the request."""
@@ -126,14 +128,18 @@ class Feed:
             self.content.is_current = False
 
     def begin(self, session: Any, state: list[str]) -> int:
-        """Ask for everything since the cookie."""
+        """Ask for everything, or since the cookie where the replica has not come as far: it has nothing then.
+
+        One that was killed may have a change that it never sent, and say that it is no further than it was.
+        """
         self.content.begin()
         self.over = ""
         seen = max(_CSN.findall(self.cookie), default="")
-        if seen > max(state):
+        is_older = seen > max(state)
+        if is_older:
             self._in_doubt = max(seen, self._in_doubt)
-        self._is_everything = not self.cookie
-        return _request(session, self._base, self._filter, self.cookie)
+        self._is_everything = not is_older
+        return _request(session, self._base, self._filter, self.cookie if is_older else "")
 
     def told(self, state: list[str]) -> None:
         """See whether the replica is past a change that it did not have when it was asked.
@@ -157,7 +163,7 @@ class Feed:
         if not self.content.is_current:
             return
         self.source = self._uri
-        self.cookie = cookie or self.cookie
+        self.cookie = cookie
         if self._is_changed or not self._is_known:
             self._is_known, self._is_changed = True, False
             self._changed()
@@ -186,6 +192,7 @@ class ChangeFeed:
     ) -> None:
         self.state = ""
         self.over = ""
+        self.cookie = ""
         self._base = base
         self._tell = tell
         self._schema = schema
@@ -339,6 +346,7 @@ class _Following:
             self._end(f"{self._uri}: {self._listener.over}")
         elif self._request < 0:
             self._request = self._listener.begin(self._session, states)
+            self._cookie = self._listener.cookie
 
     def _take(self, kind: int, data: list[Any]) -> None:
         if kind == ldap.RES_SEARCH_RESULT:
@@ -353,14 +361,14 @@ class _Following:
             if kind == ldap.RES_SEARCH_ENTRY:
                 for control in controls[0]:
                     if isinstance(control, _StateControl):
-                        self._cookie = control.told.cookie or self._cookie
+                        self._cookie = _joined(self._cookie, control.told.cookie)
                         yield _of_entry(control.told, name, content)
             elif kind == ldap.RES_INTERMEDIATE and name == SyncInfoMessage.responseName:
                 yield from self._of_info(SyncInfoMessage(content))
 
     def _of_info(self, info: Any) -> Iterator[Message]:
         if info.newcookie is not None:
-            self._cookie = info.newcookie
+            self._cookie = _joined(self._cookie, info.newcookie)
         said = info.syncIdSet or info.refreshPresent or info.refreshDelete or {}
         self._cookie = said.get("cookie") or self._cookie
         if info.syncIdSet is not None:
@@ -392,6 +400,18 @@ class _Following:
         self._stop_reading()
         if not self._ended.done():
             self._ended.set_exception(DirectoryUnavailable(why))
+
+
+def _joined(before: str, cookie: str) -> str:
+    """The cookie `before` a change, brought up to that one's: that names the writer of the change, and no others.
+
+    Who is asked by one that names no writer whom it knows takes it for none, and would have us go back to what it has.
+    """
+    newest: dict[str, str] = {}
+    for csn in _CSN.findall(f"{before};{cookie}"):
+        writer = csn.split("#")[2]
+        newest[writer] = max(csn, newest.get(writer, ""))
+    return f"rid=000,csn={';'.join(newest[writer] for writer in sorted(newest))}" if newest else cookie or before
 
 
 def _of_entry(told: SyncState, name: str, values: dict[str, list[bytes]]) -> Message:

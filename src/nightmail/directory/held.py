@@ -1,7 +1,8 @@
 """Which epoch of the master's role, or which master, a replica's entries come from, noted in one directory with them.
 
 They are moved together, so that no note is ever beside other entries. Where the role moves, a replica without one has
-nothing that counts: it begins anew.
+nothing that counts: it begins anew. Entries that never had one are those of a directory's beginning; who had one, and
+is to have none, is told apart from them by one that is void.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 
 EPOCH = "epoch"
 MASTER = "master"
+VOID = "void"
 _LIMIT_BYTES = 256
 
 
@@ -38,6 +40,11 @@ class Held:
             os.fsync(file.fileno())
         os.replace(unfinished, self._path)
         self._sync_directory()
+
+    def void(self) -> None:
+        """Have the entries count no more, if there are any, whatever was noted: durably. Raises: OSError."""
+        if os.path.isdir(self._directory):
+            self.write(VOID)
 
     def forget(self) -> None:
         """Take the note away, durably, before what it speaks of changes. Raises: OSError."""

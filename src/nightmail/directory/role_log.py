@@ -19,7 +19,7 @@ import google_crc32c
 import msgspec
 
 from nightmail.directory.role import NOBODY, Role, Sighting
-from nightmail.errors import Corrupt, StoreUnavailable
+from nightmail.errors import Corrupt, Fenced, StoreUnavailable
 from nightmail.journal.keys import slot_of
 from nightmail.journal.ownership import put_slot
 from nightmail.store.protocol import NotFound, Store
@@ -46,22 +46,29 @@ class RoleLog:
     async def look(self, known: Sighting | None) -> Sighting | None:
         """Its end, if `known` is where it ended when it was last looked at; None: there is no log.
 
-        What could not be read then is read again.
+        What could not be read then is read again. A log whose end is gone does not stand still, but is lost, or another
+        one: the end is kept for good (J5), and so is the slot before it.
         """
         while True:
             began = self._clock.elapsed()
-            slots = await self._slots(after=known.slot - known.unread if known is not None else -1)
+            read = known.slot - known.unread if known is not None else -1
+            slots = await self._slots(after=read - 2)
             if not slots:
-                return msgspec.structs.replace(known, looked_at=began) if known is not None else None
+                return None
+            is_whole = slots[-1] == 0 or slots[-1] - 1 in slots
+            if known is not None and is_whole and slots[-1] == known.slot == read:
+                return msgspec.structs.replace(known, looked_at=began)
             try:
                 found, role, fault = await self._last_of(slots)
             except NotFound:
                 continue  # it was followed, and deleted, while we looked
             if role is None:
-                found, role = (known.slot - known.unread, known.role) if known is not None else (-1, NOBODY)
+                found, role = (read, known.role) if known is not None else (-1, NOBODY)
             is_same = known is not None and known.slot == slots[-1]
             since = known.since if known is not None and is_same else self._clock.elapsed()
-            return Sighting(slots[-1], role, since, began, slots[-1] - found, fault)
+            if not is_whole:  # somebody wrote into it who took it for the one that he knew
+                fault = f"{_key(slots[-1] - 1)} is not there: the store was lost, or is another one"
+            return Sighting(slots[-1], role, since, began, max(slots[-1] - found, not is_whole), fault)
 
     async def _last_of(self, slots: Sequence[int]) -> tuple[int, Role | None, str]:
         """The last of some slots that can be read, what it says, and what is wrong with those after it.
@@ -84,22 +91,28 @@ class RoleLog:
         """Write a slot. Raises: Fenced: it was another's; PutFailed: it is not there and never will be."""
         await put_slot(self._store, _key(slot), [_encode(role)])
 
+    async def follow(self, slot: int, role: Role) -> None:
+        """Write the slot after our own, which is still there then: else this is another log (see `look`).
+
+        Raises:
+            Fenced: it was another's, or our own is gone.
+            PutFailed: it is not there and never will be.
+        """
+        await self.put(slot, role)
+        if slot - 1 not in await self._slots_from(slot - 1):
+            raise Fenced(f"{_key(slot - 1)}, which is ours, is not in the store any more: see that it is the right one")
+
     async def take(self, slot: int, role: Role) -> bool:
         """Write the slot by which the role is taken, and look once more (J4): whether it is ours.
+
+        The one before it is still there: else this is another log (see `look`).
 
         Raises:
             Fenced: another took the slot.
         """
         await self.put(slot, role)
-        while True:
-            began = self._clock.elapsed()
-            try:
-                beyond = await self._slots(after=slot)
-            except StoreUnavailable:
-                await asyncio.sleep(_LOOK_AGAIN_S)
-                continue
-            if self._clock.elapsed() - began <= _LOOK_LIMIT_S:
-                return not beyond
+        slots = await self._slots_from(slot - 1)
+        return slots[-1:] == [slot] and (slot == 0 or slot - 1 in slots)
 
     async def spent(self, before: int) -> list[int]:
         """The slots below `before` that begin no epoch: nobody needs them any more. One that can't be read is kept."""
@@ -127,6 +140,18 @@ class RoleLog:
     async def forget_wish(self, server: str, epoch: int) -> None:
         """Delete a wish that can't be fulfilled."""
         await self._store.delete([_wish(epoch, server)])
+
+    async def _slots_from(self, first: int) -> list[int]:
+        """Those from `first` on, looked for until the store tells, and tells in time."""
+        while True:
+            began = self._clock.elapsed()
+            try:
+                slots = await self._slots(after=first - 1)
+            except StoreUnavailable:
+                await asyncio.sleep(_LOOK_AGAIN_S)
+                continue
+            if self._clock.elapsed() - began <= _LOOK_LIMIT_S:
+                return slots
 
     async def _slots(self, after: int = -1) -> list[int]:
         keys = await self._keys(_LOG, _key(after) if after >= 0 else "")

@@ -14,9 +14,11 @@ from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, authority_of, directory_of, replica_uris, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
+from nightmail.directory.held import Held
 from nightmail.directory.last_copy import COPY_NAME
 from nightmail.directory.one_change_more import make_one_change_more
 from nightmail.directory.parts import Part
+from nightmail.directory.replica import Replica
 from nightmail.directory.slapd import command, find_installation, note_damage_of, prepare
 from nightmail.errors import ConfigInvalid
 from nightmail.supervisor.following import DirectoryReloads
@@ -82,7 +84,7 @@ class ServerDirectory:
             try:
                 self._moving = MovingRole(self._config, self._replica, self._clock, self._randomness)
             except (ConfigInvalid, OSError) as error:
-                self._replica.note_fault(str(error))
+                self._replica.note_fault(error)
                 await asyncio.sleep(_TRY_AGAIN_S)
         await self._moving.run()
 
@@ -161,6 +163,7 @@ class ServerDirectory:
         if self._moving is not None:
             self._moving.make_ready(replica, installation)
         else:
+            _see_that_no_role_counts(replica)
             make_ready(self._config, replica, installation, self._clock, self._stopping)
         make_one_change_more(replica, installation)
         prepare(replica, installation)
@@ -168,3 +171,15 @@ class ServerDirectory:
 
     def _note_damage(self, words: str) -> None:
         note_damage_of(replica_of(self._config, find_installation()), words)
+
+
+def _see_that_no_role_counts(replica: Replica) -> None:
+    """What is written here from now on is not in step with the log of a role that moved, and may move again later.
+
+    Raises:
+        OSError: that can't be noted.
+    """
+    for database in replica.databases:
+        held = Held(database.path)
+        if held.read():
+            held.void()

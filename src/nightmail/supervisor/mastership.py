@@ -301,7 +301,7 @@ class Mastership:
         ours = successor(
             None if is_forced else role,
             self._adopted(1 + max(seen.epoch if seen is not None else 0, epoch_in(held))),
-            held,
+            held if epoch_in(held) else "",  # what is void is no epoch to go on from
             promise_s=self._lease_s,
             nonce=self._means.nonce(),
         )

@@ -157,7 +157,7 @@ class Reign:
             return
         role = renewed(ours.role, self._shadows.known, now, self._lease_s, self._nonce())
         try:
-            await self._roles.put(ours.slot + 1, role)
+            await self._roles.follow(ours.slot + 1, role)
         except StoreUnavailable as error:
             self._note(str(error))
             return
@@ -208,7 +208,7 @@ class Reign:
             ours.role, joining=(), leaving=(), begins=False, is_yielded=True, to=to, alike=alike, nonce=self._nonce()
         )
         try:
-            await self._roles.put(ours.slot + 1, role)
+            await self._roles.follow(ours.slot + 1, role)
         except StoreUnavailable as error:
             self._note(str(error))
             return False

@@ -34,6 +34,9 @@ _TRY_AGAIN_S = 10.0
 _LOOK_AT_CLOCKS_S = 1.0
 _SET_BACK_S = 1.0
 _LINE_BYTES = 64 * 1024
+_TAKEN = "Address already in use"
+_IN_USE = "stop what listens at its address, or give it another one: [servers.NAME] directory"
+_AGAIN = "none: it is started again; others answer meanwhile"
 _STAMP = re.compile(r"^[0-9a-f.]+ (?:0x[0-9a-f]+ )?")
 _USUAL = re.compile(
     r"^@\(#\)|^Debian|slapd (?:starting|stopped|shutdown)|slapd destroy|slap_read_controls|deferring operation"
@@ -103,7 +106,7 @@ class ReplicaChild:
         try:
             return await self._run_once()
         except OSError as error:
-            self.note_fault(str(error))
+            self.note_fault(error)
             await asyncio.to_thread(self._end)
             return False
 
@@ -116,7 +119,7 @@ class ReplicaChild:
             self._process = _start(command)
             self._is_wanted_anew.clear()
         except (ConfigInvalid, DirectoryUnavailable, OSError) as error:
-            self.note_fault(str(error))
+            self.note_fault(error)
             return False
         self.pid, self.state, self.fault = self._process.pid, "running", ""
         log.info("directory replica started", pid=self.pid)
@@ -130,8 +133,8 @@ class ReplicaChild:
             return True
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         said = await hearing
-        log.error("directory replica died", how=how, said=said,
-                  remedy="none: it is started again; others answer meanwhile")  # fmt: skip
+        self.fault = f"it ended: {said or how}"
+        log.error("directory replica died", how=how, said=said, remedy=_IN_USE if _TAKEN in said else _AGAIN)
         if code == -signal.SIGBUS:  # what is mapped into memory is not there in the file
             await asyncio.to_thread(self._damaged, said or how)
         elif _DAMAGED.search(said):
@@ -171,8 +174,11 @@ class ReplicaChild:
         self.state = "restarting"
         await self._until_wanted_anew(self._patience.after_death(lived_s))
 
-    def note_fault(self, fault: str) -> None:
+    def note_fault(self, error: ConfigInvalid | DirectoryUnavailable | OSError) -> None:
         """It can't be started, for this reason."""
+        fault = str(error)
+        if isinstance(error, OSError) and error.filename:
+            fault = f"{error.filename}: {error.strerror}; let the server's user read and write what is there"
         self.state = "not set up"
         if fault != self.fault:
             log.error("directory replica can't be started", reason=fault)
