@@ -55,6 +55,11 @@ def _check_masters(settings: DirectorySettings) -> None:
     for site in settings.masters:
         if not _SITE.fullmatch(site):
             raise ValueError(f"masters: {site!r} can't be the name of a site; it is made of letters, digits and -")
+    names = [site.casefold() for site in settings.masters]
+    if len({*names}) < len(names):
+        raise ValueError(
+            "masters: two sites have names that differ in case alone; name them so that nobody mixes them up"
+        )
 
 
 def _check_external(settings: DirectorySettings) -> None:
