@@ -187,8 +187,8 @@ SITES = DIRECTORY.replace('1390"', '1390"\nsite = "dr"') + SECTION + 'topology =
          "with one are mx1, mx2"),
         ('masters = {main = "mx1", "d,r" = "mx2"}', ":17: [directory] masters: 'd,r' can't be the name of a site; it "
          "is made of letters, digits and -"),
-        ('masters = {dr = "mx1", DR = "mx2"}', ":17: [directory] masters: two sites have names that differ in case alone; "
-         "name them so that nobody mixes them up"),
+        ('masters = {dr = "mx1", DR = "mx2"}', ":17: [directory] masters: two sites have names that differ in case "
+         "alone; name them so that nobody mixes them up"),
         ('masters = {main = "mx1", dr = 2}', ":22: [directory] masters can't be such a table; it has to be a table, "
          "each value text in quotes"),
     ],
