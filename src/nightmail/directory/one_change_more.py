@@ -19,7 +19,7 @@ import structlog
 from nightmail.directory.accounts import account
 from nightmail.directory.comparing import levels_of
 from nightmail.directory.replica import Database, Replica
-from nightmail.directory.sessions import Access
+from nightmail.directory.sessions import Access, Refused
 from nightmail.directory.slapd import Installation, command, has_entries, manager_uri, prepare
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -38,7 +38,8 @@ def make_one_change_more(replica: Replica, installation: Installation) -> None:
     full, or that does not start, stays as it is: that is logged.
 
     Raises:
-        ConfigInvalid: slapd refuses its configuration, the entries are known to be damaged, or somebody else writes.
+        ConfigInvalid: what it has are entries of another directory, slapd refuses its configuration, the entries are
+            known to be damaged, or somebody else writes.
         OSError: its configuration can't be written.
     """
     own = [database for database in replica.databases if not database.provider and has_entries(database)]
@@ -48,12 +49,22 @@ def make_one_change_more(replica: Replica, installation: Installation) -> None:
     prepare(alone, installation)
     try:
         with _running(alone, installation) as directory:
+            foreign = [database for database in own if not replica.is_gated and directory.read(database.base) is None]
             for database in own:
-                if not replica.is_gated or _has_written_last(directory, database, replica.number):
+                if not foreign and (not replica.is_gated or _has_written_last(directory, database, replica.number)):
                     _touch(directory, database)
+    except Refused:  # the accounts are among the entries
+        foreign = [] if replica.is_gated else own
     except (DirectoryUnavailable, ConfigInvalid) as error:
+        foreign = []
         log.warning("directory master starts as it was", reason=str(error),
                     remedy="none, unless it was killed: then restart the servers of its shadows")  # fmt: skip
+    for database in foreign:
+        wrong = f"its entries are not those of {database.base} with this secret"
+        right = (
+            "write suffix and secret_file as they were; `nightmail directory init` begins anew, and sets these aside"
+        )
+        raise ConfigInvalid(database.path, wrong, right)
 
 
 def _for_itself(replica: Replica) -> Replica:
@@ -87,11 +98,13 @@ def _start(words: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _opened(process: subprocess.Popen[bytes], uri: str, access: Access) -> Directory:
-    """A session once it lets us in. Raises: DirectoryUnavailable: it ends, or does not in time."""
+    """A session once it lets us in. Raises: DirectoryUnavailable: it ends, or does not in time; or Refused."""
     reason = DirectoryUnavailable(f"{uri}: it was not asked")
     for _ in range(_LOOKS):
         try:
             return Directory(uri, access)
+        except Refused:
+            raise
         except DirectoryUnavailable as error:
             reason = error
         with contextlib.suppress(subprocess.TimeoutExpired):
