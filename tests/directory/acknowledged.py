@@ -15,20 +15,21 @@ _FIRST = "as it was added"
 
 
 class Acknowledged:
-    """Mailboxes that are added, changed and deleted one by one, and what each of them has to be from then on.
+    """Mailboxes below `base` that are added, changed and deleted one by one, and what each has to be from then on.
 
     A write that nobody answered may have happened or not: only for its own entry either is right.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, base: str = SUFFIX) -> None:
         self.count = 0
+        self._base = base
         self._may_be: dict[str, set[str]] = {}
         self._versions = count(1)
         self._numbers = count()
 
     def add(self, directory: Directory, how_many: int = 1) -> list[str]:
         """Add so many; their names."""
-        items = [item_of("mailboxes", f"box{next(self._numbers)}@x.org", "", SUFFIX) for _ in range(how_many)]
+        items = [item_of("mailboxes", f"box{next(self._numbers)}@x.org", "", self._base) for _ in range(how_many)]
         for item in items:
             self._write(item.dn, _FIRST, lambda item=item: directory.add([_saying(item, _FIRST)]))  # type: ignore[misc]
         return [item.dn for item in items]
@@ -47,7 +48,7 @@ class Acknowledged:
     def contradictions(self, server: Slapd) -> list[str]:
         """What a replica has that is not as it was acknowledged."""
         with server.as_account("reader") as directory:
-            found = {item.dn: item.attributes["sn"][0] for item in directory.search(SUFFIX, "(uid=box*)")}
+            found = {item.dn: item.attributes["sn"][0] for item in directory.search(self._base, "(uid=box*)")}
         return [
             f"{name}: {found.get(name, _GONE)}, acknowledged: {' or '.join(sorted(right))}"
             for name, right in self._may_be.items()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from tests.directory.slapd_server import SECRET, SUFFIX, Slapd
 from tests.e2e.waiting import until
+from tests.faults.network import Network
 
 from nightmail.admin.filling import make_ready
 from nightmail.admin.own_replica import replica_of
@@ -51,8 +52,9 @@ directory = "{address}"
 class SiteSlapd(Slapd):
     """One of them, not running, without entries."""
 
-    def __init__(self, place: Path, name: str) -> None:
-        super().__init__(place / name, 1 + [*SERVERS].index(name), "ldap://127.0.0.1:1")
+    def __init__(self, place: Path, name: str, host: str, prefix: Sequence[str]) -> None:
+        number = 1 + [*SERVERS].index(name)
+        super().__init__(place / name, number, "ldap://127.0.0.1:1", host=host, prefix=prefix)
         self.name = name
         self.config_file = str(place / "nightmail.toml")
 
@@ -103,14 +105,16 @@ class SiteSlapd(Slapd):
 
 
 class Sites:
-    """All of them; mx1 and mx2 are at main, mx3 and mx4 at dr."""
+    """All of them; mx1 and mx2 are at main, mx3 and mx4 at dr, each site in a network of its own if one is given."""
 
-    def __init__(self, place: Path, *, begun: bool = True) -> None:
+    def __init__(self, place: Path, *, begun: bool = True, network: Network | None = None) -> None:
         key = place / "key"
         key.write_bytes(SECRET)
         key.chmod(0o600)
         self.place = place
-        self.all = [SiteSlapd(place, name) for name in SERVERS]
+        hosts = {site: network.address(site) if network else "127.0.0.1" for site in SERVERS.values()}
+        prefixes = {site: network.command(site) if network else () for site in SERVERS.values()}
+        self.all = [SiteSlapd(place, name, hosts[site], prefixes[site]) for name, site in SERVERS.items()]
         self.mx1, self.mx2, self.mx3, self.mx4 = self.all
         self.obey(main="mx1", dr="mx3")
         if begun:
