@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -143,8 +144,11 @@ class Sites:
     def running(self) -> Iterator[Sites]:
         """All of them, running, with both parts begun everywhere."""
         with contextlib.ExitStack() as stack:
+            threads = stack.enter_context(ThreadPoolExecutor(2))  # slapd dies with the thread that started it
             for each in self.all:
-                stack.enter_context(each)
+                stack.push(each.__exit__)
+            for together in ((self.mx1, self.mx3), (self.mx2, self.mx4)):
+                [*threads.map(SiteSlapd.start, together)]
             self.until_everywhere(*(part.base for part in PARTS), filter_text="(objectClass=nmMailSite)")
             yield self
 
