@@ -1,50 +1,51 @@
-"""A master that starts is one change ahead of whoever follows it, and is the master of what it has."""
+"""Real OpenLDAP: what a master does before it lets anybody in, and what it leaves alone."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
-import msgspec
 import pytest
-from tests.directory.slapd_server import Slapd
+from tests.directory.sites import PARTS, Sites, SiteSlapd, person
+from tests.directory.slapd_server import SUFFIX
 
-from nightmail.directory.one_change_more import make_one_change_more
-from nightmail.directory.slapd import find_installation, prepare
+from nightmail.directory.accounts import first_entries
+from nightmail.directory.ldif import ldif_of
+from nightmail.directory.slapd import find_installation, load
 from nightmail.errors import ConfigInvalid
 
 
-def test_a_master_is_one_change_further_with_each_start(tmp_path: Path) -> None:
-    with Slapd(tmp_path / "master") as master:
-        before = max(master.state())
-        master.kill()
-        master.start()
-        assert max(master.state()) > before
+@pytest.fixture
+def sites(tmp_path: Path) -> Sites:
+    return Sites(tmp_path)
 
 
-def test_a_shadow_stays_where_it_is(tmp_path: Path) -> None:
-    shadow = Slapd(tmp_path / "shadow", 2, "ldap://127.0.0.1:1")
-    make_one_change_more(shadow.replica, find_installation())
-    assert not (tmp_path / "shadow" / "entries" / "data.mdb").exists()
+def says_how_far_it_is(server: SiteSlapd, site: str) -> bool:
+    """Whether a database of a server that does not run would be taken for one that has all there is (contextCSN)."""
+    number = 1 + server.replica.databases.index(server.of(site))
+    words = [find_installation().slapd, "-T", "cat", "-n", f"{number}", "-F", f"{server.replica.directory}/slapd.d"]
+    said = subprocess.run(words, capture_output=True, check=True, text=True).stdout
+    assert "nmSite=" in said
+    return "contextCSN:" in said
 
 
-def test_entries_of_another_directory_are_not_served(tmp_path: Path) -> None:
-    master = Slapd(tmp_path / "master")
-    other = "dc=example,dc=net"
-    [database] = master.replica.databases
-    replica = msgspec.structs.replace(
-        master.replica, suffix=other, databases=(msgspec.structs.replace(database, base=other),)
-    )
-    with pytest.raises(ConfigInvalid, match=f"its entries are not those of {other} with this secret; write suffix"):
-        make_one_change_more(replica, find_installation())
-    make_one_change_more(master.replica, find_installation())
+def half_load(server: SiteSlapd, site: str) -> None:
+    """Have it as slapd leaves it that was ended while it took what its master has."""
+    part, database = next(each for each in zip(PARTS, server.replica.databases, strict=True) if each[0].site == site)
+    pieces = [ldif_of([*first_entries(part, SUFFIX, server.replica.accounts), person(site)])]
+    load(server.replica, database, find_installation(), pieces, "before")
 
 
-def test_a_gated_one_that_was_a_shadow_stays_where_it_is(tmp_path: Path) -> None:
-    with Slapd(tmp_path / "master") as master:
-        before = master.state()
-    gated = msgspec.structs.replace(master.replica, is_gated=True, number=2)
-    make_one_change_more(gated, find_installation())
-    prepare(master.replica, find_installation())
-    with master:
-        after = master.state()
-    assert {number.split("#")[2] for number in after} == {number.split("#")[2] for number in before}
+def test_a_part_that_is_half_loaded_is_not_taken_for_whole_by_the_master_of_another_part(sites: Sites) -> None:
+    half_load(sites.mx1, "dr")
+    sites.mx1.prepared()
+    assert says_how_far_it_is(sites.mx1, "main")
+    assert not says_how_far_it_is(sites.mx1, "dr")
+
+
+def test_whoever_has_half_of_a_part_does_not_become_its_master(sites: Sites) -> None:
+    half_load(sites.mx1, "dr")
+    sites.mx1.prepared()
+    sites.obey(main="mx1", dr="mx1")
+    with pytest.raises(ConfigInvalid, match=r"nmSite=dr.* has not all .*directory reseed --site dr"):
+        sites.mx1.prepared()

@@ -45,7 +45,7 @@ def make_one_change_more(replica: Replica, installation: Installation) -> None:
     own = [database for database in replica.databases if not database.provider and has_entries(database)]
     if not own:
         return
-    alone = _for_itself(replica)
+    alone = _for_itself(replica, own)
     prepare(alone, installation)
     try:
         with _running(alone, installation) as directory:
@@ -67,9 +67,12 @@ def make_one_change_more(replica: Replica, installation: Installation) -> None:
         raise ConfigInvalid(database.path, wrong, right)
 
 
-def _for_itself(replica: Replica) -> Replica:
-    """The same replica as one that follows nobody, and takes writes."""
-    databases = tuple(msgspec.structs.replace(each, provider="", writers=()) for each in replica.databases)
+def _for_itself(replica: Replica, own: Sequence[Database]) -> Replica:
+    """The same replica with its `own` databases only, which follow nobody, and take writes.
+
+    One that others send is left shut: slapd takes whoever follows nobody to have all there is, and notes that.
+    """
+    databases = tuple(msgspec.structs.replace(each, provider="", writers=()) for each in own)
     return msgspec.structs.replace(replica, databases=databases, is_gated=False)
 
 
