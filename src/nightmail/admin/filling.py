@@ -23,7 +23,7 @@ from nightmail.directory.copying import copy_of, until_stopped
 from nightmail.directory.held import MASTER, Held
 from nightmail.directory.replica import Database, Replica
 from nightmail.directory.sessions import Access
-from nightmail.directory.slapd import Installation, drop_archives, has_entries, is_begun, load, reseeding
+from nightmail.directory.slapd import Installation, drop_archives, has_entries, is_begun, is_whole, load, reseeding
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import Clock
 
@@ -41,7 +41,7 @@ def make_ready(
     `stopping` it.
 
     Raises:
-        ConfigInvalid: it is a master of what has no entries, or slapd refuses what there is.
+        ConfigInvalid: it is a master of what has no entries, or not all, or slapd refuses what there is.
         DirectoryUnavailable: what it has is of another master, and the one of now is out of reach.
         OSError: it can't be written.
     """
@@ -61,16 +61,19 @@ def make_ready(
 
 
 def _see_that_there_is_what_to_send(replica: Replica, database: Database, installation: Installation) -> None:
-    """Refuse a master's database without entries: whoever follows it would delete what there is.
+    """Refuse a master's database without entries, or with a part of them: whoever follows it would delete the rest.
 
     Raises:
         ConfigInvalid: it is one.
     """
-    if is_begun(replica, database, installation):
-        return
-    wrong = f"the master of {database.base} has no entries"
-    right = f"`nightmail directory init` begins it, {reseeding(database)} takes what another replica has"
-    raise ConfigInvalid(database.path, wrong, right)
+    begins, takes = "`nightmail directory init` begins it", f"{reseeding(database)} takes what another replica has"
+    if not is_begun(replica, database, installation):
+        raise ConfigInvalid(database.path, f"the master of {database.base} has no entries", f"{begins}, {takes}")
+    if not is_whole(replica, database, installation):
+        wrong = (
+            f"the master of {database.base} has not all of its entries: it was ended while they came from another one"
+        )
+        raise ConfigInvalid(database.path, wrong, f"name one as the master that has them, or {takes}")
 
 
 class _Loading(NamedTuple):
