@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from nightmail.directory.slapd import command, find_installation, load, own_sche
 from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import DirectoryUnavailable
+from nightmail.world import SystemClock
 
 SUFFIX = "dc=example,dc=org"
 SECRET = b"a secret of the tests, and of nothing else"
@@ -121,7 +123,7 @@ class Slapd:
         if provider:
             other = msgspec.structs.replace(self.database, provider=provider)
             replica = msgspec.structs.replace(replica, databases=(other, *replica.databases[1:]))
-        make_one_change_more(replica, self._installation)
+        make_one_change_more(replica, self._installation, SystemClock(), threading.Event())
         prepare(replica, self._installation)
         return command(replica, self._installation)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 
 import ldap
@@ -23,19 +24,20 @@ from nightmail.directory.sessions import Access, Refused
 from nightmail.directory.slapd import Installation, command, has_entries, manager_uri, prepare
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+from nightmail.world import Clock
 
-_LOOKS = 2_000
+_START_S = 10.0
 _LOOK_AGAIN_S = 0.005
 _STOP_S = 10.0
 
 log = structlog.get_logger()
 
 
-def make_one_change_more(replica: Replica, installation: Installation) -> None:
+def make_one_change_more(replica: Replica, installation: Installation, clock: Clock, stopping: threading.Event) -> None:
     """Have each database that the replica takes writes to be ahead of all who follow it.
 
     It must not run, and has to be prepared anew afterwards. Blocks for some 150 ms where it takes writes. One that is
-    full, or that does not start, stays as it is: that is logged.
+    full, or that does not start before somebody is `stopping` it, stays as it is: that is logged.
 
     Raises:
         ConfigInvalid: what it has are entries of another directory, slapd refuses its configuration, the entries are
@@ -48,7 +50,7 @@ def make_one_change_more(replica: Replica, installation: Installation) -> None:
     alone = _for_itself(replica, own)
     prepare(alone, installation)
     try:
-        with _running(alone, installation) as directory:
+        with _running(alone, installation, clock, stopping) as directory:
             foreign = [database for database in own if not replica.is_gated and directory.read(database.base) is None]
             for database in own:
                 if not foreign and (not replica.is_gated or _has_written_last(directory, database, replica.number)):
@@ -77,13 +79,15 @@ def _for_itself(replica: Replica, own: Sequence[Database]) -> Replica:
 
 
 @contextlib.contextmanager
-def _running(replica: Replica, installation: Installation) -> Iterator[Directory]:
+def _running(
+    replica: Replica, installation: Installation, clock: Clock, stopping: threading.Event
+) -> Iterator[Directory]:
     """The replica as its writer uses it, where nobody else reaches it."""
     uri = manager_uri(replica)
     access = Access(name=account("writer", replica.suffix), password=replica.accounts.writer)
     process = _start(command(replica, installation, [uri]))
     try:
-        with _opened(process, uri, access) as directory:
+        with _opened(process, uri, access, clock, stopping) as directory:
             yield directory
     finally:
         process.terminate()
@@ -100,10 +104,12 @@ def _start(words: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _opened(process: subprocess.Popen[bytes], uri: str, access: Access) -> Directory:
+def _opened(
+    process: subprocess.Popen[bytes], uri: str, access: Access, clock: Clock, stopping: threading.Event
+) -> Directory:
     """A session once it lets us in. Raises: DirectoryUnavailable: it ends, or does not in time; or Refused."""
-    reason = DirectoryUnavailable(f"{uri}: it was not asked")
-    for _ in range(_LOOKS):
+    reason, until = DirectoryUnavailable(f"{uri}: it was not asked"), clock.elapsed() + _START_S
+    while clock.elapsed() < until and not stopping.is_set():
         try:
             return Directory(uri, access)
         except Refused:

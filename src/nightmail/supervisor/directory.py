@@ -165,7 +165,7 @@ class ServerDirectory:
         else:
             _see_that_no_role_counts(replica)
             make_ready(self._config, replica, installation, self._clock, self._stopping)
-        make_one_change_more(replica, installation)
+        make_one_change_more(replica, installation, self._clock, self._stopping)
         prepare(replica, installation)
         return command(replica, installation)
 
