@@ -189,6 +189,13 @@ class Slapd:
             lambda: all(") T " in (each / "stat").read_text() for each in threads.iterdir()), f"{self.uri} stands still"
         )
 
+    def stop(self) -> None:
+        """SIGTERM: unlike one that is killed it keeps the note of how far it is, which it writes after the entries."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(20)
+            self.process = None
+
     def kill(self) -> None:
         """kill -9."""
         if self.process is not None:
