@@ -1,100 +1,52 @@
-"""Real OpenLDAP: what a master does before it lets anybody in, and what it leaves alone."""
+"""A master that starts is one change ahead of whoever follows it, and is the master of what it has."""
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
+import msgspec
 import pytest
-from tests.directory.sites import PARTS, Sites, SiteSlapd, person
-from tests.directory.slapd_server import SUFFIX
+from tests.directory.slapd_server import Slapd
 
-from nightmail.directory.accounts import first_entries
-from nightmail.directory.ldif import ldif_of
-from nightmail.directory.one_change_more import _opened
-from nightmail.directory.sessions import Access
-from nightmail.directory.slapd import find_installation, load
-from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+from nightmail.directory.one_change_more import make_one_change_more
+from nightmail.directory.slapd import find_installation, prepare
+from nightmail.errors import ConfigInvalid
 from nightmail.world import SystemClock
 
 
-@pytest.fixture
-def sites(tmp_path: Path) -> Sites:
-    return Sites(tmp_path)
+def test_a_master_is_one_change_further_with_each_start(tmp_path: Path) -> None:
+    with Slapd(tmp_path / "master") as master:
+        before = max(master.state())
+        master.kill()
+        master.start()
+        assert max(master.state()) > before
 
 
-def says_how_far_it_is(server: SiteSlapd, site: str) -> bool:
-    """Whether a database of a server that does not run would be taken for one that has all there is (contextCSN)."""
-    number = 1 + server.replica.databases.index(server.of(site))
-    words = [find_installation().slapd, "-T", "cat", "-n", f"{number}", "-F", f"{server.replica.directory}/slapd.d"]
-    said = subprocess.run(words, capture_output=True, check=True, text=True).stdout
-    assert "nmSite=" in said
-    return "contextCSN:" in said
+def test_a_shadow_stays_where_it_is(tmp_path: Path) -> None:
+    shadow = Slapd(tmp_path / "shadow", 2, "ldap://127.0.0.1:1")
+    make_one_change_more(shadow.replica, find_installation(), SystemClock(), threading.Event())
+    assert not (tmp_path / "shadow" / "entries" / "data.mdb").exists()
 
 
-def half_load(server: SiteSlapd, site: str) -> None:
-    """Have it as slapd leaves it that was ended while it took what its master has."""
-    part, database = next(each for each in zip(PARTS, server.replica.databases, strict=True) if each[0].site == site)
-    pieces = [ldif_of([*first_entries(part, SUFFIX, server.replica.accounts), person(site)])]
-    load(server.replica, database, find_installation(), pieces, "before")
+def test_entries_of_another_directory_are_not_served(tmp_path: Path) -> None:
+    master = Slapd(tmp_path / "master")
+    other = "dc=example,dc=net"
+    [database] = master.replica.databases
+    replica = msgspec.structs.replace(
+        master.replica, suffix=other, databases=(msgspec.structs.replace(database, base=other),)
+    )
+    with pytest.raises(ConfigInvalid, match=f"its entries are not those of {other} with this secret; write suffix"):
+        make_one_change_more(replica, find_installation(), SystemClock(), threading.Event())
+    make_one_change_more(master.replica, find_installation(), SystemClock(), threading.Event())
 
 
-def test_a_part_that_is_half_loaded_is_not_taken_for_whole_by_the_master_of_another_part(sites: Sites) -> None:
-    half_load(sites.mx1, "dr")
-    sites.mx1.prepared()
-    assert says_how_far_it_is(sites.mx1, "main")
-    assert not says_how_far_it_is(sites.mx1, "dr")
-
-
-def test_whoever_has_half_of_a_part_does_not_become_its_master(sites: Sites) -> None:
-    half_load(sites.mx1, "dr")
-    sites.mx1.prepared()
-    sites.obey(main="mx1", dr="mx1")
-    with pytest.raises(ConfigInvalid, match=r"nmSite=dr.* has not all .*directory reseed --site dr"):
-        sites.mx1.prepared()
-
-
-class Hurrying:
-    """A clock by which every look at it is two seconds later."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def elapsed(self) -> float:
-        self.now_s += 2.0
-        return self.now_s
-
-    def wall(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def hanging(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A process, and where one takes connections for it, and says nothing."""
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(f"{tmp_path}/ldapi")
-        listening.listen(64)
-        process = subprocess.Popen(["sleep", "600"])
-        try:
-            yield process, f"ldapi://{quote(f'{tmp_path}/ldapi', safe='')}"
-        finally:
-            process.kill()
-            process.wait()
-
-
-def test_a_slapd_that_hangs_is_given_up_in_time(hanging: tuple[subprocess.Popen[bytes], str]) -> None:
-    clock = Hurrying()
-    with pytest.raises(DirectoryUnavailable, match="TIMEOUT"):
-        _opened(*hanging, Access(name="cn=writer", password="secret", timeout_s=0.1), clock, threading.Event())
-    assert clock.now_s < 20
-
-
-def test_a_slapd_that_hangs_keeps_nobody_from_stopping(hanging: tuple[subprocess.Popen[bytes], str]) -> None:
-    stopping = threading.Event()
-    stopping.set()
-    with pytest.raises(DirectoryUnavailable, match="it was not asked"):
-        _opened(*hanging, Access(name="cn=writer", password="secret"), SystemClock(), stopping)
+def test_a_gated_one_that_was_a_shadow_stays_where_it_is(tmp_path: Path) -> None:
+    with Slapd(tmp_path / "master") as master:
+        before = master.state()
+    gated = msgspec.structs.replace(master.replica, is_gated=True, number=2)
+    make_one_change_more(gated, find_installation(), SystemClock(), threading.Event())
+    prepare(master.replica, find_installation())
+    with master:
+        after = master.state()
+    assert {number.split("#")[2] for number in after} == {number.split("#")[2] for number in before}
