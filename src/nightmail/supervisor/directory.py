@@ -165,9 +165,17 @@ class ServerDirectory:
         else:
             _see_that_no_role_counts(replica)
             make_ready(self._config, replica, installation, self._clock, self._stopping)
-        make_one_change_more(replica, installation, self._clock, self._stopping)
+        if self._may_have_more_than_others():
+            make_one_change_more(replica, installation, self._clock, self._stopping)
         prepare(replica, installation)
         return command(replica, installation)
+
+    def _may_have_more_than_others(self) -> bool:
+        """Whether what this replica has is what counts. One that gave the role up would seem to be ahead of others."""
+        if self._moving is None:
+            return True
+        role = self._moving.role
+        return role is not None and role.master == self._config.server.name and not role.is_yielded
 
     def _note_damage(self, words: str) -> None:
         note_damage_of(replica_of(self._config, find_installation()), words)
