@@ -7,7 +7,7 @@ that is shipped. A life that crashed reaches nobody any more: not the store, no 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import google_crc32c
@@ -56,7 +56,6 @@ class Routes:
     """A routing snapshot: everything is taken as it is and goes to the sink, unless the test says otherwise."""
 
     def __init__(self) -> None:
-        self.policies: Mapping[str, float] = {}
         self.routes: dict[str, Route] = {}
         self.taken: dict[str, Accepted | Reply] = {}
 

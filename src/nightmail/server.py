@@ -40,7 +40,6 @@ from nightmail.net.dns import DnsResolver
 from nightmail.net.mail_hosts import MailHosts, OwnHosts
 from nightmail.queue.backoff import Backoff
 from nightmail.queue.destinations import Destinations
-from nightmail.queue.policies import with_policies
 from nightmail.queue.settings import QueueSettings
 from nightmail.routing.generations import open_newest
 from nightmail.routing.snapshot import RoutingSnapshot
@@ -181,14 +180,10 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
     identity = Identity(server.name, incarnation, machine.machine, machine.boot, life.path, group)
     promise_ms = int(config.store.lease_s * 1000)
     among = switches + bool(secondary_for)
-    routing, open_routing = _routing(config, clock)
-
-    def limits_among(number: int) -> QueueSettings:
-        return _share(config, number, routing.snapshot.policies)
-
-    queue_settings = limits_among(among)
+    queue_settings = _share(config, among)
     destinations: Destinations[Attempt] = Destinations(queue_settings, randomness)
     health = DestinationHealth(destinations, clock)
+    routing, open_routing = _routing(config, clock)
     parts = Parts(
         hostname=server.hostname,
         store=store,
@@ -216,7 +211,7 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
         config.smtp,
         [] if secondary_for else config.listeners,
         open_routing=open_routing,
-        limits_among=limits_among,
+        limits_among=lambda among: _share(config, among),
         among=among,
         drops=DropDirectory(config.submission.drop_directory, config.smtp.message_size_limit_bytes)
         if number == 0 and not secondary_for
@@ -265,27 +260,15 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
     return routing, open_routing
 
 
-def _share(config: Config, switches: int, policies: Mapping[str, float]) -> QueueSettings:
-    """The limits of a server are shared out among its switches; what is waited for ends before a switch is killed.
-
-    Policies count in place of what the server's file says, unless they don't go together with the rest of it.
-    """
-    queue = _with_policies(config.queue, policies)
+def _share(config: Config, switches: int) -> QueueSettings:
+    """The limits of a server are shared out among its switches; what is waited for ends before a switch is killed."""
+    queue = config.queue
     return msgspec.structs.replace(
         queue,
         handover_wait_s=min(queue.handover_wait_s, config.server.stop_timeout_s / 2),
         destination_connections=-(-queue.destination_connections // switches),
         total_connections=-(-queue.total_connections // switches),
     )
-
-
-def _with_policies(queue: QueueSettings, policies: Mapping[str, float]) -> QueueSettings:
-    try:
-        return with_policies(queue, policies)
-    except ValueError as error:
-        reason = str(error)
-    log.error("policies not in force", reason=reason, remedy="mend them, or [queue] of this server, which counts")
-    return queue
 
 
 def _transports(

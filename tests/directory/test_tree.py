@@ -29,7 +29,6 @@ def said(entry: Item) -> list[tuple[str, str, str]]:
         ("routes", "carol@example.org", "lmtp:unix:/run/Dovecot/lmtp"),
         ("routes", "example.org", "maildir:/srv/Müller/{local_part}"),
         ("clients", "2001:db8::/32", "relay"),
-        ("policies", "retry_first_s", "600"),
         ("mailboxes", "alice@example.org", ""),
         ("mailboxes", '"a, b"@example.org', ""),
         ("mailboxes", "用户@example.org", ""),
@@ -42,13 +41,6 @@ def said(entry: Item) -> list[tuple[str, str, str]]:
 )
 def test_a_line_that_is_kept_as_an_entry_is_read_back_as_it_was(line: tuple[str, str, str]) -> None:
     assert said(item_of(*line, SUFFIX)) == [line]
-
-
-def test_a_policy_has_as_many_settings_as_it_likes_and_each_has_a_value() -> None:
-    patience = item("nmPolicy", cn="patience", nmSetting=("retry_first_s=600", "expire_s = 9"))
-    assert said(patience) == [("policies", "retry_first_s", "600"), ("policies", "expire_s", "9")]
-    with pytest.raises(ConfigInvalid, match="nmSetting: expire_s has no value; write it as in retry_first_s=300"):
-        said(item("nmPolicy", cn="patience", nmSetting="expire_s"))
 
 
 def test_an_entry_is_found_by_its_key_below_its_tables_container() -> None:

@@ -24,12 +24,6 @@ def test_the_pause_varies_by_a_tenth(chance: float, pause_s: float) -> None:
     assert backoff.next_attempt(1, ARRIVAL, ARRIVAL + 10) == pytest.approx(ARRIVAL + 10 + pause_s)
 
 
-def test_other_settings_count_from_the_next_attempt_on() -> None:
-    backoff = Backoff(QueueSettings(), Chance())
-    backoff.go_by(QueueSettings(retry_first_s=20))
-    assert backoff.next_attempt(1, ARRIVAL, ARRIVAL) == ARRIVAL + 20
-
-
 def test_a_message_is_given_up_at_its_expiry_and_not_before() -> None:
     backoff = Backoff(QueueSettings(expire_s=86_400), Chance())
     assert backoff.next_attempt(30, ARRIVAL, ARRIVAL + 86_399) == ARRIVAL + 86_400

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.routing.table_texts import GOOD, write_tables
 
-from nightmail.errors import ConfigInvalid, DirectoryUnavailable
+from nightmail.errors import DirectoryUnavailable
 from nightmail.mail.reply import Reply
 from nightmail.routing.compiled import DOMAIN, CompiledSnapshot, Summary, Writer, open_snapshot
 from nightmail.routing.generations import compile_tables
@@ -71,14 +71,7 @@ def test_a_summary_counts_and_tells_states_apart(tmp_path: Path) -> None:
     first = compiled(tmp_path, **GOOD)
     second = compiled(tmp_path, **GOOD)
     third = compiled(tmp_path, **{**GOOD, "clients": ""})
-    assert first.summary.counts == {
-        "domains": 2,
-        "routes": 3,
-        "aliases": 1,
-        "mailboxes": 2,
-        "clients": 1,
-        "policies": 1,
-    }
+    assert first.summary.counts == {"domains": 2, "routes": 3, "aliases": 1, "mailboxes": 2, "clients": 1}
     assert first.summary.digest == second.summary.digest != third.summary.digest
     for snapshot in (first, second, third):
         snapshot.close()
@@ -126,26 +119,3 @@ def test_a_file_that_is_no_database_is_not_opened(tmp_path: Path, content: bytes
         open_snapshot(str(path))
     with pytest.raises(DirectoryUnavailable):
         open_snapshot(str(tmp_path / "none.lmdb"))
-
-
-def test_policies_are_kept_with_the_kinds_of_their_settings(tmp_path: Path) -> None:
-    snapshot = compiled(tmp_path, policies="retry_first_s 90\nRetry_Max_S 1800.5\ndestination_connections 5\n")
-    assert snapshot.policies == {"retry_first_s": 90, "retry_max_s": 1800.5, "destination_connections": 5}
-    assert isinstance(snapshot.policies["destination_connections"], int)
-    snapshot.close()
-
-
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        ("retries 3", "policies:1: retries is no policy; those that there are: retry_first_s, "),
-        ("retry_first_s soon", "policies:1: 'soon' is no number; write one, such as 300"),
-        ("retry_first_s -1", "policies:1: retry_first_s can't be -1; write seconds, such as 300"),
-        ("total_connections 1.5", "policies:1: total_connections can't be 1.5; write a whole number of at least 1"),
-        ("expire_s 9\nexpire_s 8", "policies:2: expire_s stands twice, first on line 1; keep one of the two"),
-    ],
-)
-def test_a_policy_that_is_wrong_is_named(tmp_path: Path, line: str, fault: str) -> None:
-    with pytest.raises(ConfigInvalid) as caught:
-        compiled(tmp_path, policies=f"{line}\n")
-    assert fault in str(caught.value)

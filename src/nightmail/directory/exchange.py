@@ -16,7 +16,7 @@ from nightmail.routing.notation import NOTATIONS
 from nightmail.routing.source import NAMES, Source
 
 _OURS = {name.lower() for name in ATTRIBUTES} - {"objectclass", "cn", "mail"}
-_ORDER = ("routes", "domains", "mailboxes", "aliases", "clients", "policies")
+_ORDER = ("routes", "domains", "mailboxes", "aliases", "clients")
 """What others need comes first, and goes last, so that nothing is refused on the way."""
 
 Lines = Mapping[tuple[str, str], str]

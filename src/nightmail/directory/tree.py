@@ -7,7 +7,6 @@ checked as any others. Where a table has a file and a line, an entry has its dis
     ou=routes    nmMailRoute       nmMatch, nmNextHop
     ou=clients   nmMailClient      nmNetwork, nmAccess
     ou=people    inetOrgPerson, inetLocalMailRecipient      mailLocalAddress, mailHost, mailRoutingAddress
-    ou=policies  nmPolicy          nmSetting, each NAME=VALUE
     ou=lists     nisMailAlias      cn, rfc822MailMember
                  nmMailList        cn or mailLocalAddress, rfc822MailMember or member
 
@@ -32,7 +31,6 @@ CONTAINERS = {
     "clients": "ou=clients",
     "mailboxes": "ou=people",
     "aliases": "ou=lists",
-    "policies": "ou=policies",
 }
 """Where the entries for a table are, below the suffix."""
 
@@ -40,8 +38,8 @@ _AROUND_COMMAS = re.compile(r"(?<!\\)\s*,\s*")
 
 ATTRIBUTES = (
     "objectClass", "cn", "mail", "mailHost", "mailLocalAddress", "mailRoutingAddress", "member", "nmAccess",
-    "nmAddress", "nmAliasOf", "nmDomain", "nmKind", "nmMatch", "nmNetwork", "nmNextHop", "nmSetting", "nmTarget",
-    "nmVerify", "rfc822MailMember",
+    "nmAddress", "nmAliasOf", "nmDomain", "nmKind", "nmMatch", "nmNetwork", "nmNextHop", "nmTarget", "nmVerify",
+    "rfc822MailMember",
 )  # fmt: skip
 """All that entries are asked for."""
 
@@ -125,14 +123,6 @@ def _client(item: Item) -> Iterator[_Words]:
     yield "clients", item.value("nmNetwork"), item.value("nmAccess").lower()
 
 
-def _policy(item: Item) -> Iterator[_Words]:
-    for setting in item.values("nmSetting"):
-        name, equal, value = setting.partition("=")
-        if not equal:
-            raise ConfigInvalid(item.dn, f"nmSetting: {setting} has no value", "write it as in retry_first_s=300")
-        yield "policies", name.strip(), value.strip()
-
-
 def _person(item: Item) -> Iterator[_Words]:
     addresses = item.values("mailLocalAddress", "nmAddress") or item.values("mail")
     host, other = item.value("mailHost"), item.value("mailRoutingAddress")
@@ -181,7 +171,6 @@ _READERS: dict[str, Callable[[Item], Iterator[_Words]]] = {
     "nmMailDomain": _domain,
     "nmMailRoute": _route,
     "nmMailClient": _client,
-    "nmPolicy": _policy,
     "nmMailList": _list,
     "nisMailAlias": _list,
     "inetLocalMailRecipient": _person,
@@ -196,9 +185,9 @@ MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
 CHANGES_FILTER = any_of(MAIL_FILTER, "(mail=*)")
 """These, and whoever else may be the member of a list."""
 
-_RULES = ("nmMailDomain", "nmMailRoute", "nmMailClient", "nmPolicy")
+_RULES = ("nmMailDomain", "nmMailRoute", "nmMailClient")
 RULES_FILTER = any_of(*(equals("objectClass", name) for name in _RULES))
-"""Domains, routes, clients and policies."""
+"""Domains, routes and clients."""
 
 WHOLE_FILTER = any_of(RULES_FILTER, "(&(mailHost=*)(mailRoutingAddress=*))")
 """Entries that are held whole: all but addresses, and of these the ones that say where another address goes."""
@@ -214,7 +203,7 @@ def is_rule(item: Item) -> bool:
     return not item.classes.isdisjoint(map(str.lower, _RULES))
 
 
-WHOLE_TABLES = ("domains", "routes", "clients", "policies")
+WHOLE_TABLES = ("domains", "routes", "clients")
 """The tables for which they have lines."""
 
 
@@ -245,10 +234,6 @@ def _write_client(key: str, value: str) -> _Written:
     return "nmNetwork", {"objectClass": ("nmMailClient",), "nmNetwork": (key,), "nmAccess": (value,)}
 
 
-def _write_policy(key: str, value: str) -> _Written:
-    return "cn", {"objectClass": ("nmPolicy",), "cn": (key,), "nmSetting": (f"{key}={value}",)}
-
-
 def _write_mailbox(key: str, value: str) -> _Written:
     own, attribute = ("inetLocalMailRecipient", "mailLocalAddress")
     if not key.isascii():
@@ -270,5 +255,4 @@ _WRITERS: dict[str, Callable[[str, str], _Written]] = {
     "clients": _write_client,
     "mailboxes": _write_mailbox,
     "aliases": _write_alias,
-    "policies": _write_policy,
 }

@@ -19,10 +19,6 @@ class Backoff:
         self._settings = settings
         self._randomness = randomness
 
-    def go_by(self, settings: QueueSettings) -> None:
-        """Go by other settings from now on: a message that waits does so from its next attempt."""
-        self._settings = settings
-
     def next_attempt(self, attempts: int, arrival: float, now: float, *, is_report: bool = False) -> float | None:
         """When to try again after `attempts` (1 or more) that came to nothing; None: the message is to be given up.
 

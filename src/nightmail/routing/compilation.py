@@ -9,7 +9,6 @@ from nightmail.errors import ConfigInvalid
 from nightmail.routing import compiled
 from nightmail.routing.compiled import Summary, Writer
 from nightmail.routing.crosschecks import CrossChecks
-from nightmail.routing.entries import parse_policy_entry, parse_policy_key
 from nightmail.routing.expansion import alias_of
 from nightmail.routing.networks import prefix_of
 from nightmail.routing.notation import NOTATIONS
@@ -59,12 +58,10 @@ class Compilation:
         self._add("aliases", self._checks.check_alias_key)
         self._check_targets()
         self._add("clients", self._note_prefix)
-        policies = self._policies()
         summary = Summary(
             digest=self._source.digest(),
             counts=self._counts,
             postmaster=self._postmaster(),
-            policies=policies,
             local_domains=tuple(islice(self._local_domains(), LOCAL_DOMAINS_KNOWN)),
             prefix_lengths={
                 version: tuple(sorted(lengths, reverse=True)) for version, lengths in self._prefix_lengths.items()
@@ -83,17 +80,6 @@ class Compilation:
             self._counts[name] += 1
             if note:
                 note(key, place)
-
-    def _policies(self) -> dict[str, int | float]:
-        """All policies: so few that they are kept beside the tables."""
-        policies: dict[str, int | float] = {}
-        for place, text, value in self._source.entries("policies"):
-            name = parse_policy_key(text, place)
-            if name in policies:
-                raise self._duplicate("policies", name, text, place)
-            policies[name] = parse_policy_entry(name, value, place)
-        self._counts["policies"] = len(policies)
-        return policies
 
     def _keys(self, name: str) -> Iterator[tuple[str, str]]:
         """The place and the key of each entry of a table that was read before."""

@@ -34,7 +34,7 @@ class Summary(msgspec.Struct, frozen=True):
     """What is said about a compiled file as a whole.
 
     `digest` tells one state of the tables from another. `counts` has the number of entries of each table.
-    `local_domains` are the first of them. `policies` are kept here, since there are few.
+    `local_domains` are the first of them.
     """
 
     format: int = FORMAT
@@ -43,7 +43,6 @@ class Summary(msgspec.Struct, frozen=True):
     postmaster: str = ""
     local_domains: tuple[str, ...] = ()
     prefix_lengths: dict[int, tuple[int, ...]] = {}
-    policies: dict[str, int | float] = {}
 
 
 _decode_summary = msgspec.msgpack.Decoder(Summary).decode
@@ -127,7 +126,6 @@ class CompiledSnapshot(Resolver):
         self._env = env
         self.path = lookups.path
         self.summary = lookups.summary
-        self.policies = lookups.summary.policies
 
     def close(self) -> None:
         """Unmap the file; the snapshot is asked no more."""

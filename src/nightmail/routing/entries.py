@@ -1,4 +1,4 @@
-"""What the key and the value of an entry mean, in each of the six tables; and what would be right where they don't.
+"""What the key and the value of an entry mean, in each of the five tables; and what would be right where they don't.
 
 `place` says where an entry stands: a line of a table, or the name of a directory entry.
 """
@@ -9,7 +9,6 @@ import re
 
 from nightmail.errors import ConfigInvalid
 from nightmail.mail.address import split
-from nightmail.queue import policies
 from nightmail.routing.model import ClientRule, Domain
 from nightmail.routing.names import mailbox_key, parse_address, parse_domain
 from nightmail.routing.networks import network_key, parse_network
@@ -133,40 +132,6 @@ def parse_rule(value: str, place: str) -> ClientRule:
         wrong = f"{value!r} is no rule for clients" if value else "the rule for these clients is missing"
         raise ConfigInvalid(place, wrong, "write relay, submit or deny" + _on_comments(value))
     return rule
-
-
-def parse_policy_key(text: str, place: str) -> str:
-    """The name of a setting that is a policy.
-
-    Raises:
-        ConfigInvalid: it is none.
-    """
-    name = text.lower()
-    if name not in policies.NAMES:
-        raise ConfigInvalid(place, f"{text} is no policy", f"those that there are: {', '.join(policies.NAMES)}")
-    return name
-
-
-def parse_policy_value(value: str, place: str) -> float:
-    """A number. Raises: ConfigInvalid: it is none."""
-    try:
-        return float(value)
-    except ValueError as error:
-        raise ConfigInvalid(place, f"{value!r} is no number", "write one, such as 300") from error
-
-
-def parse_policy_entry(name: str, value: str, place: str) -> float:
-    """The value of a policy, as the setting of its name may have it.
-
-    Raises:
-        ConfigInvalid: it may not.
-    """
-    parse_policy_value(value, place)
-    try:
-        return policies.parse_policy(name, value)
-    except ValueError as error:
-        right = "write seconds, such as 300" if name.endswith("_s") else "write a whole number of at least 1"
-        raise ConfigInvalid(place, f"{name} can't be {value}", right) from error
 
 
 def parse_nothing(value: str, place: str) -> bool:

@@ -1,4 +1,4 @@
-"""How each of the six tables is written: what a key and a value are read as, and the normal text of both.
+"""How each of the five tables is written: what a key and a value are read as, and the normal text of both.
 
 Two lines that mean the same have the same normal text. It is read back as what it was written for.
 """
@@ -15,8 +15,6 @@ from nightmail.routing.entries import (
     parse_domain_key,
     parse_mailbox,
     parse_nothing,
-    parse_policy_key,
-    parse_policy_value,
     parse_route_key,
     parse_rule,
     parse_targets,
@@ -74,10 +72,6 @@ def _network(text: str, place: str) -> str:
     return str(parse_network(text, place))
 
 
-def _number(value: str, place: str) -> str:
-    return f"{parse_policy_value(value, place):.12g}"
-
-
 def _nothing(value: str, place: str) -> str:
     parse_nothing(value, place)
     return ""
@@ -93,6 +87,5 @@ NOTATIONS: Mapping[str, Notation] = {
     "routes": Notation(parse_route_key, _route_from, parse_route_key, _route),
     "aliases": Notation(parse_alias_key, _anywhere(parse_targets), parse_alias_key, _targets),
     "mailboxes": Notation(parse_mailbox, _anywhere(parse_nothing), parse_mailbox, _nothing),
-    "policies": Notation(parse_policy_key, _anywhere(parse_policy_value), parse_policy_key, _number),
     "clients": Notation(parse_client_key, _anywhere(parse_rule), _network, parse_rule),
 }

@@ -7,7 +7,6 @@ are not checked again: whoever keeps the source has refused those that lead nowh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeVar
 
 from nightmail.errors import DirectoryUnavailable, NotKnownYet, PermanentFailure, TemporaryFailure
@@ -53,7 +52,6 @@ class Resolver:
         self._routes: dict[str, Route] = {}
         self._domain_routes: dict[str, Route | None] = {}
         self._rules: dict[str, ClientRule] = {}
-        self.policies: Mapping[str, float] = {}
 
     def client_rule(self, ip: str) -> ClientRule:
         """What the client at this IP address may do, by the longest prefix that matches; empty: nothing special.

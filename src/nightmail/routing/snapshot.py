@@ -6,7 +6,6 @@ old one stays answered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -28,12 +27,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class RoutingSnapshot(Protocol):
-    """Answers from one unchanging state of the logical model.
-
-    `policies` are settings of `[queue]` that count in place of what a server's file says.
-    """
-
-    policies: Mapping[str, float]
+    """Answers from one unchanging state of the logical model."""
 
     def client_rule(self, ip: str) -> ClientRule:
         """What the client at this IP address may do; empty: nothing special.

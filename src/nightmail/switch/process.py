@@ -40,8 +40,7 @@ log = structlog.get_logger()
 class SwitchProcess:
     """A switch with everything that connects it to the world. `drops` is None where another switch picks up.
 
-    `limits_among` tells one switch's share of the server's limits among so many, as policies have them now; it has that
-    `among` at first.
+    `limits_among` tells one switch's share of the server's limits among so many; it has that `among` at first.
     """
 
     def __init__(
@@ -163,7 +162,6 @@ class SwitchProcess:
         self._routing_fault = ""
         old, routing.snapshot = routing.snapshot, fresh
         asyncio.get_running_loop().call_later(_OLD_ROUTING_S, old.close)
-        self._go_by_limits()
 
     async def _prepare(self, params: dict[str, Any]) -> None:
         self._switch.adoptions.prepare(params["queue"])
@@ -171,13 +169,7 @@ class SwitchProcess:
     async def _share(self, params: dict[str, Any]) -> None:
         """The server runs more switches now, or fewer: together they never send more than it may."""
         self._among = params["among"]
-        self._go_by_limits()
-
-    def _go_by_limits(self) -> None:
-        """Go by what counts now: other switches may share it, and policies may say otherwise."""
-        limits = self._limits_among(self._among)
-        self._switch.parts.destinations.limit_to(limits)
-        self._switch.parts.backoff.go_by(limits)
+        self._switch.parts.destinations.limit_to(self._limits_among(self._among))
 
     async def _forget(self, params: dict[str, Any]) -> None:
         self._switch.adoptions.forget(params["queue"])
