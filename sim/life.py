@@ -58,6 +58,7 @@ class Routes:
     def __init__(self) -> None:
         self.routes: dict[str, Route] = {}
         self.taken: dict[str, Accepted | Reply] = {}
+        self.policies: dict[str, float] = {}
 
     def client_rule(self, ip: str) -> ClientRule:
         """Everybody may relay."""

@@ -40,6 +40,7 @@ from nightmail.net.dns import DnsResolver
 from nightmail.net.mail_hosts import MailHosts, OwnHosts
 from nightmail.queue.backoff import Backoff
 from nightmail.queue.destinations import Destinations
+from nightmail.queue.policies import with_policies
 from nightmail.queue.settings import QueueSettings
 from nightmail.routing.generations import open_newest
 from nightmail.routing.snapshot import RoutingSnapshot
@@ -180,7 +181,7 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
     identity = Identity(server.name, incarnation, machine.machine, machine.boot, life.path, group)
     promise_ms = int(config.store.lease_s * 1000)
     among = switches + bool(secondary_for)
-    queue_settings = _share(config, among)
+    queue_settings = _share(config, among, {})
     destinations: Destinations[Attempt] = Destinations(queue_settings, randomness)
     health = DestinationHealth(destinations, clock)
     routing, open_routing = _routing(config, clock)
@@ -211,7 +212,7 @@ def build_switch(config: Config, number: int, secondary_for: str = "") -> Switch
         config.smtp,
         [] if secondary_for else config.listeners,
         open_routing=open_routing,
-        limits_among=lambda among: _share(config, among),
+        limits_among=lambda among, policies: _share(config, among, policies),
         among=among,
         drops=DropDirectory(config.submission.drop_directory, config.smtp.message_size_limit_bytes)
         if number == 0 and not secondary_for
@@ -260,9 +261,13 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
     return routing, open_routing
 
 
-def _share(config: Config, switches: int) -> QueueSettings:
-    """The limits of a server are shared out among its switches; what is waited for ends before a switch is killed."""
-    queue = config.queue
+def _share(config: Config, switches: int, policies: Mapping[str, float]) -> QueueSettings:
+    """The limits of a server are shared out among its switches; what is waited for ends before a switch is killed.
+
+    Raises:
+        ConfigInvalid: policies and the file contradict each other.
+    """
+    queue = with_policies(config.queue, policies)
     return msgspec.structs.replace(
         queue,
         handover_wait_s=min(queue.handover_wait_s, config.server.stop_timeout_s / 2),

@@ -1,4 +1,4 @@
-"""`nightmail check` refuses a balancer through which everybody could send anywhere."""
+"""`nightmail check` refuses a balancer through which everybody could send anywhere, and tells of odd policies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nightmail.cli.checking import check_everything
+from nightmail.cli.checking import Findings, check_everything
 from nightmail.config.loading import load
 from nightmail.errors import ConfigInvalid
 
@@ -29,11 +29,12 @@ ELSEWHERE = BARE + 'proxy_from = ["192.0.2.0/24"]\n'
 RELAYS = "127.0.0.0/8 relay\n"
 
 
-def checked(directory: Path, listener: str, clients: str) -> None:
+def checked(directory: Path, listener: str, clients: str, policies: str = "") -> Findings:
     (directory / "tables").mkdir()
     (directory / "tables" / "clients").write_text(clients)
     (directory / "nightmail.toml").write_text(CONFIG.format(listener=listener))
-    check_everything(load(str(directory / "nightmail.toml")))
+    (directory / "tables" / "policies").write_text(policies)
+    return check_everything(load(str(directory / "nightmail.toml")))
 
 
 @pytest.mark.parametrize("listener", [BARE, ELSEWHERE])
@@ -52,3 +53,10 @@ def test_a_balancer_that_could_relay_and_need_not_say_for_whom_is_refused(
 )
 def test_a_balancer_that_says_for_whom_or_has_no_rights_is_well(tmp_path: Path, listener: str, clients: str) -> None:
     checked(tmp_path, listener, clients)
+
+
+def test_policies_that_contradict_the_file_are_remarked_on(tmp_path: Path) -> None:
+    findings = checked(tmp_path, PROXIED, RELAYS, "retry_first_s 7200\n")
+    assert findings.entries["policies"] == 1
+    [remark] = [each for each in findings.remarks if "policy" in each]
+    assert "retry_max_s (3600) is less than retry_first_s (7200)" in remark

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.cli.conftest import Run
 from tests.cli.directory_rig import SOUND, Rig, line
@@ -178,3 +179,34 @@ def test_with_no_replica_a_check_judges_the_last_copy_or_says_that_nothing_was_j
     assert "could send anywhere" in refused.err
     rig.configure("")
     assert "judged    the last copy" in rig.nightmail("check").out
+
+
+def test_an_import_makes_the_container_that_a_directory_of_an_earlier_release_lacks(rig: Rig) -> None:
+    container = f"ou=policies,{SUFFIX}"
+    assert rig.directory("delete", container).exit_code == 0
+    tables = rig.tables(domains="example.org local\n", routes="example.org discard\n", policies="expire_s 3600\n")
+    assert rig.directory("import", tables, "--dry-run").out.splitlines()[:2] == [
+        f"+ {container}",
+        f"+ cn=expire_s,{container}",
+    ]
+    assert rig.directory("import", tables).exit_code == 0
+    assert rig.directory("import", tables).out.startswith("Entries added: 0, changed: 0, deleted: 0\n")
+    assert rig.directory("export", str(rig.place / "out")).exit_code == 0
+    assert (rig.place / "out" / "policies").read_text() == "expire_s  3600\n"
+
+
+def test_a_policy_that_contradicts_this_servers_file_is_remarked_on(rig: Rig) -> None:
+    rig.fill([line("policies", "retry_first_s", "7200")])
+    assert rig.directory("check").exit_code == 0
+    checked = msgspec.json.decode(rig.nightmail("check", "--json").out)
+    assert checked["entries"]["policies"] == 1
+    [remark] = [each for each in checked["remarks"] if "no policy comes into force" in each]
+    assert "retry_max_s (3600) is less than retry_first_s (7200)" in remark
+
+
+def test_a_bad_policy_is_named(rig: Rig) -> None:
+    bad = line("policies", "retry_first_s", "0")
+    rig.fill([bad])
+    done = rig.directory("check")
+    assert done.exit_code == os.EX_CONFIG
+    assert f"{bad.dn}: retry_first_s can't be 0; write a number above 0" in done.out

@@ -35,8 +35,16 @@ def recipients(rig: Rig, address: str) -> tuple[str, ...]:
         return () if isinstance(answer, Reply) else answer.recipients
 
 
+def policies(rig: Rig) -> dict[str, float]:
+    """What is said of settings of `[queue]`."""
+    with rig.master.as_account("reader") as directory:
+        items = [*map(folded, directory.search(SUFFIX))]
+    with judge_of(Held(items), SUFFIX, "/") as judge:
+        return dict(judge.snapshot.policies)
+
+
 def test_every_example_is_taken_and_means_what_is_said_of_it(rig: Rig) -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
     for example in EXAMPLES:
         command = "modify" if "changetype: modify" in example else "add"
         done = rig.directory(command, rig.text(example))
@@ -50,3 +58,4 @@ def test_every_example_is_taken_and_means_what_is_said_of_it(rig: Rig) -> None:
     assert recipients(rig, "postmaster@example.org") == ("alice@example.org", "help@elsewhere.example")
     assert sorted(recipients(rig, "team@example.org")) == ["alice@example.org", "bob@example.org"]
     assert recipients(rig, "umlauts@example.org") == ("müller@example.org",)
+    assert policies(rig) == {"retry_first_s": 120, "retry_max_s": 1800}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nightmail.directory.exchange import Changes, normal_lines, plan_changes, text_of
+from nightmail.directory.exchange import Changes, containers_for, normal_lines, plan_changes, text_of
 from nightmail.directory.selection import DirectoryTables
-from nightmail.directory.tree import Item, item_of
+from nightmail.directory.tree import Item, item_of, unit
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.source import NAMES
 from nightmail.routing.tables import TextTables
@@ -23,6 +23,7 @@ TABLES = {
     "aliases": "postmaster  alice@example.org\nTeam@example.org bob@example.org,\n   alice@example.org\n",
     "mailboxes": 'alice@example.org\nBOB@example.org\n"a b"@example.org\n用户@example.org\n',
     "clients": "127.0.0.1 relay\n2001:DB8::/32  deny\n",
+    "policies": "retry_first_s 60\ntotal_connections  040\nexpire_s 86400.0\n",
 }
 
 
@@ -75,6 +76,24 @@ def test_what_only_the_directory_says_is_counted_or_deleted() -> None:
     wanted = {("domains", "example.org"): "local"}
     assert plan_changes(wanted, [other], SUFFIX, delete=False).foreign == 1
     assert plan_changes(wanted, [other], SUFFIX, delete=True).deleted == [other.dn]
+
+
+PATIENCE = Item(
+    f"cn=patience,ou=policies,{SUFFIX}",
+    {"objectclass": ("nmPolicy",), "cn": ("patience",), "nmsetting": ("retry_first_s=60",)},
+)
+
+
+def test_an_entry_with_a_name_of_its_own_keeps_it() -> None:
+    [replaced] = plan_changes({("policies", "retry_first_s"): "30"}, [PATIENCE], SUFFIX, delete=False).replaced
+    assert (replaced.dn, replaced.attributes["cn"]) == (PATIENCE.dn, ("patience",))
+    assert replaced.attributes["nmsetting"] == ("retry_first_s=30",)
+
+
+def test_containers_that_are_missing_are_those_of_new_entries_alone() -> None:
+    new = [item_of("policies", "expire_s", "60", SUFFIX), item_of("domains", "x.org", "relay", SUFFIX)]
+    assert containers_for(new, [unit("ou=domains", SUFFIX)], SUFFIX) == [unit("ou=policies", SUFFIX)]
+    assert containers_for([], [], SUFFIX) == []
 
 
 def person(*addresses: str) -> Item:

@@ -93,3 +93,31 @@ def test_where_nearly_all_is_wrong_nothing_changes(choose: Choose) -> None:
     bad = [item_of("clients", f"10.0.{number}.1/24", "relay", SUFFIX) for number in range(FAULTS_LIMIT + 1)]
     with pytest.raises(ConfigInvalid, match=r"o=x: more than 100 entries are wrong, the first: nmNetwork=10\.0\."):
         choose(named(*ALL, *bad), named(*ALL))
+
+
+def policy(*settings: str, name: str = "patience") -> Item:
+    values = {"objectclass": ("nmPolicy",), "cn": (name,), "nmsetting": settings}
+    return Item(f"cn={name},ou=policies,{SUFFIX}", values)
+
+
+def policies(selected: Selected[str]) -> dict[str, float]:
+    snapshot = open_snapshot(selected.result)
+    snapshot.close()
+    return dict(snapshot.policies)
+
+
+@pytest.mark.parametrize("setting", ["retry_frist_s=5", "retry_first_s=soon", "retry_first_s=0", "expire_s", "="])
+def test_a_bad_policy_is_refused_by_its_name_and_the_last_good_one_stays(choose: Choose, setting: str) -> None:
+    good, other = policy("retry_first_s=60"), policy("expire_s=3600", name="other")
+    bad = policy(setting, "retry_max_s=600")
+    selected = choose(named(*ALL, bad, other), named(*ALL, good))
+    assert list(selected.faults) == [bad.dn]
+    assert policies(selected) == {"retry_first_s": 60, "expire_s": 3600}
+    assert policies(choose(named(*ALL, bad, other))) == {"expire_s": 3600}
+
+
+def test_of_two_policies_for_the_same_setting_the_first_stays(choose: Choose) -> None:
+    first, late = policy("retry_first_s=60"), policy("retry_first_s=5", name="a-late-one")
+    selected = choose(named(*ALL, first, late), named(*ALL, first))
+    assert list(selected.faults) == [late.dn]
+    assert policies(selected) == {"retry_first_s": 60}

@@ -29,6 +29,7 @@ def said(entry: Item) -> list[tuple[str, str, str]]:
         ("routes", "carol@example.org", "lmtp:unix:/run/Dovecot/lmtp"),
         ("routes", "example.org", "maildir:/srv/Müller/{local_part}"),
         ("clients", "2001:db8::/32", "relay"),
+        ("policies", "retry_first_s", "60.5"),
         ("mailboxes", "alice@example.org", ""),
         ("mailboxes", '"a, b"@example.org', ""),
         ("mailboxes", "用户@example.org", ""),
@@ -52,6 +53,15 @@ def test_an_entry_is_found_by_its_key_below_its_tables_container() -> None:
 def test_where_an_entry_stands_is_its_name() -> None:
     (line,) = lines_of(item_of("domains", "example.org", "local", SUFFIX))
     assert line.entry.place == f"nmDomain=example.org,ou=domains,{SUFFIX}"
+
+
+def test_a_policy_says_a_line_for_each_setting() -> None:
+    policy = item("nmPolicy", cn="patience", nmSetting=("retry_first_s=60", "retry_max_s = 600", "expire_s"))
+    assert said(policy) == [
+        ("policies", "retry_first_s", "60"),
+        ("policies", "retry_max_s", "600"),
+        ("policies", "expire_s", ""),
+    ]
 
 
 def test_every_address_of_a_person_is_a_mailbox() -> None:

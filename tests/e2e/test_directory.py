@@ -114,6 +114,28 @@ def test_single_entries_are_added_changed_and_deleted(servers: DirectoryPair) ->
     until_answered(servers.second, "c@example.org", 550)
 
 
+POLICY = """\
+dn: cn=patience,ou=policies,dc=example,dc=org
+objectClass: nmPolicy
+cn: patience
+nmSetting: retry_first_s=77
+nmSetting: retry_max_s=770
+"""
+
+
+def test_a_policy_is_in_force_on_both_servers_without_a_restart(servers: DirectoryPair) -> None:
+    bad = servers.first.nightmail("directory", "add", stdin=POLICY.replace("=77\n", "=soon\n").encode())
+    assert bad.returncode == os.EX_CONFIG
+    assert "cn=patience,ou=policies,dc=example,dc=org: 'soon' is not a number" in bad.stderr
+    done = servers.first.nightmail("directory", "add", stdin=POLICY.encode())
+    assert (done.returncode, done.stderr) == (0, ""), done
+    for server in (servers.first, servers.second):
+        server.wait_for_log("policies in force", "retry_first_s=77", "retry_max_s=770")
+    servers.run("delete", "cn=patience,ou=policies,dc=example,dc=org")
+    servers.first.wait_for_log("policies in force", "^(?!.*retry_)")
+    servers.second.wait_for_log("policies in force", "^(?!.*retry_)")
+
+
 def test_how_the_replicas_stand_is_seen(servers: DirectoryPair) -> None:
     until(lambda: servers.first.facts("directory", "status")[1]["behind"] == 0, "the shadow has what the master has")
     master, shadow = servers.first.facts("directory", "status")

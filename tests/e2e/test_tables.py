@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from tests.e2e.dialogue import Dialogue, deliver
+from tests.e2e.sink import Answer, Sink
 from tests.e2e.switch import LOCAL_ONLY, Switch
 from tests.e2e.waiting import until
 
@@ -80,3 +81,23 @@ def test_mended_tables_come_into_force_after_bad_ones(switch: Switch) -> None:
     assert "refused" in switch.change_tables({"domains": "example.org lcal\n"})
     assert "reloaded" in switch.change_tables({"domains": LOCAL_ONLY["domains"], "mailboxes": "dora@example.org\n"})
     assert answer(switch, "dora@example.org") == "250 2.1.5 Ok"
+
+
+def test_policies_of_the_tables_are_in_force_with_the_next_failure_and_need_no_restart(
+    switch: Switch, sink: Sink
+) -> None:
+    sink.on["RCPT"] = Answer(words="450 4.2.0 later")
+    assert "reloaded" in switch.change_tables({"policies": "retry_first_s  3600\nretry_max_s  3600\n"})
+    deliver(switch.port, "carol@example.net", "a@sink.test")
+
+    def waiting_s() -> list[float]:
+        rows = switch.facts("queue", "list")["messages"]
+        return [row["next_attempt"] - row["arrival"] for row in rows if row["attempts"]]
+
+    until(lambda: [each for each in waiting_s() if each > 3000], "a message that waits for most of an hour")
+    switch.change_tables({"policies": "retry_first_s  7200\n"})  # the file has retry_max_s = 2
+    switch.wait_for_log("policies refused, those in force stay")
+    [picture] = switch.status().switches
+    assert "retry_max_s (2) is less than retry_first_s (7200)" in picture.routing
+    switch.change_tables({"policies": ""})
+    until(lambda: switch.status().switches[0].routing == "ok", "policies that are in force")

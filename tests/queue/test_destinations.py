@@ -329,12 +329,12 @@ def test_other_limits_hold_from_now_on_and_what_is_under_way_goes_on() -> None:
     for _ in range(3):
         assert destinations.reserve("a", 0.0)
     destinations.enqueue("a", "waits")
-    destinations.limit_to(QueueSettings(destination_connections=2, total_connections=10))
+    destinations.go_by(QueueSettings(destination_connections=2, total_connections=10))
     destinations.release("a")
     assert destinations.take(0.0) is None
     destinations.release("a")
     assert destinations.take(0.0) == ("a", "waits")
     destinations.enqueue("a", "more")
     assert destinations.take(0.0) is None
-    destinations.limit_to(QueueSettings(destination_connections=3, total_connections=10))
+    destinations.go_by(QueueSettings(destination_connections=3, total_connections=10))
     assert destinations.take(0.0) == ("a", "more")

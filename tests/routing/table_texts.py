@@ -10,6 +10,7 @@ GOOD = {
     "mailboxes": "alice@example.org\nbob@example.org\n",
     "aliases": "team@example.org alice@example.org, bob@example.org\n",
     "clients": "127.0.0.0/8 relay\n",
+    "policies": "retry_first_s 60\ntotal_connections 40\n",
 }
 
 

@@ -171,6 +171,34 @@ def test_a_fault_in_clients(tmp_path: Path, text: str, line: str) -> None:
     assert fault(tmp_path, clients=text) == line
 
 
+NAMES_OF_POLICIES = (
+    "write one of retry_first_s, retry_max_s, expire_s, bounce_expire_s, delay_report_s, destination_connections, "
+    "total_connections, recipients_per_message, breaker_failures, breaker_first_s, breaker_max_s"
+)
+NUMBERS = "write a number such as 300 or 0.5, up to 999999999 and with at most three decimals"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("retry_frist_s 60", f"policies:1: 'retry_frist_s' is no setting that can be a policy; {NAMES_OF_POLICIES}"),
+        ("handover_wait_s 5", f"policies:1: 'handover_wait_s' is no setting that can be a policy; {NAMES_OF_POLICIES}"),
+        ("expire_s 5\nretry_first_s", f"policies:2: '' is not a number that a policy can have; {NUMBERS}"),
+        ("retry_first_s 1e3", f"policies:1: '1e3' is not a number that a policy can have; {NUMBERS}"),
+        ("retry_first_s 60 # s", f"policies:1: '60 # s' is not a number that a policy can have; {NUMBERS}"),
+        ("expire_s 9999999999", f"policies:1: '9999999999' is not a number that a policy can have; {NUMBERS}"),
+        ("retry_first_s 0.0", "policies:1: retry_first_s can't be 0.0; write a number above 0"),
+        ("total_connections 1.5", "policies:1: total_connections can't be 1.5; write a whole number of at least 1"),
+        (
+            "retry_max_s 60\nretry_max_s 60",
+            "policies:2: retry_max_s stands twice, first on line 1; keep one of the two",
+        ),
+    ],
+)
+def test_a_fault_in_policies(tmp_path: Path, text: str, line: str) -> None:
+    assert fault(tmp_path, policies=text) == line
+
+
 def test_tables_that_are_nowhere_are_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         check_tables(str(tmp_path / "tables"), str(tmp_path))

@@ -1,4 +1,4 @@
-"""Tables beside a directory with people and lists: domains, routes and clients, and nothing that is looked up."""
+"""Tables beside a directory with people and lists: domains, routes, clients, policies, nothing that is looked up."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ TABLES = {
     "domains": "example.com local\nexample.net alias example.com\n",
     "routes": "example.com lmtp:[127.0.0.1]:24\n",
     "clients": "127.0.0.0/8 relay\n",
+    "policies": "retry_first_s 60\n",
 }
 
 
@@ -27,7 +28,7 @@ def write(directory: Path, **tables: str) -> Path:
 
 def test_they_say_what_is_not_looked_up(tmp_path: Path) -> None:
     summary = check_tables(str(write(tmp_path / "tables")), str(tmp_path / "scratch"), None, TablesBeside)
-    assert summary.counts == {"domains": 2, "routes": 1, "aliases": 0, "mailboxes": 0, "clients": 1}
+    assert summary.counts == {"domains": 2, "routes": 1, "aliases": 0, "mailboxes": 0, "clients": 1, "policies": 1}
 
 
 @pytest.mark.parametrize("name", ["mailboxes", "aliases"])

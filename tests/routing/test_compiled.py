@@ -71,9 +71,23 @@ def test_a_summary_counts_and_tells_states_apart(tmp_path: Path) -> None:
     first = compiled(tmp_path, **GOOD)
     second = compiled(tmp_path, **GOOD)
     third = compiled(tmp_path, **{**GOOD, "clients": ""})
-    assert first.summary.counts == {"domains": 2, "routes": 3, "aliases": 1, "mailboxes": 2, "clients": 1}
+    assert first.summary.counts == {
+        "domains": 2, "routes": 3, "aliases": 1, "mailboxes": 2, "clients": 1, "policies": 2,
+    }  # fmt: skip
     assert first.summary.digest == second.summary.digest != third.summary.digest
     for snapshot in (first, second, third):
+        snapshot.close()
+
+
+def test_a_snapshot_has_the_policies_as_numbers_and_none_where_there_is_no_table(tmp_path: Path) -> None:
+    policies = "retry_first_s  0.5\ntotal_connections  040\ndelay_report_s  0.0\n"
+    with_some, without = (
+        compiled(tmp_path, **{**GOOD, "policies": policies}),
+        compiled(tmp_path, **{**GOOD, "policies": ""}),
+    )
+    assert with_some.policies == {"retry_first_s": 0.5, "total_connections": 40, "delay_report_s": 0}
+    assert without.policies == {}
+    for snapshot in (with_some, without):
         snapshot.close()
 
 

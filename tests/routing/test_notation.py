@@ -16,6 +16,8 @@ LINES = [
     ("aliases", "Team@Example.org", "b@x.org,  a@x.org, b@X.org", ("team@example.org", "a@x.org, b@x.org")),
     ("mailboxes", '"alice"@example.org', "", ("alice@example.org", "")),
     ("clients", "2001:DB8:0::/32", "deny", ("2001:db8::/32", "deny")),
+    ("policies", "retry_first_s", "060.50", ("retry_first_s", "60.5")),
+    ("policies", "total_connections", "40.0", ("total_connections", "40")),
 ]
 
 

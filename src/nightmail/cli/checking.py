@@ -18,6 +18,7 @@ from nightmail.directory.settings import DirectorySettings
 from nightmail.errors import ConfigInvalid
 from nightmail.mail.reply import Reply
 from nightmail.net.addresses import is_ip, parse_host_port
+from nightmail.queue.policies import with_policies
 from nightmail.routing.beside import LOOKED_UP, TablesBeside
 from nightmail.routing.generations import check_tables, open_newest
 from nightmail.routing.snapshot import RoutingSnapshot
@@ -91,6 +92,7 @@ def _with_tables(findings: Findings, config: Config) -> Findings:
         with contextlib.closing(open_newest(scratch, config.server.hostname)) as snapshot:
             _check_balancer(config, snapshot)
             remarks = _remarks(snapshot, config.server.hostname, _LINE) if is_all else findings.remarks
+            remarks = (*_contradictions(config, snapshot), *remarks)
     found = {name: number for name, number in findings.entries.items() if name in LOOKED_UP}
     names = [name for name in NAMES if is_all or name not in LOOKED_UP or name in found]
     entries = {name: found.get(name, summary.counts.get(name, 0)) for name in names}
@@ -120,9 +122,10 @@ def _with_directory(findings: Findings, directory: DirectorySettings, config: Co
         _check_balancer(config, judge.snapshot)
         wrong = checks.told(checks.findings_of(judge, found))
         remarks = _remarks(judge.snapshot, config.server.hostname, _ENTRY) if found.is_all else ()
+        contradictions = () if config.has_tables else _contradictions(config, judge.snapshot)
     if wrong:
         remarks = (f"{wrong}: `nightmail directory check` names them", *remarks)
-    remarks = (*reasons, *remarks)
+    remarks = (*reasons, *contradictions, *remarks)
     entries = {name: number for name, number in checks.counted(found).items() if found.is_all or number}
     return msgspec.structs.replace(findings, judged=found.source, entries=entries, remarks=remarks)
 
@@ -153,6 +156,15 @@ def _remarks(snapshot: RoutingSnapshot, hostname: str, remedy: str) -> tuple[str
         f"mean {hostname} by a bare name such as root: " + remedy.format(hostname=hostname)
     )
     return (remark,)
+
+
+def _contradictions(config: Config, snapshot: RoutingSnapshot) -> tuple[str, ...]:
+    """Why policies can't come into force here, if so: no line and no entry is wrong by itself."""
+    try:
+        with_policies(config.queue, snapshot.policies)
+    except ConfigInvalid as fault:
+        return (f"no policy comes into force: {fault}",)
+    return ()
 
 
 def _check_user(user: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from nightmail.cli.directory_changes import telling_what_was_written
 from nightmail.cli.directory_sessions import Masters
 from nightmail.cli.screen import print_json
-from nightmail.directory.exchange import Changes, Lines, normal_lines, plan_changes
+from nightmail.directory.exchange import Changes, Lines, containers_for, normal_lines, plan_changes
 from nightmail.directory.parts import Part, part_with
 from nightmail.directory.tree import Item, folded
 from nightmail.mail.headers import printable
@@ -36,11 +36,15 @@ def entries_of(lines: Lines, base: str) -> list[Item]:
 
 
 def plan_for(wanted: Lines, items: Iterable[Item], part: Part, *, delete: bool) -> Changes:
-    """What has to be written into a part, `items` being all that the directory has; see `plan_changes`."""
+    """What has to be written into a part, `items` being all that the directory has; see `plan_changes`.
+
+    A container that is missing comes first: directories that were begun by earlier releases have none for policies.
+    """
     own, others = list[Item](), list[Item]()
     for item in map(folded, items):
         (own if part_with([part], item.dn) else others).append(item)
-    return plan_changes(wanted, own, part.base, delete=delete, elsewhere=others)
+    changes = plan_changes(wanted, own, part.base, delete=delete, elsewhere=others)
+    return changes._replace(added=[*containers_for(changes.added, own, part.base), *changes.added])
 
 
 def carry_out(changes: Changes, masters: Masters) -> dict[str, int]:

@@ -11,7 +11,7 @@ import hashlib
 import msgspec
 
 from nightmail.directory.parts import Part
-from nightmail.directory.tree import CONTAINERS, Item
+from nightmail.directory.tree import CONTAINERS, Item, unit
 
 _OBJECT_CLASSES = {"dc": ("dcObject", "organization"), "o": ("organization",), "ou": ("organizationalUnit",)}
 _OF_THE_SERVERS = ",ou=system,"
@@ -60,7 +60,7 @@ def is_of_the_servers(name: str) -> bool:
 
 def first_entries(part: Part, suffix: str, accounts: Accounts) -> list[Item]:
     """What a new part begins with: its base, the tables' containers and, if it is the whole, the servers' accounts."""
-    units = [_unit(unit, part.base) for unit in CONTAINERS.values()]
+    units = [unit(name, part.base) for name in CONTAINERS.values()]
     if part.site:
         return [Item(part.base, {"objectClass": ("nmMailSite",), "nmSite": (part.site,)}), *units]
     root, *others = above_the_parts(suffix, accounts)
@@ -76,11 +76,7 @@ def above_the_parts(suffix: str, accounts: Accounts) -> list[Item]:
         root["o"] = (name,)
     names = Accounts.__struct_fields__
     entries = (_account_entry(name, suffix, getattr(accounts, name)) for name in names)
-    return [Item(suffix, root), _unit("ou=system", suffix), *entries]
-
-
-def _unit(unit: str, base: str) -> Item:
-    return Item(f"{unit},{base}", {"objectClass": ("organizationalUnit",), "ou": (unit.removeprefix("ou="),)})
+    return [Item(suffix, root), unit("ou=system", suffix), *entries]
 
 
 def _account_entry(name: str, suffix: str, password: str) -> Item:

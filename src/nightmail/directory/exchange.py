@@ -6,18 +6,21 @@ tables that give the same routing have the same normal text, and that text is wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from nightmail.directory.tree import ATTRIBUTES, Item, folded_name, item_of, lines_of, with_members
+from nightmail.directory.tree import ATTRIBUTES, CONTAINERS, Item, folded_name, item_of, lines_of, unit, with_members
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.names import parents
 from nightmail.routing.notation import NOTATIONS
 from nightmail.routing.source import NAMES, Source
 
 _OURS = {name.lower() for name in ATTRIBUTES} - {"objectclass", "cn", "mail"}
-_ORDER = ("routes", "domains", "mailboxes", "aliases", "clients")
+_ORDER = ("routes", "domains", "mailboxes", "aliases", "clients", "policies")
 """What others need comes first, and goes last, so that nothing is refused on the way."""
+
+_RDN_ATTRIBUTE = re.compile(r"\s*([^=\s]+)\s*=")
 
 Lines = Mapping[tuple[str, str], str]
 """Normal values by table and normal key."""
@@ -112,6 +115,14 @@ def plan_changes(
     return Changes(added, replaced, renewed, [name for _, name in sorted(deleted)], foreign)
 
 
+def containers_for(items: Iterable[Item], present: Iterable[Item], base: str) -> list[Item]:
+    """The tables' containers below `base` that these items need and that are not `present`."""
+    needed = {folded_name(item.dn).partition(",")[2] for item in items}
+    there = {folded_name(item.dn) for item in present}
+    units = (unit(name, base) for name in CONTAINERS.values())
+    return [each for each in units if folded_name(each.dn) in needed - there]
+
+
 def _rank(line: tuple[str, str]) -> int:
     return _ORDER.index(line[0])
 
@@ -153,7 +164,9 @@ def _replacement(item: Item, new: Item) -> Item | None:
     if _classes(item) != _classes(new):
         return None
     lost = {name: () for name in item.attributes if name in _OURS and name not in new.attributes}
-    return Item(item.dn, {**new.attributes, **lost})
+    named_by = _RDN_ATTRIBUTE.match(item.dn)
+    name = {named_by[1].lower(): item.values(named_by[1])} if named_by else {}
+    return Item(item.dn, {**new.attributes, **lost, **name})
 
 
 def _classes(item: Item) -> set[str]:

@@ -1,7 +1,7 @@
 """Whether entries can come into force, judged by what servers read them with.
 
-Domains, routes and clients are judged as a server that begins anew does: all of them together, each bad one left out.
-Persons and lists, which servers look up one by one, are judged against these and against whom else there is.
+Domains, routes, clients and policies are judged as a server that begins anew does: all together, each bad one left
+out. Persons and lists, which servers look up one by one, are judged against these and against whom else there is.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from nightmail.directory.tree import Item
 COPY_NAME = "directory.last"
 """Its file, in the directory of a server's replica."""
 
-_FORMAT = 2
+_FORMAT = 3
+"""Since 3, policies are among the entries."""
 
 
 class PartCopy(msgspec.Struct, frozen=True):
@@ -52,13 +53,15 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def read_copy(path: str, suffix: str) -> LastCopy | None:
-    """The copy at `path`, if there is one of this directory, in this release's format or the one before, and whole."""
+    """The copy at `path`, if there is one of this directory, in this format or an earlier one, and whole."""
     try:
         with open(path, "rb") as file:
             data = file.read()
         copy = _decode(data)
         if copy.format == 1:
             copy = _of_one_part(_decode_whole(data))
+        if copy.format == 2:
+            copy = _without_cookies(copy)
     except (OSError, msgspec.DecodeError):
         return None
     return copy if (copy.format, copy.suffix) == (_FORMAT, suffix) else None
@@ -66,8 +69,14 @@ def read_copy(path: str, suffix: str) -> LastCopy | None:
 
 def _of_one_part(copy: _OfTheWhole) -> LastCopy:
     return LastCopy(
-        suffix=copy.suffix, parts={copy.suffix: PartCopy(copy.cookie, copy.content)}, in_force=copy.in_force
+        format=2, suffix=copy.suffix, parts={copy.suffix: PartCopy(copy.cookie, copy.content)}, in_force=copy.in_force
     )
+
+
+def _without_cookies(copy: LastCopy) -> LastCopy:
+    """Policies were not asked for: all is asked for anew, or those from before the cookie would never come."""
+    parts = {base: msgspec.structs.replace(part, cookie="") for base, part in copy.parts.items()}
+    return msgspec.structs.replace(copy, format=_FORMAT, parts=parts)
 
 
 def write_copy(path: str, copy: LastCopy) -> None:

@@ -11,7 +11,7 @@ from nightmail.directory.topologies import check_topology
 
 
 class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[directory]`: the LDAP directory that keeps domains, routes, clients and recipients, in place of `[tables]`."""
+    """`[directory]`: the LDAP directory that keeps routing, policies and recipients, in place of `[tables]`."""
 
     suffix: Annotated[
         str,

@@ -6,6 +6,7 @@ checked as any others. Where a table has a file and a line, an entry has its dis
     ou=domains   nmMailDomain      nmDomain, nmKind or nmAliasOf
     ou=routes    nmMailRoute       nmMatch, nmNextHop
     ou=clients   nmMailClient      nmNetwork, nmAccess
+    ou=policies  nmPolicy          cn, nmSetting (NAME=VALUE)
     ou=people    inetOrgPerson, inetLocalMailRecipient      mailLocalAddress, mailHost, mailRoutingAddress
     ou=lists     nisMailAlias      cn, rfc822MailMember
                  nmMailList        cn or mailLocalAddress, rfc822MailMember or member
@@ -31,6 +32,7 @@ CONTAINERS = {
     "clients": "ou=clients",
     "mailboxes": "ou=people",
     "aliases": "ou=lists",
+    "policies": "ou=policies",
 }
 """Where the entries for a table are, below the suffix."""
 
@@ -38,8 +40,8 @@ _AROUND_COMMAS = re.compile(r"(?<!\\)\s*,\s*")
 
 ATTRIBUTES = (
     "objectClass", "cn", "mail", "mailHost", "mailLocalAddress", "mailRoutingAddress", "member", "nmAccess",
-    "nmAddress", "nmAliasOf", "nmDomain", "nmKind", "nmMatch", "nmNetwork", "nmNextHop", "nmTarget", "nmVerify",
-    "rfc822MailMember",
+    "nmAddress", "nmAliasOf", "nmDomain", "nmKind", "nmMatch", "nmNetwork", "nmNextHop", "nmSetting", "nmTarget",
+    "nmVerify", "rfc822MailMember",
 )  # fmt: skip
 """All that entries are asked for."""
 
@@ -123,6 +125,12 @@ def _client(item: Item) -> Iterator[_Words]:
     yield "clients", item.value("nmNetwork"), item.value("nmAccess").lower()
 
 
+def _policy(item: Item) -> Iterator[_Words]:
+    for setting in item.values("nmSetting"):
+        name, _, value = setting.partition("=")
+        yield "policies", name.strip(), value.strip()
+
+
 def _person(item: Item) -> Iterator[_Words]:
     addresses = item.values("mailLocalAddress", "nmAddress") or item.values("mail")
     host, other = item.value("mailHost"), item.value("mailRoutingAddress")
@@ -171,6 +179,7 @@ _READERS: dict[str, Callable[[Item], Iterator[_Words]]] = {
     "nmMailDomain": _domain,
     "nmMailRoute": _route,
     "nmMailClient": _client,
+    "nmPolicy": _policy,
     "nmMailList": _list,
     "nisMailAlias": _list,
     "inetLocalMailRecipient": _person,
@@ -185,9 +194,9 @@ MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
 CHANGES_FILTER = any_of(MAIL_FILTER, "(mail=*)")
 """These, and whoever else may be the member of a list."""
 
-_RULES = ("nmMailDomain", "nmMailRoute", "nmMailClient")
+_RULES = ("nmMailDomain", "nmMailRoute", "nmMailClient", "nmPolicy")
 RULES_FILTER = any_of(*(equals("objectClass", name) for name in _RULES))
-"""Domains, routes and clients."""
+"""Domains, routes, clients and policies."""
 
 WHOLE_FILTER = any_of(RULES_FILTER, "(&(mailHost=*)(mailRoutingAddress=*))")
 """Entries that are held whole: all but addresses, and of these the ones that say where another address goes."""
@@ -203,8 +212,13 @@ def is_rule(item: Item) -> bool:
     return not item.classes.isdisjoint(map(str.lower, _RULES))
 
 
-WHOLE_TABLES = ("domains", "routes", "clients")
+WHOLE_TABLES = ("domains", "routes", "clients", "policies")
 """The tables for which they have lines."""
+
+
+def unit(name: str, base: str) -> Item:
+    """The entry `ou=...` below `base` that holds others, such as those of a table."""
+    return Item(f"{name},{base}", {"objectClass": ("organizationalUnit",), "ou": (name.removeprefix("ou="),)})
 
 
 def item_of(table: str, key: str, value: str, suffix: str) -> Item:
@@ -234,6 +248,10 @@ def _write_client(key: str, value: str) -> _Written:
     return "nmNetwork", {"objectClass": ("nmMailClient",), "nmNetwork": (key,), "nmAccess": (value,)}
 
 
+def _write_policy(key: str, value: str) -> _Written:
+    return "cn", {"objectClass": ("nmPolicy",), "cn": (key,), "nmSetting": (f"{key}={value}",)}
+
+
 def _write_mailbox(key: str, value: str) -> _Written:
     own, attribute = ("inetLocalMailRecipient", "mailLocalAddress")
     if not key.isascii():
@@ -253,6 +271,7 @@ _WRITERS: dict[str, Callable[[str, str], _Written]] = {
     "domains": _write_domain,
     "routes": _write_route,
     "clients": _write_client,
+    "policies": _write_policy,
     "mailboxes": _write_mailbox,
     "aliases": _write_alias,
 }

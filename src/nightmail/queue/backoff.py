@@ -19,6 +19,10 @@ class Backoff:
         self._settings = settings
         self._randomness = randomness
 
+    def go_by(self, settings: QueueSettings) -> None:
+        """Answer by other settings from now on."""
+        self._settings = settings
+
     def next_attempt(self, attempts: int, arrival: float, now: float, *, is_report: bool = False) -> float | None:
         """When to try again after `attempts` (1 or more) that came to nothing; None: the message is to be given up.
 

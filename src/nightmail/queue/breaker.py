@@ -36,6 +36,10 @@ class Breaker:
         self.last_failure = 0.0
         self.is_parked = False
 
+    def go_by(self, settings: QueueSettings) -> None:
+        """Judge the next failure by other settings; a pause that has begun keeps its length."""
+        self._settings = settings
+
     @property
     def is_open(self) -> bool:
         """Whether anything but a probe is held back; half-open counts as open."""

@@ -78,26 +78,27 @@ class Destinations(Generic[Job]):
     """
 
     def __init__(self, settings: QueueSettings, randomness: Randomness) -> None:
-        self._settings = settings
         self._randomness = randomness
-        self._limit = settings.destination_connections
-        self._total = settings.total_connections
         self._destinations: dict[str, _Destination[Job]] = {}
         self._ready: OrderedDict[str, _Destination[Job]] = OrderedDict()
         # In the order of the last failure.
         self._breakers: OrderedDict[str, Breaker] = OrderedDict()
         self._parked: list[tuple[float, str]] = []
-        self._forget_after_s = 2 * settings.breaker_max_s
         self.active = 0
         self.waiting = 0
+        self.go_by(settings)
 
     def __len__(self) -> int:
         """How many destinations are at work, ready or parked with jobs."""
         return len(self._destinations)
 
-    def limit_to(self, settings: QueueSettings) -> None:
-        """Go by other limits from now on; what is under way beyond them goes on to its end."""
+    def go_by(self, settings: QueueSettings) -> None:
+        """Go by other settings from now on; what is under way beyond them goes on to its end."""
+        self._settings = settings
         self._limit, self._total = settings.destination_connections, settings.total_connections
+        self._forget_after_s = 2 * settings.breaker_max_s
+        for breaker in self._breakers.values():
+            breaker.go_by(settings)
         for destination in self._destinations.values():
             if destination.active >= self._limit:
                 self._ready.pop(destination.key, None)

@@ -14,7 +14,7 @@ LOOKED_UP = ("mailboxes", "aliases")
 
 
 class TablesBeside(TextTables):
-    """The tables of domains, routes and clients in the files of a directory; a `Source`."""
+    """The tables of domains, routes, clients and policies in the files of a directory; a `Source`."""
 
     def entries(self, name: str) -> Iterator[Entry]:
         """The entries of the table `name` in their order; none of those that are looked up. Raises: ConfigInvalid."""

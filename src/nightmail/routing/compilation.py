@@ -25,6 +25,7 @@ _OCTETS = {
     "mailboxes": compiled.MAILBOX,
     "aliases": compiled.ALIAS,
     "clients": compiled.CLIENT,
+    "policies": compiled.POLICY,
 }
 
 
@@ -58,6 +59,7 @@ class Compilation:
         self._add("aliases", self._checks.check_alias_key)
         self._check_targets()
         self._add("clients", self._note_prefix)
+        self._add("policies")
         summary = Summary(
             digest=self._source.digest(),
             counts=self._counts,
@@ -75,6 +77,7 @@ class Compilation:
         notation = NOTATIONS[name]
         for place, text, value in self._source.entries(name):
             key = notation.parse_key(text, place)
+            notation.check(key, value, place)
             if not self._writer.add(_OCTETS[name], key, notation.parse_value(value, place, self._base)):
                 raise self._duplicate(name, key, text, place)
             self._counts[name] += 1

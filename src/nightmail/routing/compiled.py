@@ -13,11 +13,12 @@ import lmdb
 import msgspec
 
 from nightmail.errors import DirectoryUnavailable
+from nightmail.queue.policies import POLICIES
 from nightmail.routing.model import ClientRule, Domain, Maps
 from nightmail.routing.resolution import Resolver
 from nightmail.routing.route import Route
 
-DOMAIN, ROUTE, ALIAS, MAILBOX, LISTED, CLIENT, META = b"d", b"r", b"a", b"m", b"l", b"c", b"!"
+DOMAIN, ROUTE, ALIAS, MAILBOX, LISTED, CLIENT, POLICY, META = b"d", b"r", b"a", b"m", b"l", b"c", b"p", b"!"
 
 FORMAT = 1
 _MAX_KEY_OCTETS = 511
@@ -27,6 +28,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_domain = msgspec.msgpack.Decoder(Domain).decode
 _decode_route = msgspec.msgpack.Decoder(Route).decode
 _decode_rule = msgspec.msgpack.Decoder(ClientRule).decode
+_decode_number = msgspec.msgpack.Decoder(int | float).decode
 _decode_targets = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
@@ -104,6 +106,11 @@ class Lookups:
         """The first of the domains whose mailboxes are known here."""
         return self.summary.local_domains
 
+    def policies(self) -> dict[str, float]:
+        """The settings that are policies, by their names."""
+        found = {name: self.find(POLICY, name) for name in POLICIES}
+        return {name: _decode_number(value) for name, value in found.items() if value is not None}
+
     def find(self, table: bytes, key: str) -> bytes | None:
         """The packed value of a key in one table. No key is longer than what LMDB can keep."""
         octets = table + key.encode("utf-8", "surrogateescape")
@@ -122,7 +129,7 @@ class CompiledSnapshot(Resolver):
     """
 
     def __init__(self, env: lmdb.Environment, lookups: Lookups, maps: Maps, hostname: str) -> None:
-        super().__init__(maps, hostname)
+        super().__init__(maps, hostname, lookups.policies())
         self._env = env
         self.path = lookups.path
         self.summary = lookups.summary

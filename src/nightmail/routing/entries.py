@@ -1,4 +1,4 @@
-"""What the key and the value of an entry mean, in each of the five tables; and what would be right where they don't.
+"""What the key and the value of an entry mean, in each of five tables; and what would be right where they don't.
 
 `place` says where an entry stands: a line of a table, or the name of a directory entry.
 """

@@ -1,4 +1,4 @@
-"""How each of the five tables is written: what a key and a value are read as, and the normal text of both.
+"""How each of the six tables is written: what a key and a value are read as, and the normal text of both.
 
 Two lines that mean the same have the same normal text. It is read back as what it was written for.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from nightmail.queue.policies import check_policy, parse_number, parse_policy_name
 from nightmail.routing.entries import (
     parse_alias_key,
     parse_client_key,
@@ -26,18 +27,23 @@ from nightmail.routing.source import Entry
 Read = Callable[[str, str], str]
 
 
+def _any_value(_key: str, _value: str, _place: str) -> None:
+    """Where no key has values of its own."""
+
+
 class Notation(NamedTuple):
     """How the entries of one table are read. All take a text and its place, and raise ConfigInvalid where it is wrong.
 
     `parse_key` gives the key by which the entry is looked up, `parse_value` what the value means; it is given the
     directory as well from which relative paths start. `normal_key` and `normal_value` give the texts in their normal
-    form.
+    form. `check` sees that a key of this kind can have that value.
     """
 
     parse_key: Read
     parse_value: Callable[[str, str, str], object]
     normal_key: Read
     normal_value: Read
+    check: Callable[[str, str, str], None] = _any_value
 
     def normal(self, entry: Entry) -> tuple[str, str]:
         """Key and value of an entry in their normal form.
@@ -45,7 +51,9 @@ class Notation(NamedTuple):
         Raises:
             ConfigInvalid: one of them is wrong.
         """
-        return self.normal_key(entry.key, entry.place), self.normal_value(entry.value, entry.place)
+        key, value = self.normal_key(entry.key, entry.place), self.normal_value(entry.value, entry.place)
+        self.check(key, value, entry.place)
+        return key, value
 
 
 def _domain(value: str, place: str) -> str:
@@ -77,6 +85,10 @@ def _nothing(value: str, place: str) -> str:
     return ""
 
 
+def _number(value: str, place: str) -> str:
+    return str(parse_number(value, place))
+
+
 def _anywhere(parse: Callable[[str, str], object]) -> Callable[[str, str, str], object]:
     """Read a value that has no paths in it."""
     return lambda value, place, _base: parse(value, place)
@@ -88,4 +100,5 @@ NOTATIONS: Mapping[str, Notation] = {
     "aliases": Notation(parse_alias_key, _anywhere(parse_targets), parse_alias_key, _targets),
     "mailboxes": Notation(parse_mailbox, _anywhere(parse_nothing), parse_mailbox, _nothing),
     "clients": Notation(parse_client_key, _anywhere(parse_rule), _network, parse_rule),
+    "policies": Notation(parse_policy_name, _anywhere(parse_number), parse_policy_name, _number, check=check_policy),
 }

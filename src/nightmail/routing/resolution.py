@@ -7,6 +7,8 @@ are not checked again: whoever keeps the source has refused those that lead nowh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from nightmail.errors import DirectoryUnavailable, NotKnownYet, PermanentFailure, TemporaryFailure
@@ -42,10 +44,13 @@ _Answer = TypeVar("_Answer")
 class Resolver:
     """A routing snapshot made of exact lookups; the answers to the last few thousand questions are remembered.
 
-    `hostname` is where `<postmaster>` is when no domain is ours.
+    `hostname` is where `<postmaster>` is when no domain is ours, `policies` what is said of `[queue]`.
     """
 
-    def __init__(self, maps: Maps, hostname: str = "localhost") -> None:
+    def __init__(
+        self, maps: Maps, hostname: str = "localhost", policies: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        self.policies = policies
         self._maps = maps
         self._hostname = hostname
         self._accepted: dict[tuple[str, bool], Accepted | Reply] = {}

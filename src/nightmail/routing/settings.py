@@ -13,7 +13,7 @@ class TablesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     directory: Annotated[
         str,
         msgspec.Meta(
-            description="The directory that holds the files domains, routes, aliases, mailboxes and clients.",
+            description="The directory that holds the files domains, routes, aliases, mailboxes, clients and policies.",
             min_length=1,
             extra={"path": True},
         ),

@@ -6,6 +6,7 @@ old one stays answered.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -28,6 +29,11 @@ class Accepted(msgspec.Struct, frozen=True):
 
 class RoutingSnapshot(Protocol):
     """Answers from one unchanging state of the logical model."""
+
+    @property
+    def policies(self) -> Mapping[str, float]:
+        """The settings of `[queue]` that are the same on all servers, by their names."""
+        ...
 
     def client_rule(self, ip: str) -> ClientRule:
         """What the client at this IP address may do; empty: nothing special.

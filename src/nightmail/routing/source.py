@@ -1,11 +1,11 @@
-"""Where routing comes from: five tables of entries, whether text files hold them or a directory."""
+"""Where routing comes from: six tables of entries, whether text files hold them or a directory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-NAMES = ("domains", "routes", "aliases", "mailboxes", "clients")
+NAMES = ("domains", "routes", "aliases", "mailboxes", "clients", "policies")
 
 
 class Entry(NamedTuple):
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 class Source(Protocol):
-    """Where the entries of the five tables come from: text files, or a directory's entries."""
+    """Where the entries of the six tables come from: text files, or a directory's entries."""
 
     def entries(self, name: str) -> Iterator[Entry]:
         """The entries of the table `name`; each call goes through them anew.

@@ -101,9 +101,12 @@ class Counters:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Parts:
-    """The shared parts. `fresh_limit_bytes` bounds the bodies kept in memory between acceptance and delivery."""
+    """The shared parts. `fresh_limit_bytes` bounds the bodies kept in memory between acceptance and delivery.
+
+    They stay the same ones, and go by other settings when they are told to.
+    """
 
     hostname: str
     store: Store
@@ -119,3 +122,9 @@ class Parts:
     routing: Routing
     counters: Counters = field(default_factory=Counters)
     fresh_limit_bytes: int = 64 << 20
+
+    def go_by(self, settings: QueueSettings) -> None:
+        """Have mail be attempted by other settings from now on; what waits for an hour that was set waits for it."""
+        self.queue_settings = settings
+        self.backoff.go_by(settings)
+        self.destinations.go_by(settings)

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 import structlog
 
-from nightmail.errors import DirectoryUnavailable
+from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.net.control import ControlServer
 from nightmail.net.control_messages import Metric
 from nightmail.net.settings import ListenerSettings
@@ -40,7 +40,8 @@ log = structlog.get_logger()
 class SwitchProcess:
     """A switch with everything that connects it to the world. `drops` is None where another switch picks up.
 
-    `limits_among` tells one switch's share of the server's limits among so many; it has that `among` at first.
+    `limits_among` tells one switch's share of the server's limits among so many, with policies in place of some; it
+    has that `among` at first, and raises ConfigInvalid where they contradict themselves.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class SwitchProcess:
         listeners: Sequence[ListenerSettings],
         *,
         open_routing: Callable[[], RoutingSnapshot],
-        limits_among: Callable[[int], QueueSettings],
+        limits_among: Callable[[int, Mapping[str, float]], QueueSettings],
         among: int,
         drops: DropDirectory | None,
         life: LifeLock,
@@ -64,6 +65,9 @@ class SwitchProcess:
         self._limits_among = limits_among
         self._among = among
         self._routing_fault = ""
+        self._policies: Mapping[str, float] = {}
+        self._policies_fault = ""
+        self._take_policies()
         self._pickup = Pickup(switch, drops) if drops is not None else None
         self._life = life
         self._stop = asyncio.Event()
@@ -146,7 +150,9 @@ class SwitchProcess:
 
     async def _status(self, _: dict[str, Any]) -> object:
         status = self._switch.status()
-        return msgspec.structs.replace(status, routing=self._routing_fault or "ok", among=self._among)
+        return msgspec.structs.replace(
+            status, routing=self._routing_fault or self._policies_fault or "ok", among=self._among
+        )
 
     async def _metrics(self, _: dict[str, Any]) -> list[Metric]:
         return measure(self._switch.status())
@@ -162,6 +168,24 @@ class SwitchProcess:
         self._routing_fault = ""
         old, routing.snapshot = routing.snapshot, fresh
         asyncio.get_running_loop().call_later(_OLD_ROUTING_S, old.close)
+        self._take_policies()
+
+    def _take_policies(self) -> None:
+        """Go by the policies of the routing in force, or where they can't be, by those that were."""
+        parts = self._switch.parts
+        policies = parts.routing.snapshot.policies
+        try:
+            settings = self._limits_among(self._among, policies)
+        except ConfigInvalid as fault:
+            self._policies_fault = str(fault)
+            what = {"place": fault.place, "wrong": fault.wrong, "right": fault.right}
+            log.warning("policies refused, those in force stay", **what)
+            return
+        self._policies_fault = ""
+        if policies != self._policies:
+            log.info("policies in force", **policies)
+        self._policies = policies
+        parts.go_by(settings)
 
     async def _prepare(self, params: dict[str, Any]) -> None:
         self._switch.adoptions.prepare(params["queue"])
@@ -169,7 +193,7 @@ class SwitchProcess:
     async def _share(self, params: dict[str, Any]) -> None:
         """The server runs more switches now, or fewer: together they never send more than it may."""
         self._among = params["among"]
-        self._switch.parts.destinations.limit_to(self._limits_among(self._among))
+        self._switch.parts.go_by(self._limits_among(self._among, self._policies))
 
     async def _forget(self, params: dict[str, Any]) -> None:
         self._switch.adoptions.forget(params["queue"])
