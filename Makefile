@@ -52,14 +52,16 @@ test: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl
 	@$(MAKE) --no-print-directory --keep-going -j$(words $(TESTS)) --output-sync=target $(TESTS)
 
-# They wait more than they work, so that several go on at a time; test-others alone takes a core.
-TESTS := test-faults test-servers test-others test-compiled
+# They wait more than they work, so that several go on at a time, the longest first; test-others alone takes a core.
+TESTS := test-servers test-directory test-faults test-others test-compiled
 .PHONY: $(TESTS)
 
 test-faults:
 	$(BIN)/pytest tests/faults
 test-servers:
-	$(BIN)/pytest tests/cli tests/directory tests/e2e tests/supervisor
+	$(BIN)/pytest tests/e2e tests/supervisor
+test-directory:
+	$(BIN)/pytest tests/cli tests/directory
 test-others:
 	$(BIN)/pytest $(patsubst %,--ignore=tests/%,cli directory e2e faults supervisor)
 test-compiled:

@@ -148,8 +148,7 @@ def test_what_a_shadow_lacks_has_of_old_or_has_too_much_is_found(first: Gated, s
 
 
 def test_one_that_does_not_run_or_hangs_is_said_to_be_away(first: Gated) -> None:
-    assert first.process is not None
-    first.process.send_signal(signal.SIGSTOP)
+    first.freeze()
     quick = Manager(first.replica, 0.2)
     with pytest.raises(DirectoryUnavailable):
         quick.look()

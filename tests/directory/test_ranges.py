@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from types import SimpleNamespace
 
 from tests.directory.foreign_slapd import SUFFIX
 
 from nightmail.directory.known import answers_of, members_named
+from nightmail.directory.lag import Lag
 from nightmail.directory.lookups import Lookups
 from nightmail.directory.mapping import ForeignSchema
 from nightmail.directory.mapping_settings import PRESETS
@@ -105,7 +107,7 @@ class Server(ActiveDirectory):
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
-        self.parts: list[object] = []
+        self.parts = [SimpleNamespace(state="", lag=Lag(5.0))]
 
     def is_behind(self, now: float) -> bool:
         """Never."""

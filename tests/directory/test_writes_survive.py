@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.directory import slapd_server
 from tests.directory.acknowledged import Acknowledged
 from tests.directory.slapd_server import Slapd
 from tests.e2e.waiting import until
@@ -95,6 +96,7 @@ def test_without_a_checkpoint_at_every_write_a_deletion_is_late_until_something_
 ) -> None:
     """The ablation: what the setting is for."""
     master, shadow = pair
+    monkeypatch.setattr(slapd_server, "make_one_change_more", lambda *_: None)
     monkeypatch.setattr(slapd, "configuration", changed(olcSpCheckpoint=LAZY))
     shadow.believe_itself()
     for server in pair:
@@ -117,6 +119,7 @@ def test_with_a_log_of_deletions_too_it_is_lost_though_both_claim_to_be_equal(
 ) -> None:
     """The ablation: what is usual, a checkpoint now and then and a log."""
     master, shadow = pair
+    monkeypatch.setattr(slapd_server, "make_one_change_more", lambda *_: None)
     monkeypatch.setattr(slapd, "configuration", changed(olcSpCheckpoint=LAZY, olcSpSessionlog=USUAL_LOG))
     shadow.believe_itself()
     for server in pair:
@@ -189,6 +192,7 @@ def test_with_a_log_of_deletions_it_stays_there_though_both_claim_to_be_equal(
 ) -> None:
     """The ablation: why there is none."""
     master, shadow = pair
+    monkeypatch.setattr(slapd_server, "make_one_change_more", lambda *_: None)
     monkeypatch.setattr(slapd, "configuration", changed(olcSpSessionlog=USUAL_LOG))
     master.kill()
     master.start()
