@@ -50,22 +50,7 @@ demo: $(READY)
 
 test: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl
-	@$(MAKE) --no-print-directory --keep-going -j$(TEST_LANES) --output-sync=$(if $(filter 1,$(TEST_LANES)),none,target) $(TESTS)
-
-# TEST_LANES=3 has several go on at a time, where nothing else is done on the machine.
-TEST_LANES := 1
-TESTS := test-servers test-directory test-faults test-others test-compiled
-.PHONY: $(TESTS)
-
-test-faults:
-	$(BIN)/pytest tests/faults
-test-servers:
-	$(BIN)/pytest tests/e2e tests/supervisor
-test-directory:
-	$(BIN)/pytest tests/cli tests/directory
-test-others:
-	$(BIN)/pytest $(patsubst %,--ignore=tests/%,cli directory e2e faults supervisor)
-test-compiled:
+	$(BIN)/pytest
 	$(COMPILED)/bin/pytest $(COMPILED_TESTS)
 
 prove: $(READY) $(COMPILED_READY)

@@ -117,3 +117,7 @@ class ConfigInvalid(SwitchError):
         self.place = place
         self.wrong = wrong
         self.right = right
+
+    def in_words(self) -> dict[str, str]:
+        """Its three parts by their names, for a line of the log."""
+        return {"place": self.place, "wrong": self.wrong, "right": self.right}

@@ -163,10 +163,10 @@ def test_each_replica_is_seen_with_its_site_and_what_it_lacks_of_each_part(rig: 
         ("mx3", "dr", "master of dr"), ("mx4", "dr", "shadow"),
     ]  # fmt: skip
     assert {each["behind"] for each in seen} == {0}
-    assert {len(rig.sites.mx1.names(f"(entryDN:dnSubtreeMatch:={part.base})")) for part in (MAIN, DR)} == {9}
+    assert {len(rig.sites.mx1.names(f"(entryDN:dnSubtreeMatch:={part.base})")) for part in (MAIN, DR)} == {10}
     parts = {(part["site"], part["master"], part["entries"]) for each in seen for part in each["parts"]}
-    assert parts == {("dr", "mx3", 9), ("main", "mx1", 9)}
-    assert {each["entries"] for each in seen} == {18}
+    assert parts == {("dr", "mx3", 10), ("main", "mx1", 10)}
+    assert {each["entries"] for each in seen} == {20}
     shown = rig.directory("status").out.splitlines()
     assert shown[0].split()[:3] == ["REPLICA", "SITE", "ROLE"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,16 @@ class AskingAtMain(Asking):
                 await asyncio.sleep(0.05)
 
 
+@contextlib.asynccontextmanager
+async def asking_all(sites: Sites) -> AsyncIterator[AskingAtMain]:
+    """Lookups of a server at main that can ask any of the replicas."""
+    asks = AskingAtMain(sites, *sites.all)
+    async with running(asks):
+        for server in sites.all:
+            await asks.until_asked(server)
+        yield asks
+
+
 @pytest.fixture
 def sites(tmp_path: Path) -> Iterator[Sites]:
     with Sites(tmp_path).running() as running_sites:
@@ -60,10 +70,7 @@ def sites(tmp_path: Path) -> Iterator[Sites]:
 
 def test_people_of_all_sites_are_found_at_home_and_in_equal_shares(sites: Sites) -> None:
     async def scene() -> None:
-        asks = AskingAtMain(sites, *sites.all)
-        async with running(asks):
-            for server in sites.all:
-                await asks.until_asked(server)
+        async with asking_all(sites) as asks:
             assert all(known.is_mailbox for known in await asks.ask(ALICE, BOB))
             await asks.ask(*(f"nobody{asks.next_number()}@dr.example.org" for _ in range(2)))
             for _ in range(100):
@@ -78,10 +85,7 @@ def test_people_of_all_sites_are_found_at_home_and_in_equal_shares(sites: Sites)
 
 def test_the_other_site_is_asked_while_nobody_at_home_can_be_and_no_longer(sites: Sites) -> None:
     async def scene() -> None:
-        asks = AskingAtMain(sites, *sites.all)
-        async with running(asks):
-            for server in sites.all:
-                await asks.until_asked(server)
+        async with asking_all(sites) as asks:
             sites.mx1.kill()
             await asks.until_it_asks(sites.mx2)
             sites.mx2.kill()
@@ -95,10 +99,7 @@ def test_the_other_site_is_asked_while_nobody_at_home_can_be_and_no_longer(sites
 
 def test_while_the_other_site_can_not_be_reached_home_is_asked_and_what_it_said_is_remembered(sites: Sites) -> None:
     async def scene() -> None:
-        asks = AskingAtMain(sites, *sites.all)
-        async with running(asks):
-            for server in sites.all:
-                await asks.until_asked(server)
+        async with asking_all(sites) as asks:
             assert all(known.is_mailbox for known in await asks.ask(ALICE, BOB))
             for server in (sites.mx3, sites.mx4):
                 server.kill()

@@ -10,7 +10,7 @@ import pytest
 from tests.directory.slapd_server import Slapd
 
 from nightmail.directory.one_change_more import make_one_change_more
-from nightmail.directory.slapd import find_installation, prepare
+from nightmail.directory.slapd import find_installation
 from nightmail.errors import ConfigInvalid
 from nightmail.world import SystemClock
 
@@ -39,14 +39,3 @@ def test_entries_of_another_directory_are_not_served(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match=f"its entries are not those of {other} with this secret; write suffix"):
         make_one_change_more(replica, find_installation(), SystemClock(), threading.Event())
     make_one_change_more(master.replica, find_installation(), SystemClock(), threading.Event())
-
-
-def test_a_gated_one_that_was_a_shadow_stays_where_it_is(tmp_path: Path) -> None:
-    with Slapd(tmp_path / "master") as master:
-        before = master.state()
-    gated = msgspec.structs.replace(master.replica, is_gated=True, number=2)
-    make_one_change_more(gated, find_installation(), SystemClock(), threading.Event())
-    prepare(master.replica, find_installation())
-    with master:
-        after = master.state()
-    assert {number.split("#")[2] for number in after} == {number.split("#")[2] for number in before}

@@ -67,6 +67,10 @@ def test_a_master_that_stops_hands_the_role_over_and_returns_as_it_is(servers: D
     until_in_sync(servers.second)
     until_answered(servers.first, "dave@example.org", 250)
     assert not servers.first.logged("begins anew")
+    until(
+        lambda: all(each["behind"] == 0 for each in servers.first.facts("directory", "status")),
+        "it has no more, either",
+    )
 
 
 def test_the_role_can_be_had_by_another_server(servers: DirectoryPair) -> None:

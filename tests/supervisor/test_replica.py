@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -86,12 +85,13 @@ async def test_one_that_is_not_set_up_is_said_once_and_tried_again() -> None:
 @on_a_loop
 async def test_who_stops_waits_until_it_is_prepared_no_more() -> None:
     """Whoever is started next prepares it in the same directory."""
-    begun, said = threading.Event(), list[str]()
+    begun, told, may_end, said = threading.Event(), threading.Event(), threading.Event(), list[str]()
 
     def prepare() -> Sequence[str]:
         begun.set()
         said.append("told to end" if child.stopping.wait(10) else "never told")
-        time.sleep(0.1)  # what it has begun takes a moment
+        told.set()
+        may_end.wait(10)
         said.append("ended")
         return RUNS
 
@@ -99,6 +99,9 @@ async def test_who_stops_waits_until_it_is_prepared_no_more() -> None:
     running = asyncio.create_task(child.run())
     assert await asyncio.to_thread(begun.wait, 10)
     running.cancel()
+    assert await asyncio.to_thread(told.wait, 10)
+    assert not running.done()
+    may_end.set()
     await asyncio.wait([running])
     assert said == ["told to end", "ended"]
     assert (child.state, child.pid) == ("stopped", 0)

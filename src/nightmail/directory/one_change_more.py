@@ -18,7 +18,6 @@ import msgspec
 import structlog
 
 from nightmail.directory.accounts import account
-from nightmail.directory.comparing import levels_of
 from nightmail.directory.replica import Database, Replica
 from nightmail.directory.sessions import Access, Refused
 from nightmail.directory.slapd import Installation, command, has_entries, manager_uri, prepare
@@ -36,7 +35,8 @@ log = structlog.get_logger()
 def make_one_change_more(replica: Replica, installation: Installation, clock: Clock, stopping: threading.Event) -> None:
     """Have each database that the replica takes writes to be ahead of all who follow it.
 
-    It must not run, and has to be prepared anew afterwards. Blocks for some 150 ms where it takes writes. One that is
+    What it has has to be what counts: one that gave the master's role up would seem to be ahead of who has it now. It
+    must not run, and has to be prepared anew afterwards. Blocks for some 150 ms where it takes writes. One that is
     full, or that does not start before somebody is `stopping` it, stays as it is: that is logged.
 
     Raises:
@@ -51,22 +51,21 @@ def make_one_change_more(replica: Replica, installation: Installation, clock: Cl
     prepare(alone, installation)
     try:
         with _running(alone, installation, clock, stopping) as directory:
-            foreign = [database for database in own if not replica.is_gated and directory.read(database.base) is None]
-            for database in own:
-                if not foreign and (not replica.is_gated or _has_written_last(directory, database, replica.number)):
-                    _touch(directory, database)
+            foreign = next((database for database in own if directory.read(database.base) is None), None)
+            for database in own if foreign is None else ():
+                _touch(directory, database)
     except Refused:  # the accounts are among the entries
-        foreign = [] if replica.is_gated else own
+        foreign = own[0]
     except (DirectoryUnavailable, ConfigInvalid) as error:
-        foreign = []
+        foreign = None
         log.warning("directory master starts as it was", reason=str(error),
                     remedy="none, unless it was killed: then restart the servers of its shadows")  # fmt: skip
-    for database in foreign:
-        wrong = f"its entries are not those of {database.base} with this secret"
+    if foreign is not None:
+        wrong = f"its entries are not those of {foreign.base} with this secret"
         right = (
             "write suffix and secret_file as they were; `nightmail directory init` begins anew, and sets these aside"
         )
-        raise ConfigInvalid(database.path, wrong, right)
+        raise ConfigInvalid(foreign.path, wrong, right)
 
 
 def _for_itself(replica: Replica, own: Sequence[Database]) -> Replica:
@@ -120,12 +119,6 @@ def _opened(
             process.wait(_LOOK_AGAIN_S)
             break
     raise reason
-
-
-def _has_written_last(directory: Directory, database: Database, number: int) -> bool:
-    """Whether the last change is one of this replica's: else it was a shadow, and has nothing that nobody knows."""
-    levels = levels_of(directory, database.base)
-    return bool(levels) and max(levels, key=lambda server: levels[server]) == f"{number:03x}"
 
 
 def _touch(directory: Directory, database: Database) -> None:

@@ -227,8 +227,7 @@ def _has_domain(items: Iterable[Item]) -> bool:
 
 
 def _say_refused(fault: ConfigInvalid) -> None:
-    what = {"place": fault.place, "wrong": fault.wrong, "right": fault.right}
-    log.warning("directory refused, what was in force stays so", **what)
+    log.warning("directory refused, what was in force stays so", **fault.in_words())
 
 
 def _compile(source: Source, *, output: str, base: str) -> str:

@@ -96,8 +96,7 @@ class TableReloads:
                 await asyncio.to_thread(self._tables.compile)
             except ConfigInvalid as fault:
                 self.fault = str(fault)
-                what = {"place": fault.place, "wrong": fault.wrong, "right": fault.right}
-                log.warning("tables refused, the last good ones stay in force", **what)
+                log.warning("tables refused, the last good ones stay in force", **fault.in_words())
                 raise
             self.fault = ""
             await self._announce()

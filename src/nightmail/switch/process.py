@@ -178,8 +178,7 @@ class SwitchProcess:
             settings = self._limits_among(self._among, policies)
         except ConfigInvalid as fault:
             self._policies_fault = str(fault)
-            what = {"place": fault.place, "wrong": fault.wrong, "right": fault.right}
-            log.warning("policies refused, those in force stay", **what)
+            log.warning("policies refused, those in force stay", **fault.in_words())
             return
         self._policies_fault = ""
         if policies != self._policies:
