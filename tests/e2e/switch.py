@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import json
 import os
 import re
@@ -36,18 +38,26 @@ LOCAL_ONLY: Tables = {
 }
 
 
-_handed_out: set[int] = set()
+_PORTS = range(10_000, 32_000)
+_places = itertools.count(os.getpid() * 1_009)
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now, and that was not handed out before."""
+    """A TCP port on loopback that nobody listens on now, and that was not handed out before.
+
+    It is none of those that the system gives to whoever connects, so that it stays free until it is used; and processes
+    begin at places of their own, so that tests that go on beside each other do not get the same one.
+    """
     while True:
+        port = _PORTS[next(_places) % len(_PORTS)]
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _handed_out:
-            _handed_out.add(port)
-            return port
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+        return port
 
 
 def sync_directory(path: Path) -> None:
