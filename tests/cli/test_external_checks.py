@@ -54,6 +54,7 @@ class Rig:
         suffix: str = SUFFIX,
         password: str = PASSWORD,
         authority: str = "",
+        has_tables: bool = True,
     ) -> Done:
         """What `nightmail WORDS...` says, with these settings."""
         (self._place / "password").write_text(password)
@@ -61,6 +62,8 @@ class Rig:
             uris=", ".join(f'"{uri}"' for uri in uris or (self.server.uri,)), suffix=suffix, reader=READER,
             authority=authority or self.authority.file,
         )  # fmt: skip
+        if not has_tables:
+            text = text.replace('[tables]\ndirectory = "tables"\n', 'data_directory = "data"\n')
         (self._place / "nightmail.toml").write_text(text)
         done = self._run(*words, "--config", str(self._place / "nightmail.toml"))
         said = (line for line in done.err.splitlines(keepends=True) if line.startswith("nightmail: "))
@@ -122,6 +125,15 @@ def test_one_that_can_not_be_asked_is_named_with_the_reason(
     assert done.out.splitlines()[1].split("  ")[1:2] == [word]
     done = rig.nightmail("directory", "search", "(cn=alice)", **wrong)  # type: ignore[arg-type]  # as above
     assert done.exit_code == (code if word == "refused" else 0 if word == "shows nobody" else os.EX_TEMPFAIL)
+
+
+def test_without_tables_nothing_is_known_of_one_that_was_never_asked(rig: Rig) -> None:
+    done = rig.nightmail("check", password="wrong", has_tables=False)
+    assert done.exit_code == os.EX_NOPERM
+    assert "there is no last copy of it here: no mail is taken until one can be" in done.err
+    assert "Invalid credentials: see bind_dn and password_file" in done.out
+    assert "replica" not in done.out + done.err
+    assert "init" not in done.out + done.err
 
 
 def test_where_another_one_can_be_asked_there_is_a_warning(rig: Rig, tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ _NOBODY_JUDGED = "no server of the directory let everything be read, so that no 
 _NOBODY_ASKED = (
     "no server of the directory can be asked: mail for whoever is only known there gets 451 until one can be"
 )
+_NOTHING_KNOWN = (
+    "no server of the directory can be asked, and there is no last copy of it here: no mail is taken until one can be"
+)
 _OTHER_SECRETS = (
     "not all servers have the same secret: a replica is of no use to a server that has another one, and mail gets 451 "
     "where no other one can be asked"
@@ -134,7 +137,8 @@ def _with_directory(findings: Findings, directory: DirectorySettings, config: Co
     found = checks.found_in(config, uris)
     if found is None:
         unjudged = _NOTHING_JUDGED if is_ours else _NOBODY_JUDGED
-        return msgspec.structs.replace(findings, remarks=(*reasons, *([unjudged] if uris else [])))
+        fault = _NOTHING_KNOWN if fault == _NOBODY_ASKED and not config.has_tables else fault
+        return msgspec.structs.replace(findings, remarks=(*reasons, *([unjudged] if uris else [])), fault=fault)
     if found.written_at:
         reasons.append(_OF_THE_COPY.format(age=span(SystemClock().wall() - found.written_at)))
     with checks.judged(config, found) as judge:

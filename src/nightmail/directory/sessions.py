@@ -88,7 +88,8 @@ def open_session(uri: str, access: Access) -> Any:
         if access.secret_file:  # it has the certificate that we trust
             why = "it has no entries yet, or they were made with another secret"
             raise DirectoryUnavailable(f"{uri}: {why}: {words(error)}") from error
-        raise Refused(f"{uri}: {words(error)}") from error
+        see = "see bind_dn and password_file" if access.name else "see certificate_file and key_file"
+        raise Refused(f"{uri}: {words(error)}: {see}") from error
     except ldap.LDAPError as error:
         raise _fault_of(error, uri, access) from error
     except OSError as error:
