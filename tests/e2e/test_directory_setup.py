@@ -42,6 +42,7 @@ def test_a_shadow_that_starts_before_its_master_fills_once_that_answers(tmp_path
     try:
         made.second.wait_for_log("directory replica not filled yet")
         with made.first:
+            until(made.second.is_ready, "the shadow's server takes mail")
             until_answered(made.second, "alice@example.org", 250)
             until(lambda: are_the_same(made), "both replicas have the same")
     finally:
