@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -117,8 +117,9 @@ def test_deleting_once_more_names_what_is_not_there(rig: Rig) -> None:
     assert rig.directory("delete", BOB.dn).exit_code == os.EX_CONFIG
 
 
-def test_a_master_that_is_away_is_told_apart_from_a_fault(rig: Rig) -> None:
-    rig.master.kill()
+@pytest.mark.parametrize("lose", [Slapd.kill, Slapd.freeze])
+def test_a_master_that_is_away_is_told_apart_from_a_fault(rig: Rig, lose: Callable[[Slapd], None]) -> None:
+    lose(rig.master)
     failed = rig.directory("add", rig.file(BOB))
     assert failed.exit_code == os.EX_TEMPFAIL
-    assert "repeat this" in failed.err
+    assert "start it, or, if it runs, see what its log says; then repeat this" in failed.err

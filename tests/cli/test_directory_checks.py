@@ -178,7 +178,28 @@ def test_with_no_replica_a_check_judges_the_last_copy_or_says_that_nothing_was_j
     assert refused.exit_code == os.EX_CONFIG
     assert "could send anywhere" in refused.err
     rig.configure("")
-    assert "judged    the last copy" in rig.nightmail("check").out
+    judged = rig.nightmail("check").out
+    assert "judged    the last copy" in judged
+    assert "! the directory could not be asked; judged was the last copy of it on this disk, written " in judged
+
+
+def test_a_replica_with_another_secret_is_called_that(rig: Rig) -> None:
+    key = rig.place / "key"
+    key.write_text("the secret of another cluster")
+    said = f"{rig.master.uri}: its secret differs from the one in {key} here: copy [directory] secret_file"
+    rig.shadow.kill()
+    done = rig.nightmail("check")
+    assert done.exit_code == os.EX_CONFIG
+    assert "not all servers have the same secret" in done.err
+    assert f"! {said}" in done.out
+    done = rig.directory("status")
+    assert (done.exit_code, said in done.out) == (os.EX_CONFIG, True)
+    assert done.err == "nightmail: this server's secret differs from that of mx1\n"
+    assert [each["outcome"] for each in rig.facts("status")] == ["another secret", "unreachable"]
+    for words in (("check",), ("search",), ("add", rig.file(LESSER))):
+        done = rig.directory(*words)
+        assert said in done.err, words
+        assert "start it" not in done.err
 
 
 def test_an_import_makes_the_container_that_a_directory_of_an_earlier_release_lacks(rig: Rig) -> None:

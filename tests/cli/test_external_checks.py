@@ -54,6 +54,7 @@ class Rig:
         suffix: str = SUFFIX,
         password: str = PASSWORD,
         authority: str = "",
+        has_tables: bool = True,
     ) -> Done:
         """What `nightmail WORDS...` says, with these settings."""
         (self._place / "password").write_text(password)
@@ -61,6 +62,8 @@ class Rig:
             uris=", ".join(f'"{uri}"' for uri in uris or (self.server.uri,)), suffix=suffix, reader=READER,
             authority=authority or self.authority.file,
         )  # fmt: skip
+        if not has_tables:
+            text = text.replace('[tables]\ndirectory = "tables"\n', 'data_directory = "data"\n')
         (self._place / "nightmail.toml").write_text(text)
         done = self._run(*words, "--config", str(self._place / "nightmail.toml"))
         said = (line for line in done.err.splitlines(keepends=True) if line.startswith("nightmail: "))
@@ -83,29 +86,54 @@ def test_a_directory_that_shows_somebody_is_well(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "reason"),
+    ("wrong", "reason", "word", "code"),
     [
-        ({"suffix": "dc=wrong,dc=example"}, "it shows no entry dc=wrong,dc=example: see suffix"),
-        ({"password": "wrong"}, "Invalid credentials"),
-        ({"authority": "other"}, "certificate"),
-        ({"suffix": READER}, f"it shows no person and no list below {READER}: see schema, and what the account may"),
+        (
+            {"suffix": "dc=wrong,dc=example"},
+            "it shows no entry dc=wrong,dc=example: see suffix",
+            "shows nobody",
+            os.EX_CONFIG,
+        ),
+        ({"password": "wrong"}, "Invalid credentials", "refused", os.EX_NOPERM),
+        ({"authority": "other"}, "certificate", "unreachable", os.EX_TEMPFAIL),
+        (
+            {"suffix": READER},
+            f"it shows no person and no list below {READER}: see schema, and what the account may",
+            "shows nobody",
+            os.EX_CONFIG,
+        ),
     ],
     ids=["suffix", "password", "authority", "nobody"],
 )
 def test_one_that_can_not_be_asked_is_named_with_the_reason(
-    rig: Rig, tmp_path: Path, wrong: dict[str, str], reason: str
+    rig: Rig, tmp_path: Path, wrong: dict[str, str], reason: str, word: str, code: int
 ) -> None:
     if "authority" in wrong:
         wrong = {"authority": str(Authority(tmp_path / "other").file)}
     done = rig.nightmail("check", **wrong)  # type: ignore[arg-type]  # no setting here but texts
-    assert done.exit_code == os.EX_TEMPFAIL
+    assert done.exit_code == code
     assert "no server of the directory can be asked" in done.err
+    assert f"✗ {wrong.get('suffix', SUFFIX)}\n" in done.out
     [remark] = [line for line in done.out.splitlines() if line.startswith("! ")]
     assert remark.startswith(f"! {rig.server.uri}: ")
     assert reason in remark
     done = rig.nightmail("directory", "check", **wrong)  # type: ignore[arg-type]  # as above
-    assert (done.exit_code, done.out) == (os.EX_TEMPFAIL, "")
+    assert (done.exit_code, done.out) == (code, "")
     assert reason in done.err
+    done = rig.nightmail("directory", "status", **wrong)  # type: ignore[arg-type]  # as above
+    assert done.exit_code == (os.EX_UNAVAILABLE if code == os.EX_TEMPFAIL else code)
+    assert done.out.splitlines()[1].split("  ")[1:2] == [word]
+    done = rig.nightmail("directory", "search", "(cn=alice)", **wrong)  # type: ignore[arg-type]  # as above
+    assert done.exit_code == (code if word == "refused" else 0 if word == "shows nobody" else os.EX_TEMPFAIL)
+
+
+def test_without_tables_nothing_is_known_of_one_that_was_never_asked(rig: Rig) -> None:
+    done = rig.nightmail("check", password="wrong", has_tables=False)
+    assert done.exit_code == os.EX_NOPERM
+    assert "there is no last copy of it here: no mail is taken until one can be" in done.err
+    assert "Invalid credentials: see bind_dn and password_file" in done.out
+    assert "replica" not in done.out + done.err
+    assert "init" not in done.out + done.err
 
 
 def test_where_another_one_can_be_asked_there_is_a_warning(rig: Rig, tmp_path: Path) -> None:

@@ -222,7 +222,8 @@ def test_an_account_that_is_refused_is_not_tried_until_it_is_locked(make_server:
         with capture_logs() as logs:
             began = asyncio.get_running_loop().time()
             task = asyncio.create_task(ask.run())
-            await eventually(lambda: any("Invalid credentials" in line.get("reason", "") for line in logs))
+            await eventually(lambda: any(line["event"] == "directory refuses us" for line in logs))
+            assert "Invalid credentials" in logs[0]["reason"]
             server.replace(READER, userPassword=("wrong word",))  # from now on it would be let in
             await eventually(partial(ask.is_ready, server.uri))
             assert asyncio.get_running_loop().time() - began >= 1.5

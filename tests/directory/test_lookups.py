@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from sim.life import Routes
+from structlog.testing import capture_logs
 from tests.directory.slapd_server import SUFFIX, Slapd
 from tests.e2e.waiting import until
 
+from nightmail.directory import lookups as lookups_module
 from nightmail.directory.content import Changed, Gone, Message
 from nightmail.directory.known import Known
 from nightmail.directory.lag import Lag
@@ -281,6 +283,35 @@ def test_why_a_replica_is_not_asked_is_known_for_as_long_as_it_is_so(replicas: t
             assert asks.lookups.standing()[second.uri] == "ok"
 
     asyncio.run(scene())
+
+
+def test_the_log_says_what_the_loss_of_a_replica_means_and_says_again_that_none_is_left(
+    replicas: tuple[Slapd, Slapd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, shadow = replicas
+    monkeypatch.setattr(lookups_module, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(lookups_module, "_SAY_AGAIN_S", 0.0)
+
+    def told(event: str) -> list[Mapping[str, Any]]:
+        return [line for line in logs if line["event"] == event]
+
+    async def scene() -> None:
+        async with asking(*replicas) as asks:
+            for server in replicas:
+                await asks.until_asked(server)
+            logs.clear()
+            master.kill()
+            await eventually(lambda: bool(told("directory replica not asked")))
+            assert told("directory replica not asked")[0]["remedy"] == "none: another one is asked"
+            assert not told("directory can't be asked")
+            shadow.kill()
+            await eventually(lambda: len(told("directory replica not asked")) == 2)
+            assert "gets 451" in told("directory replica not asked")[1]["remedy"]
+            await eventually(lambda: len(told("directory can't be asked")) == 2)
+            assert master.uri in told("directory can't be asked")[1]["reason"]
+
+    with capture_logs() as logs:
+        asyncio.run(scene())
 
 
 class StubPart(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from tests.directory.slapd_server import Slapd
 
 from nightmail.directory.one_change_more import make_one_change_more
@@ -39,3 +40,15 @@ def test_entries_of_another_directory_are_not_served(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match=f"its entries are not those of {other} with this secret; write suffix"):
         make_one_change_more(replica, find_installation(), SystemClock(), threading.Event())
     make_one_change_more(master.replica, find_installation(), SystemClock(), threading.Event())
+
+
+def test_what_a_slapd_that_does_not_start_says_is_the_reason(tmp_path: Path) -> None:
+    master = Slapd(tmp_path / "master")
+    (tmp_path / "master" / "entries" / "data.mdb").write_bytes(b"no database" * 1000)
+    with capture_logs() as logs:
+        make_one_change_more(master.replica, find_installation(), SystemClock(), threading.Event())
+    [line] = logs
+    assert line["event"] == "directory master starts as it was"
+    assert line["reason"].startswith("slapd ended: ")
+    assert "MDB_INVALID" in line["reason"]
+    assert len(line["reason"]) < 600

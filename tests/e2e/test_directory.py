@@ -167,7 +167,8 @@ def test_a_master_that_lost_its_disk_has_again_what_the_shadow_had(servers: Dire
     shutil.rmtree(servers.first.directory / "data")
     servers.first.spawn()
     servers.first.wait_for_log("the master of dc=example,dc=org has no entries", "nightmail directory reseed")
-    until_answered(servers.first, "alice@example.org", 250)  # with the shadow
+    until(servers.first.is_ready, "it takes mail, with the shadow")
+    until_answered(servers.first, "alice@example.org", 250)
     servers.first.stop()
     anew = servers.first.nightmail("directory", "init")
     assert anew.returncode == os.EX_CONFIG

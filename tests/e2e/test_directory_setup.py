@@ -42,6 +42,7 @@ def test_a_shadow_that_starts_before_its_master_fills_once_that_answers(tmp_path
     try:
         made.second.wait_for_log("directory replica not filled yet")
         with made.first:
+            until(made.second.is_ready, "the shadow's server takes mail")
             until_answered(made.second, "alice@example.org", 250)
             until(lambda: are_the_same(made), "both replicas have the same")
     finally:
@@ -80,3 +81,30 @@ def test_what_was_there_under_another_suffix_is_set_aside_and_it_is_said_where(t
     [aside] = (made.first.directory / "data").glob("entries.*")
     assert f"What it had is in {aside} now" in said
     assert "dc=other,dc=org is set up in" in said
+
+
+def test_a_server_with_another_secret_says_so_and_serves_once_it_has_the_right_one(tmp_path: Path) -> None:
+    made = DirectoryPair(tmp_path)
+    made.run("init", "--tables", written_tables(made))
+    right, wrong = made.first.directory.parent / "directory.key", tmp_path / "another.key"
+    wrong.write_text("the secret of another cluster")
+    wrong.chmod(0o600)
+    config, written = made.second.config_file, made.second.config_file.read_text()
+    config.write_text(written.replace(str(right), str(wrong)))
+    said = f"its secret differs from the one in {wrong} here"
+    with made.first:
+        made.second.spawn()
+        try:
+            made.second.wait_for_log("directory replica not filled yet", said)
+            made.second.wait_for_log("directory out of reach", said)
+            assert said in made.second.http("/ready")[1]
+            done = made.second.nightmail("check")
+            assert (done.returncode, said in done.stdout) == (os.EX_CONFIG, True)
+            until(lambda: made.first.nightmail("check").returncode == os.EX_CONFIG, "mx1 sees it, too")
+            assert f"its secret differs from the one in {right} here" in made.first.nightmail("check").stdout
+        finally:
+            made.second.stop()
+        config.write_text(written)
+        with made.second:
+            until_answered(made.second, "alice@example.org", 250)
+            assert made.first.nightmail("check").returncode == 0

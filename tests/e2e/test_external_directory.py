@@ -124,6 +124,9 @@ def test_mail_for_whom_nobody_can_be_asked_about_waits_and_is_not_refused(scene:
     assert answer(server, "bob@example.com") == 451
     assert answer(server, "nobody@example.com") == 451
     assert answer(server, "alice@example.com") in (250, 451)  # known, unless that was too long ago
+    server.wait_for_log("directory replica not asked", "until one can be asked")
+    server.wait_for_log("directory can't be asked", directory.uri)
+    assert server.http("/ready")[0] == 200
     directory.start()
     until_answered(server, "bob@example.com", 250)
     assert answer(server, "nobody@example.com") == 550

@@ -153,6 +153,8 @@ def test_a_server_that_is_refused_says_so_and_takes_no_mail(tmp_path: Path) -> N
         try:
             server.wait_for_log("directory refuses us", "Invalid credentials", "password_file")
             assert not server.is_ready()
+            assert "directory status" in server.http("/ready")[1]
+            assert "init" not in server.http("/ready")[1]
             assert "wrong word" not in server.log()
         finally:
             server.kill()

@@ -59,8 +59,11 @@ def test_a_server_that_waits_for_its_routing_says_so_and_serves_once_it_has_come
             502,
             {"error": "mx1 has not started its switches yet, and can just be stopped"},
         )
+        with pytest.raises(ConnectionRefusedError):
+            server.greeting()
         (server.run / "nothing-yet").unlink()
         until(lambda: get(server, "/ready")[0] == 200, "readiness")
+        assert server.greeting().startswith("220 switch ")
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
 
@@ -164,6 +167,21 @@ def test_two_servers_never_share_a_port(tmp_path: Path) -> None:
         second.spawn()
         assert second.wait() == 78
         assert second.logged(f"nightmail: listener 127.0.0.1:{first.port}: address already in use; stop")
+
+
+def test_two_servers_never_share_a_port_that_one_of_them_had_and_did_not_listen_on_yet(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    with Server(one) as first, Server(other) as second:
+        second.config_file.write_text(second.config_file.read_text().replace(str(second.port), str(first.port)))
+        (first.run / "nothing-yet").touch()
+        first.spawn()
+        until(lambda: (first.run / "admin.sock").exists() and get(first, "/live")[0] == 200, "an answer")
+        second.start()
+        (first.run / "nothing-yet").unlink()
+        assert first.wait() == 78
+        assert first.logged(f"nightmail: listener 127.0.0.1:{first.port}: address already in use; stop")
 
 
 def test_tables_are_reloaded_on_sighup_and_by_themselves_and_by_the_operator(tmp_path: Path) -> None:

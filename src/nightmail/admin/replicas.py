@@ -42,7 +42,9 @@ def access_of(settings: DirectorySettings, name: str, authority: str) -> Access:
     if is_external(settings):
         return external_access(settings)
     password = getattr(accounts_of(secret_of(settings)), name)
-    return Access(name=account(name, settings.suffix), password=password, authority=authority)
+    return Access(
+        name=account(name, settings.suffix), password=password, authority=authority, secret_file=settings.secret_file
+    )
 
 
 def uri_of(config: Config, server: str) -> str:

@@ -13,7 +13,7 @@ from nightmail import __version__
 from nightmail.cli import balancer, queue
 from nightmail.cli.client import Client
 from nightmail.cli.configuration import find_config, load_config
-from nightmail.cli.failing import CommandFailed, complain
+from nightmail.cli.failing import CommandFailed, complain, exit_code_for
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.cli.status_screen import show_status
@@ -66,7 +66,7 @@ def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fal
     else:
         show_findings(findings, screen())
     if findings.fault:
-        raise CommandFailed(os.EX_TEMPFAIL, findings.fault)
+        raise CommandFailed(exit_code_for(findings.outcomes, os.EX_TEMPFAIL), findings.fault)
 
 
 @app.command()
@@ -155,7 +155,7 @@ def run_app(arguments: Sequence[str]) -> int:
         return os.EX_CONFIG
     except DirectoryUnavailable as away:
         complain(away)
-        return os.EX_TEMPFAIL
+        return exit_code_for([_outcome_of(away)], os.EX_TEMPFAIL)
     except CommandFailed as failure:
         complain(failure)
         return failure.exit_code
@@ -163,3 +163,9 @@ def run_app(arguments: Sequence[str]) -> int:
         # Whoever read our output has seen enough; the interpreter must not complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return os.EX_OK
+
+
+def _outcome_of(error: DirectoryUnavailable) -> str:
+    from nightmail.directory.sessions import outcome_of  # noqa: PLC0415 - LDAP is an extra, there by now
+
+    return outcome_of(error)

@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from nightmail.cli.words import span
 from nightmail.config.secret import read_secret
 from nightmail.config.settings import Config
 from nightmail.directory.settings import DirectorySettings
@@ -24,6 +25,7 @@ from nightmail.routing.generations import check_tables, open_newest
 from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.routing.source import NAMES
 from nightmail.routing.tables import TextTables
+from nightmail.world import SystemClock
 
 _NOTHING_JUDGED = (
     "no replica of the directory answers, so that nothing in it was judged, nor what whoever comes through a "
@@ -33,12 +35,23 @@ _NOBODY_JUDGED = "no server of the directory let everything be read, so that no 
 _NOBODY_ASKED = (
     "no server of the directory can be asked: mail for whoever is only known there gets 451 until one can be"
 )
+_NOTHING_KNOWN = (
+    "no server of the directory can be asked, and there is no last copy of it here: no mail is taken until one can be"
+)
+_OTHER_SECRETS = (
+    "not all servers have the same secret: a replica is of no use to a server that has another one, and mail gets 451 "
+    "where no other one can be asked"
+)
+_OF_THE_COPY = "the directory could not be asked; judged was the last copy of it on this disk, written {age} ago"
 _LINE = "give it a line in domains, such as '{hostname}  alias example.org'"
 _ENTRY = "add it to domains, such as with nmDomain: {hostname} and nmAliasOf: example.org"
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configuration says, in short. `fault` is what keeps mail from being taken though all of it is right."""
+    """What a configuration says, in short. `fault` is what keeps mail from being taken though all of it is right.
+
+    `outcomes` are what came of asking those servers of the directory that can't be asked.
+    """
 
     config: str
     server: str
@@ -57,6 +70,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     asked: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     fault: str = ""
+    outcomes: tuple[str, ...] = ()
 
 
 def check_everything(config: Config) -> Findings:
@@ -107,17 +121,26 @@ def _with_directory(findings: Findings, directory: DirectorySettings, config: Co
         wrong = f"{error.name} is not installed, which a directory needs"
         raise ConfigInvalid("[directory]", wrong, "pip install 'nightmail[directory]'") from error
 
-    if directory.topology != "external":
+    is_ours = directory.topology != "external"
+    if is_ours:
         read_secret(directory.secret_file, "[directory] secret_file")
-    uris, reasons = checks.whom_to_ask(config)
-    fault = "" if uris else _NOBODY_ASKED
+    uris, reasons, outcomes = checks.whom_to_ask(config)
+    fault = _OTHER_SECRETS if is_ours and reasons else "" if uris else _NOBODY_ASKED
     findings = msgspec.structs.replace(
-        findings, directory=directory.suffix, replicas=config.replicas, asked=directory.uris, fault=fault
+        findings,
+        directory=directory.suffix,
+        replicas=config.replicas,
+        asked=directory.uris,
+        fault=fault,
+        outcomes=tuple(sorted(outcomes)),
     )
     found = checks.found_in(config, uris)
     if found is None:
-        unjudged = _NOBODY_JUDGED if config.has_tables else _NOTHING_JUDGED
-        return msgspec.structs.replace(findings, remarks=(*reasons, *([unjudged] if uris else [])))
+        unjudged = _NOTHING_JUDGED if is_ours else _NOBODY_JUDGED
+        fault = _NOTHING_KNOWN if fault == _NOBODY_ASKED and not config.has_tables else fault
+        return msgspec.structs.replace(findings, remarks=(*reasons, *([unjudged] if uris else [])), fault=fault)
+    if found.written_at:
+        reasons.append(_OF_THE_COPY.format(age=span(SystemClock().wall() - found.written_at)))
     with checks.judged(config, found) as judge:
         _check_balancer(config, judge.snapshot)
         wrong = checks.told(checks.findings_of(judge, found))
@@ -186,7 +209,9 @@ def show_findings(findings: Findings, console: Console) -> None:
     _fact(console, "runs in", findings.run_directory)
     if findings.peers:
         _fact(console, "peers", ", ".join(findings.peers))
-    if findings.directory:
+    if findings.directory and findings.fault:
+        console.print(Text("✗ ", "bold red") + Text(findings.directory, "bold"), soft_wrap=True)
+    elif findings.directory:
         _good(console, findings.directory)
     for name, address in findings.replicas.items():
         _fact(console, "replica", f"{name} at {address}")

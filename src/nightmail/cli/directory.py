@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -31,7 +30,7 @@ from nightmail.cli.directory_screen import show_servers, show_standings
 from nightmail.cli.directory_sessions import confirm_written, part_of_site, reading, writing
 from nightmail.cli.directory_tables import carry_out, lines_of_tables, plan_for, show_plan
 from nightmail.cli.directory_upkeep import backup, init, reseed, restore
-from nightmail.cli.failing import CommandFailed, complain
+from nightmail.cli.failing import CommandFailed, complain, exit_code_for
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
@@ -162,12 +161,12 @@ def delete(names: Names, force: Force = False, config: ConfigFile = None, name: 
 def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = False) -> None:
     """Name every entry that can't come into force or be used, with the reason."""
     loaded = load_config(config, name)
-    uris, reasons = whom_to_ask(loaded)
-    if not uris:
-        raise DirectoryUnavailable("; ".join(reasons))
-    for reason in reasons:
+    asking = whom_to_ask(loaded)
+    if not asking.uris:
+        raise CommandFailed(exit_code_for(asking.outcomes, os.EX_TEMPFAIL), "; ".join(asking.reasons))
+    for reason in asking.reasons:
         complain(reason)
-    with reading(loaded, uris) as directory:
+    with reading(loaded, asking.uris) as directory:
         found = found_at(directory, loaded)
     checked = check_found(found, loaded)
     if json:
@@ -185,7 +184,9 @@ def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fa
     if is_external(directory_of(loaded)):
         servers = look_at_servers(directory_of(loaded))
         print_json(servers) if json else show_servers(servers, screen())
-        _see_that_any_answers(server.state for server in servers)
+        if all(server.outcome != "ok" for server in servers):
+            code = exit_code_for([server.outcome for server in servers], os.EX_UNAVAILABLE)
+            raise CommandFailed(code, "no server of the directory can be asked")
         return
     standings, wrong = _standings(loaded)
     if json:
@@ -194,7 +195,10 @@ def status(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fa
         show_standings(standings, screen())
     if wrong:
         complain(wrong)
-    _see_that_any_answers(standing.state for standing in standings)
+    if differing := [standing.server for standing in standings if standing.outcome == "another secret"]:
+        raise CommandFailed(os.EX_CONFIG, f"this server's secret differs from that of {' and '.join(differing)}")
+    if all(standing.outcome != "ok" for standing in standings):
+        raise CommandFailed(os.EX_UNAVAILABLE, "no replica of the directory answers")
 
 
 def _standings(config: Config) -> tuple[list[Standing], str]:
@@ -215,12 +219,6 @@ def _standings(config: Config) -> tuple[list[Standing], str]:
             for each in standings
         ]
     return standings, wrong
-
-
-def _see_that_any_answers(states: Iterable[str]) -> None:
-    """Raises: CommandFailed: none is ok."""
-    if all(state != "ok" for state in states):
-        raise CommandFailed(os.EX_UNAVAILABLE, "no replica of the directory answers")
 
 
 @app.command()

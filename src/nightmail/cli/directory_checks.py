@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from nightmail.config.settings import Config
 from nightmail.directory.contents import Held
 from nightmail.directory.judging import Finding, Judge, judge_of, misread
 from nightmail.directory.last_copy import COPY_NAME, read_copy
+from nightmail.directory.sessions import OtherSecret, Outcome, open_session
 from nightmail.directory.slapd import find_installation
 from nightmail.directory.tree import Item, folded, is_rule, lines_of
 from nightmail.directory.writing import Directory
@@ -45,13 +47,23 @@ class Checked(msgspec.Struct, frozen=True):
 class Found(NamedTuple):
     """The entries of a directory and where they come from; `is_all` is False where persons and lists are not known.
 
-    `beside` are tables' lines, as entries, where tables say what the directory does not.
+    `beside` are tables' lines, as entries, where tables say what the directory does not. `written_at` is the time of
+    day at which a copy was written.
     """
 
     said: Said
     source: str
     is_all: bool
     beside: list[Item]
+    written_at: float = 0.0
+
+
+class Asking(NamedTuple):
+    """The servers that can be asked, and of the others: why not, and what came of asking them in a word."""
+
+    uris: list[str]
+    reasons: list[str]
+    outcomes: set[Outcome]
 
 
 def check_found(found: Found, config: Config) -> Checked:
@@ -91,8 +103,8 @@ def show_checked(checked: Checked, console: Console) -> None:
         console.print(Text("✓ ", "bold green") + Text(f"{_entries(checked.entries)}, nothing is wrong"))
 
 
-def whom_to_ask(config: Config) -> tuple[list[str], list[str]]:
-    """The replicas to ask, and why one can't be asked: in a directory that is not ours each is seen to show somebody.
+def whom_to_ask(config: Config) -> Asking:
+    """Whom to ask: in a directory that is not ours each is seen to show somebody, in ours to have our secret.
 
     Raises:
         ConfigInvalid: nobody could get in as the settings have it, or this server's own could not run.
@@ -101,9 +113,31 @@ def whom_to_ask(config: Config) -> tuple[list[str], list[str]]:
     if not is_external(settings):
         if config.server.name in config.replicas:
             find_installation()
-        return replica_uris(config), []
+        return _with_our_secret(config)
     servers = look_at_servers(settings)
-    return [each.uri for each in servers if each.state == "ok"], [each.state for each in servers if each.state != "ok"]
+    others = [each for each in servers if each.outcome != "ok"]
+    uris = [each.uri for each in servers if each.outcome == "ok"]
+    return Asking(uris, [each.state for each in others], {each.outcome for each in others})
+
+
+def _with_our_secret(config: Config) -> Asking:
+    """The replicas, without those that are seen to have another secret."""
+    uris = replica_uris(config)
+    with authority(config) as trusted:
+        access = access_of(directory_of(config), "reader", trusted)
+
+        def differs(uri: str) -> str:
+            try:
+                open_session(uri, access).unbind_s()
+            except DirectoryUnavailable as error:  # anything else is said by whoever asks it
+                return str(error) if isinstance(error, OtherSecret) else ""
+            return ""
+
+        with ThreadPoolExecutor(max(1, len(uris))) as threads:
+            reasons = dict(zip(uris, threads.map(differs, uris), strict=True))
+    differing = [reason for reason in reasons.values() if reason]
+    outcomes: set[Outcome] = {"another secret"} if differing else set()
+    return Asking([uri for uri, reason in reasons.items() if not reason], differing, outcomes)
 
 
 def found_in(config: Config, uris: list[str]) -> Found | None:
@@ -120,10 +154,12 @@ def found_in(config: Config, uris: list[str]) -> Found | None:
                 continue
     if config.has_tables:
         return None
-    copy = read_copy(os.path.join(settings.data_directory, COPY_NAME), settings.suffix)
+    path = os.path.join(settings.data_directory, COPY_NAME)
+    copy = read_copy(path, settings.suffix)
     if copy is None or not copy.items:
         return None
-    return Found(Said(copy.items, []), "the last copy, persons and lists excepted", False, [])
+    source = "the last copy, persons and lists excepted"
+    return Found(Said(copy.items, []), source, False, [], os.stat(path).st_mtime)
 
 
 def found_at(directory: Directory, config: Config) -> Found:

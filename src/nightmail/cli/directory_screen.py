@@ -27,7 +27,7 @@ def show_standings(standings: Sequence[Standing], console: Console) -> None:
             *(plain(each.site) for _ in sites),
             _role(each),
             plain(each.uri),
-            state("ok" if each.state == "ok" else "unreachable"),
+            state(each.outcome),
             "–" if each.entries is None else f"{each.entries:,}",
             _behind(each),
             f"{each.used_bytes / (1 << 20):,.1f} MiB" if each.used_bytes else "–",
@@ -49,9 +49,7 @@ def show_servers(standings: Sequence[ServerStanding], console: Console) -> None:
     table = columns("SERVER", "STATE", "CHANGES", "ENTRIES", right="ENTRIES")
     for each in standings:
         entries = "–" if each.entries is None else f"{each.entries:,}"
-        table.add_row(
-            plain(each.uri), state("ok" if each.state == "ok" else "unreachable"), each.changes or "–", entries
-        )
+        table.add_row(plain(each.uri), state(each.outcome), each.changes or "–", entries)
     reasons = [whole(each.state, "bold red") for each in standings if each.state != "ok"]
     show(console, Group(table, *reasons))
 

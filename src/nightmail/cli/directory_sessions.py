@@ -14,7 +14,7 @@ from nightmail.config.settings import Config
 from nightmail.directory.contents import Asked, AskedApart, Contents
 from nightmail.directory.parts import Part, part_with
 from nightmail.directory.reading import Change
-from nightmail.directory.sessions import Access
+from nightmail.directory.sessions import Access, OtherSecret, outcome_of
 from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -159,7 +159,7 @@ def _opened(config: Config, part: Part, master: Master, access: Access) -> Itera
     try:
         session = MasterReplica(config, master, access)
     except DirectoryUnavailable as error:
-        why = f"{_of_site(part)} is on {master.server}, and can't be written to: {error}; {_remedy(master)}"
+        why = f"{_of_site(part)} is on {master.server}, and can't be written to: {error}; {_remedy(master, error)}"
         raise DirectoryUnavailable(why) from error
     with session:
         yield session
@@ -169,10 +169,12 @@ def _of_site(part: Part) -> str:
     return f"the master of the site {part.site}" if part.site else "the master"
 
 
-def _remedy(master: Master) -> str:
+def _remedy(master: Master, error: DirectoryUnavailable) -> str:
     """What to do where the master can't be written to."""
+    if isinstance(error, OtherSecret):
+        return "then repeat this"
     if master.role is None:
-        return "start it, then repeat this"
+        return "start it, or, if it runs, see what its log says; then repeat this"
     if len(master.role.in_sync) > 1:
         return "another one takes its place in a moment: repeat this"
     return "no other is in sync: start it, or, if it is lost for good, `nightmail directory promote --force` on another"
@@ -184,15 +186,18 @@ def reading(config: Config, uris: Sequence[str] = ()) -> Iterator[Directory]:
     with authority(config) as trusted:
         settings = directory_of(config)
         access = access_of(settings, "reader", trusted)
-        *first, last = uris or replica_uris(config)
-        for uri in first:
+        reasons: list[DirectoryUnavailable] = []
+        for uri in uris or replica_uris(config):
             try:
                 directory = session_at(uri, settings, access)
-            except DirectoryUnavailable:
+            except DirectoryUnavailable as error:
+                reasons.append(error)
                 continue
             break
         else:
-            directory = session_at(last, settings, access)
+            raise min(
+                reasons, key=lambda error: outcome_of(error) == "unreachable"
+            )  # what has to be mended comes first
         with directory:
             yield directory
 

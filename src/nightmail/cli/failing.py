@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Collection, Mapping
 
 
 class CommandFailed(Exception):
@@ -11,6 +13,18 @@ class CommandFailed(Exception):
     def __init__(self, exit_code: int, reason: str) -> None:
         super().__init__(reason)
         self.exit_code = exit_code
+
+
+_EXIT_CODES: Mapping[str, int] = {
+    "refused": os.EX_NOPERM,
+    "another secret": os.EX_CONFIG,
+    "shows nobody": os.EX_CONFIG,
+}
+
+
+def exit_code_for(outcomes: Collection[str], otherwise: int) -> int:
+    """The exit code where this came of asking servers of a directory: what a person has to mend comes first."""
+    return next((code for outcome, code in _EXIT_CODES.items() if outcome in outcomes), otherwise)
 
 
 def complain(reason: object) -> None:

@@ -22,7 +22,7 @@ from nightmail.directory.connection import Connection
 from nightmail.directory.content import Changed, Expired, Message, Presence, Refreshed
 from nightmail.directory.feed import ChangeFeed, Feed
 from nightmail.directory.schemas import Schema
-from nightmail.directory.sessions import Access, Refused, text_of_values
+from nightmail.directory.sessions import Access, NothingShown, Refused, text_of_values
 from nightmail.directory.tree import ATTRIBUTES, Item, folded, folded_name
 from nightmail.directory.writing import Directory, Faults
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -33,10 +33,6 @@ _SEARCHING_S = 10.0
 _ANYTHING = "(objectClass=*)"
 
 log = structlog.get_logger()
-
-
-class NothingShown(DirectoryUnavailable):
-    """A server answers, and there is nobody to be seen."""
 
 
 class ExternalChanges(ChangeFeed):
@@ -115,8 +111,7 @@ class ExternalFeed(Feed):
         try:
             connection = await Connection.open(uri, access, lambda: None)
         except Refused as error:
-            remedy = "mend bind_dn or password_file, and start the server again"
-            log.warning("directory refuses us", reason=str(error), again_s=access.refused_for_s, remedy=remedy)
+            say_refused(error, access)
             await asyncio.sleep(access.refused_for_s)
             raise
         try:
@@ -152,6 +147,12 @@ class ExternalFeed(Feed):
         self.take(Refreshed())
         self.cookie = ""
         self.came("")
+
+
+def say_refused(error: Refused, access: Access) -> None:
+    """Say that a server does not let us in."""
+    remedy = "mend bind_dn or password_file, and start the server again"
+    log.warning("directory refuses us", reason=str(error), again_s=access.refused_for_s, remedy=remedy)
 
 
 class PagedDirectory(Directory):

@@ -10,12 +10,12 @@ import msgspec
 from nightmail.directory.connection import Connection
 from nightmail.directory.external import PagedDirectory, find_shown, tells_changes
 from nightmail.directory.schemas import Schema
-from nightmail.directory.sessions import Access
+from nightmail.directory.sessions import Access, Outcome, outcome_of
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
 
 class ServerStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """One server. `state` is ok, or why it can't be asked; `changes` is empty then.
+    """One server. `state` is ok, or why it can't be asked, which `outcome` says in a word; `changes` is empty then.
 
     `changes` says whether it tells of them or is asked again after a while. `entries` counts people and lists, None
     where the server does not let us see so many at once.
@@ -23,6 +23,7 @@ class ServerStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     uri: str
     state: str = "ok"
+    outcome: Outcome = "ok"
     changes: Literal["told", "polled", ""] = ""
     entries: int | None = None
 
@@ -37,7 +38,7 @@ async def look_at_server(uri: str, access: Access, base: str, schema: Schema) ->
         finally:
             connection.close()
     except DirectoryUnavailable as error:
-        return ServerStanding(uri=uri, state=str(error))
+        return ServerStanding(uri=uri, state=str(error), outcome=outcome_of(error))
     entries = await asyncio.to_thread(_count, uri, access, base, schema.mail_filter)
     return ServerStanding(uri=uri, changes="told" if is_told else "polled", entries=entries)
 

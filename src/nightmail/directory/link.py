@@ -10,6 +10,7 @@ import structlog
 
 from nightmail.directory.connection import Connection
 from nightmail.directory.content import Message
+from nightmail.directory.external import say_refused
 from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.lag import Lag
 from nightmail.directory.schemas import Schema
@@ -19,6 +20,7 @@ from nightmail.errors import DirectoryUnavailable
 
 _ANEW_S = 0.25
 _NOT_YET = "it is not connected to yet"
+NONE_ASKED = "see why: until one can be asked, mail for addresses that are not remembered gets 451"
 
 MakeFeed = Callable[[str, Callable[[Message], None], Callable[[], None], Schema], ChangeFeed]
 
@@ -42,7 +44,7 @@ class Link:
     """The replica at `uri`. It `is_ready` to be asked while it is connected to, and followed below all of `bases`.
 
     `fault` says why not. `take` is given each change, `is_current` is called when it is ready, `is_lost` when it is no
-    more.
+    more; `is_alone` tells whether no other one is ready.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Link:
         take: Callable[[Message], None],
         is_current: Callable[[str], None],
         is_lost: Callable[[], object],
+        is_alone: Callable[[str], bool],
     ) -> None:
         self.uri = uri
         self.is_ready = False
@@ -64,6 +67,7 @@ class Link:
         self._access = access
         self._is_current = is_current
         self._is_lost = is_lost
+        self._is_alone = is_alone
         self._has_failed = False
         self._connection: Connection | None = None
         self._is_over = asyncio.Event()
@@ -89,7 +93,7 @@ class Link:
                 if isinstance(error, Refused):
                     again_s = max(again_s, self._access.refused_for_s)
                 if self.is_ready or not self._has_failed:
-                    log.warning("directory replica not asked", reason=str(error), remedy="none: another one is asked")
+                    self._say(error)
                 self._has_failed, self.fault = True, str(error)
             except Exception as error:  # whatever it is, the replica is tried again
                 self.fault = f"{self.uri}: {error}"
@@ -120,6 +124,13 @@ class Link:
         else:
             names = [*attributes] or self._attributes
             self._connection.search(base, filter_text, names, answered, timeout_s, is_base=is_base)
+
+    def _say(self, error: DirectoryUnavailable) -> None:
+        if isinstance(error, Refused):
+            say_refused(error, self._access)
+        else:
+            remedy = NONE_ASKED if self._is_alone(self.uri) else "none: another one is asked"
+            log.warning("directory replica not asked", reason=str(error), remedy=remedy)
 
     async def _run_once(self) -> None:
         self._is_over.clear()

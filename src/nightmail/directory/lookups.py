@@ -19,7 +19,7 @@ from nightmail.directory.content import Changed, Expired, Gone, Message
 from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, keys_of, members_named
 from nightmail.directory.lag import newest_of
-from nightmail.directory.link import Link, MakeFeed
+from nightmail.directory.link import NONE_ASKED, Link, MakeFeed
 from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.recent import RecentChanges
 from nightmail.directory.schemas import OWN, Schema
@@ -36,6 +36,8 @@ _FAILURES_KEPT = 10_000
 _CACHE_BYTES = 64 << 20
 _LAG_LIMIT_S = 5.0
 _LAG_LOOK_S = 0.5
+_PATIENCE_S = 5.0
+_SAY_AGAIN_S = 60.0
 _BEHIND = "it lacks changes that another one has"
 
 Found = Callable[[], None]
@@ -95,10 +97,12 @@ class Lookups:
                 take=self._take,
                 is_current=self._is_current,
                 is_lost=self._in_sync,
+                is_alone=self._is_alone,
             )
             for uri in replicas
         ]
         self._starting_until = 0.0
+        self._say_at = 0.0
         self._were_in_sync: set[str] = set()
         self._believed: set[str] = set()
 
@@ -145,6 +149,7 @@ class Lookups:
         """Keep the connections; runs until cancelled."""
         loop = asyncio.get_running_loop()
         self._starting_until = loop.time() + _STARTING_S
+        self._say_at = self._clock.elapsed() + _PATIENCE_S
         loop.call_later(_STARTING_S, self._send)
         await asyncio.gather(self._watch_lag(), *(link.run() for link in self._links))
 
@@ -152,6 +157,21 @@ class Lookups:
         while True:
             await asyncio.sleep(_LAG_LOOK_S)
             self._in_sync()
+            self._say_if_none_is_asked()
+
+    def _is_alone(self, uri: str) -> bool:
+        return not any(link.is_ready for link in self._links if link.uri != uri)
+
+    def _say_if_none_is_asked(self) -> None:
+        """Say it again and again: nothing else may tell that no mail is taken for whoever is not remembered."""
+        now = self._clock.elapsed()
+        if any(link.is_ready for link in self._links):
+            self._say_at = now + _PATIENCE_S
+        elif now > self._say_at:
+            self._say_at = now + _SAY_AGAIN_S
+            log.error(
+                "directory can't be asked", reason="; ".join(link.fault for link in self._links), remedy=NONE_ASKED
+            )
 
     def _send(self) -> None:
         if self._is_starting() and not any(link.is_ready for link in self._preferred(self._links)):

@@ -9,9 +9,12 @@ of all that there is.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 import ldap
 import msgspec
@@ -28,6 +31,7 @@ from nightmail.world import Clock
 _START_S = 10.0
 _LOOK_AGAIN_S = 0.005
 _STOP_S = 10.0
+_WORDS_BYTES = 500
 
 log = structlog.get_logger()
 
@@ -81,26 +85,42 @@ def _for_itself(replica: Replica, own: Sequence[Database]) -> Replica:
 def _running(
     replica: Replica, installation: Installation, clock: Clock, stopping: threading.Event
 ) -> Iterator[Directory]:
-    """The replica as its writer uses it, where nobody else reaches it."""
+    """The replica as its writer uses it, where nobody else reaches it. Where it ends, its last words are the reason."""
     uri = manager_uri(replica)
     access = Access(name=account("writer", replica.suffix), password=replica.accounts.writer)
-    process = _start(command(replica, installation, [uri]))
-    try:
-        with _opened(process, uri, access, clock, stopping) as directory:
-            yield directory
-    finally:
-        process.terminate()
+    with tempfile.TemporaryFile() as said:
+        process = _start(command(replica, installation, [uri]), said)
         try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            with _opened(process, uri, access, clock, stopping) as directory:
+                yield directory
+        except DirectoryUnavailable as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_AGAIN_S)
+                raise DirectoryUnavailable(f"slapd ended: {_last_words(said) or error}") from error
+            raise
+        finally:
+            _stop(process)
 
 
-def _start(words: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(words: Sequence[str], said: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - the command is our own
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
     )
+
+
+def _last_words(said: IO[bytes]) -> str:
+    said.seek(0, os.SEEK_END)
+    said.seek(max(0, said.tell() - _WORDS_BYTES))
+    return " ".join(said.read().decode(errors="replace").split())
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _opened(

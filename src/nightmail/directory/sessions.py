@@ -8,7 +8,8 @@ import socket
 import ssl
 import struct
 import threading
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import ldap
@@ -21,6 +22,7 @@ from nightmail.errors import DirectoryUnavailable
 # Room for all requests that may be under way: where one does not fit, libldap takes the next one for an error.
 _SEND_BUFFER_BYTES = 256 << 10
 _TLS_PORT = 636
+_REMEDY = "copy [directory] secret_file of a server that has the right one to the one that has not, and restart that"
 _KEEPALIVE_S = 60
 """What lies between forgets a connection that is silent."""
 
@@ -30,6 +32,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
     Without a `name`, whoever the Unix socket or our `certificate` says (SASL EXTERNAL). Nothing but a Unix socket is
     spoken to unencrypted where there is an `authority`. Who was refused tries again after `refused_for_s`, no sooner.
+    `secret_file` is the one from which password and authority were made, at a replica that nightmail runs.
     """
 
     name: str = ""
@@ -39,6 +42,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     timeout_s: float = 2.0
     refused_for_s: float = 0.0
+    secret_file: str = ""
 
     def __repr__(self) -> str:
         return f"Access({self.name!r})"
@@ -48,30 +52,62 @@ class Refused(DirectoryUnavailable):
     """The replica does not know us, or not by this password."""
 
 
+class OtherSecret(DirectoryUnavailable):
+    """The replica answers, and its server has another secret than we have."""
+
+
+class NothingShown(DirectoryUnavailable):
+    """A server answers, and there is nobody to be seen."""
+
+
+Outcome = Literal["ok", "unreachable", "refused", "another secret", "shows nobody"]
+_OUTCOMES: Mapping[type[Exception], Outcome] = {
+    Refused: "refused",
+    OtherSecret: "another secret",
+    NothingShown: "shows nobody",
+}
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """What came of asking a server, in a word, where this is why it can't be asked."""
+    return _OUTCOMES.get(type(error), "unreachable")
+
+
 def open_session(uri: str, access: Access) -> Any:
     """A bound session. Blocks for up to seven times `timeout_s`, beside a slow resolver's time: this is for a thread.
 
     Raises:
-        Refused: the replica does not let us in.
-        DirectoryUnavailable: it does not answer in time.
+        Refused: a server that is not ours does not let us in.
+        OtherSecret: a replica was made with another secret.
+        DirectoryUnavailable: it does not answer in time, or is a replica that does not know us yet.
     """
     begin = _BEGINNINGS.get(urlsplit(uri).scheme, _bind_at)
     try:
         return begin(uri, access)
     except ldap.INVALID_CREDENTIALS as error:
-        raise Refused(f"{uri}: {words(error)}") from error
+        if access.secret_file:  # it has the certificate that we trust
+            why = "it has no entries yet, or they were made with another secret"
+            raise DirectoryUnavailable(f"{uri}: {why}: {words(error)}") from error
+        see = "see bind_dn and password_file" if access.name else "see certificate_file and key_file"
+        raise Refused(f"{uri}: {words(error)}: {see}") from error
     except ldap.LDAPError as error:
-        raise DirectoryUnavailable(f"{uri}: {_why(error, uri, access) or words(error)}") from error
+        raise _fault_of(error, uri, access) from error
     except OSError as error:
         raise DirectoryUnavailable(f"{uri}: {error.strerror or error}") from error
     except ValueError as error:  # an option that can't be set, such as an authority that can't be read
         raise DirectoryUnavailable(f"{uri}: {error}") from error
 
 
-def _why(error: ldap.LDAPError, uri: str, access: Access) -> str:
-    """Why there is no TLS with it, where that may be it: then libldap says less."""
+def _fault_of(error: ldap.LDAPError, uri: str, access: Access) -> DirectoryUnavailable:
+    """Why it can't be asked. It is looked why there is no TLS with it, where that may be it: libldap says less."""
     may_be = isinstance(error, ldap.CONNECT_ERROR) or (isinstance(error, ldap.SERVER_DOWN) and uri.startswith("ldaps:"))
-    return why_not_encrypted(uri, access.authority, access.timeout_s) if may_be and access.authority else ""
+    distrust = why_not_encrypted(uri, access.authority, access.timeout_s) if may_be and access.authority else None
+    if distrust is None:
+        return DirectoryUnavailable(f"{uri}: {words(error)}")
+    if distrust.is_foreign and access.secret_file:
+        why = f"its secret differs from the one in {access.secret_file} here"
+        return OtherSecret(f"{uri}: {why}: {_REMEDY}")
+    return DirectoryUnavailable(f"{uri}: {distrust.words}")
 
 
 def _bind_in_time(uri: str, access: Access) -> Any:

@@ -10,7 +10,7 @@ import msgspec
 
 from nightmail.directory.comparing import changes_of
 from nightmail.directory.parts import Part
-from nightmail.directory.sessions import Access
+from nightmail.directory.sessions import Access, Outcome, outcome_of
 from nightmail.directory.threats import ahead_s, warnings_of_room, warnings_of_time
 from nightmail.directory.tree import folded_name
 from nightmail.directory.writing import Directory
@@ -45,8 +45,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     `behind` is how many entries differ from the masters', None where that can't be told of every part. `clock_s` is
     what its clock shows more than ours, in whole seconds and as the way there takes. `state` is ok, or why it does not
-    answer. `may_take_over` says whether it is in sync, where the role of the master moves. `warnings` say what will go
-    wrong if nobody does anything, and what to do.
+    answer, which `outcome` says in a word. `may_take_over` says whether it is in sync, where the role of the
+    master moves. `warnings` say what will go wrong if nobody does anything, and what to do.
     """
 
     server: str
@@ -54,6 +54,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
     site: str = ""
     state: str = "ok"
+    outcome: Outcome = "ok"
     entries: int | None = None
     behind: int | None = None
     parts: tuple[PartStanding, ...] = ()
@@ -75,7 +76,7 @@ def look_at(servers: Mapping[str, str], masters: Mapping[Part, str], access: Acc
             with Directory(servers[server], access) as directory:
                 return _seen(standing, directory, [*masters], now)
         except (DirectoryUnavailable, ConfigInvalid) as error:
-            return msgspec.structs.replace(standing, state=str(error)), {}
+            return msgspec.structs.replace(standing, state=str(error), outcome=outcome_of(error)), {}
 
     with ThreadPoolExecutor(max(1, len(servers))) as threads:
         looks = [*threads.map(look, servers)]

@@ -13,7 +13,20 @@ BACKLOG = 1024
 
 
 def listening_socket(address: str | HostPort, backlog: int = BACKLOG) -> socket.socket:
-    """A non-blocking TCP socket that listens on `address` and shares it with others made here (SO_REUSEPORT).
+    """A socket as `bound_socket` makes it, which listens. Raises: ConfigInvalid: see there."""
+    listener = bound_socket(address)
+    try:
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        raise _refused(address, error) from error
+    return listener
+
+
+def bound_socket(address: str | HostPort) -> socket.socket:
+    """A non-blocking TCP socket that has `address`, and shares it with others made here (SO_REUSEPORT).
+
+    Until it listens, whoever connects is refused at once.
 
     Raises:
         ConfigInvalid: the address is malformed, in use, not one of this machine's, or needs privileges.
@@ -27,12 +40,12 @@ def listening_socket(address: str | HostPort, backlog: int = BACKLOG) -> socket.
     if not version:
         raise ConfigInvalid(place, f"{where.host!r} is no IP address", "write for instance 0.0.0.0:25 or [::]:25")
     try:
-        return _bound(socket.AF_INET6 if version == 6 else socket.AF_INET, where, backlog)
+        return _bound(socket.AF_INET6 if version == 6 else socket.AF_INET, where)
     except OSError as error:
-        raise ConfigInvalid(place, os.strerror(error.errno or 0).lower(), _remedy(error)) from error
+        raise _refused(address, error) from error
 
 
-def _bound(family: socket.AddressFamily, where: HostPort, backlog: int) -> socket.socket:
+def _bound(family: socket.AddressFamily, where: HostPort) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,12 +54,15 @@ def _bound(family: socket.AddressFamily, where: HostPort, backlog: int) -> socke
             # Mapped addresses would evade rules written for IPv4 networks.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((where.host, where.port))
-        listener.listen(backlog)
         listener.setblocking(False)
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def _refused(address: str | HostPort, error: OSError) -> ConfigInvalid:
+    return ConfigInvalid(f"listener {address}", os.strerror(error.errno or 0).lower(), _remedy(error))
 
 
 def _remedy(error: OSError) -> str:

@@ -57,6 +57,7 @@ class ExternalDirectory:
             lag_limit_s=None,  # most can't say how far they are, and an account that is refused is not to be locked
             filter_text=WHOLE_FILTER if self._settings.schema == "nightmail" else RULES_FILTER,
             make_feed=partial(ExternalFeed, poll_interval_s=self._settings.poll_interval_s),
+            is_ours=False,
         )
         return self._reloads
 

@@ -34,7 +34,7 @@ class DirectoryReloads:
     Its `parts`, the whole where none are given, are followed each by itself, and are in force together. `replicas` are
     the URIs in the order in which they are tried, `master` tells which of them takes writes to a part. Relative paths
     in routes start from `base`. `make_feed` says how the entries that `filter_text` matches are followed; see
-    `PartFollowing` for `lag_limit_s`.
+    `PartFollowing` for `lag_limit_s` and `is_ours`.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class DirectoryReloads:
         lag_limit_s: float | None = 5.0,
         make_feed: MakeFeed = Feed,
         filter_text: str = WHOLE_FILTER,
+        is_ours: bool = True,
     ) -> None:
         self._suffix = suffix
         self._announce = announce
@@ -70,7 +71,7 @@ class DirectoryReloads:
             PartFollowing(
                 part, replicas, master, access, self._changed.set,
                 copy=copy.parts.get(part.base, PartCopy()),
-                lag_limit_s=lag_limit_s, make_feed=make_feed, filter_text=filter_text,
+                lag_limit_s=lag_limit_s, make_feed=make_feed, filter_text=filter_text, is_ours=is_ours,
             )
             for part in self._parts
         ]  # fmt: skip

@@ -33,7 +33,8 @@ class PartFollowing:
 
     `replicas` are the URIs in the order in which they are tried, `master` tells which of them takes writes to the part.
     `copy` is what was known of it at an earlier time. One that lacks for longer than `lag_limit_s` what another one has
-    is not followed; where that is None, they are not held against each other. `run` does it all.
+    is not followed; where that is None, they are not held against each other. `is_ours` tells whether nightmail runs
+    them. `run` does it all.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class PartFollowing:
         lag_limit_s: float | None,
         make_feed: MakeFeed,
         filter_text: str,
+        is_ours: bool,
     ) -> None:
         self.part = part
         self._replicas = replicas
@@ -55,7 +57,8 @@ class PartFollowing:
         self._access = access
         self._changed = changed
         self._is_known = bool(copy.content or copy.cookie)
-        self._reason = "no replica has answered yet"
+        self._is_ours = is_ours
+        self._reasons: dict[str, str] = {}
         self._followed = ""
         self._lost_at = asyncio.get_running_loop().time()
         self._say_at = self._lost_at + _PATIENCE_S
@@ -73,7 +76,10 @@ class PartFollowing:
     @property
     def awaited(self) -> str:
         """Why nothing is known of the part yet, and what to do about it; empty once something is."""
-        return "" if self._is_known else f"waiting for the directory {self.part.base}: {self._reason}; {self._remedy()}"
+        if self._is_known:
+            return ""
+        reason = "; ".join(self._reasons.values()) or "nobody has answered yet"
+        return f"waiting for the directory {self.part.base}: {reason}; {self._remedy()}"
 
     @property
     def items(self) -> Mapping[str, Item]:
@@ -105,7 +111,7 @@ class PartFollowing:
                     if self._feed.is_ahead and uri == self._master(self.part):
                         self._go_back(uri)
                         break  # no other one that was not restored may come before it
-                    self._note_loss(str(error))
+                    self._note_loss(uri, str(error))
                 except Exception as error:  # whatever it is, mail goes on by what is in force, and following too
                     log.exception(
                         "directory not followed", reason=str(error), remedy="none: it is tried again; report this"
@@ -136,31 +142,38 @@ class PartFollowing:
         self._feed.start_over()
         self._replicas = [uri, *(other for other in self._replicas if other != uri)]
 
-    def _note_loss(self, reason: str) -> None:
-        now, self._reason = asyncio.get_running_loop().time(), reason
+    def _note_loss(self, uri: str, reason: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self._reasons[uri] = reason
         if self._followed:
-            log.warning("directory replica lost", reason=reason, **self._named, remedy="none: another one is followed")
+            remedy = "none where another one is followed: `directory followed` names it"
+            log.warning("directory replica lost", reason=reason, **self._named, remedy=remedy)
             self._followed, self._lost_at, self._say_at = "", now, now + _PATIENCE_S
         elif now > self._say_at:
             log.error(
-                "directory out of reach", reason=reason, **self._named, for_s=now - self._lost_at, remedy=self._remedy()
-            )
+                "directory out of reach", reason="; ".join(self._reasons.values()), **self._named,
+                for_s=now - self._lost_at, remedy=self._remedy(),
+            )  # fmt: skip
             self._say_at = now + _SAY_AGAIN_S
 
     def _remedy(self) -> str:
+        see = "see why no replica runs" if self._is_ours else "`nightmail directory status` shows each server"
         if self._is_known:
-            return "see why no replica runs; meanwhile what was last in force stays so"
+            return f"{see}; meanwhile what was last in force stays so"
+        if not self._is_ours:
+            return f"{see}; meanwhile no mail is taken"
         begin = (
             f"if the part of the site {self.part.site} was never begun, `nightmail directory init` on its master does"
             if self.part.site
             else "if the directory was never begun, `nightmail directory init` on its master does"
         )
-        return f"see why no replica runs; {begin}; meanwhile no mail is taken"
+        return f"{see}; {begin}; meanwhile no mail is taken"
 
     def _was_heard(self) -> None:
         """The feed brought something, or began."""
         self._is_known = True
         if self._feed.source != self._followed:
             self._followed = self._feed.source
+            self._reasons.clear()
             log.info("directory followed", replica=self._followed, **self._named)
         self._changed()

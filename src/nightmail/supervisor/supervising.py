@@ -26,7 +26,7 @@ from nightmail.supervisor.child import Spawn, SwitchChild
 from nightmail.supervisor.cluster import Cluster
 from nightmail.supervisor.departure import Departing, Departure
 from nightmail.supervisor.launching import Launch
-from nightmail.supervisor.listening import bind_listeners
+from nightmail.supervisor.listening import bind_listeners, listen_on
 from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
 from nightmail.supervisor.run_directory import RunDirectory, own_directory
 from nightmail.supervisor.spare import Spare
@@ -77,6 +77,8 @@ class Grounds:
         self.run_directory.take()
         self.listeners = bind_listeners(addresses, self.switches)
         self.http: socket.socket | None = bind_listeners([http], 1)[0][0] if http else None
+        if self.http is not None:
+            listen_on([[self.http]])
         self._prepare_directories(config, identity, owned_directories)
         identity.assume()
         self.admin = self._bind_admin()
@@ -162,7 +164,7 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT; the exit code.
 
         Raises:
-            ConfigInvalid: the tables are wrong, the heartbeat's address can't be had, or another host has our name.
+            ConfigInvalid: the tables are wrong, an address can't be had, or another host has our name.
         """
         directory = self._start(self._directory.run()) if self._directory is not None else None
         http = self._start_http()
@@ -210,8 +212,9 @@ class Supervisor:
         """Run the switches until it is time to stop; the exit code.
 
         Raises:
-            ConfigInvalid: the heartbeat's address can't be had.
+            ConfigInvalid: the heartbeat's address can't be had, or somebody listens at ours.
         """
+        listen_on(self._grounds.listeners)
         if self._cluster is not None:
             await self._cluster.open()
         log.info("server started", server=self._config.server.name, version=__version__, pid=os.getpid(),
