@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nightmail.errors import ConfigInvalid
 
 
 class CommandFailed(Exception):
@@ -11,6 +16,22 @@ class CommandFailed(Exception):
     def __init__(self, exit_code: int, reason: str) -> None:
         super().__init__(reason)
         self.exit_code = exit_code
+
+
+class GivenWrong(CommandFailed):
+    """What the command was given is wrong, such as a file or an entry's name; see ConfigInvalid."""
+
+    def __init__(self, place: str, wrong: str, right: str = "") -> None:
+        super().__init__(os.EX_DATAERR, str(ConfigInvalid(place, wrong, right)))
+
+
+@contextmanager
+def given() -> Iterator[None]:
+    """In here nothing but what the command was given is looked at. Raises: GivenWrong: it is wrong."""
+    try:
+        yield
+    except ConfigInvalid as fault:
+        raise GivenWrong(fault.place, fault.wrong, fault.right) from fault
 
 
 def complain(reason: object) -> None:

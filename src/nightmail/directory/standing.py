@@ -44,9 +44,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """One replica, and what it has: in all, and of each of the `parts`. `site` is where it stands, with several sites.
 
     `behind` is how many entries differ from the masters', None where that can't be told of every part. `clock_s` is
-    what its clock shows more than ours, to half a second, and 0 where it may show the same. `state` is ok, or why it does not
-    answer. `may_take_over` says whether it is in sync, where the role of the master moves. `warnings` say what will go
-    wrong if nobody does anything, and what to do.
+    what its clock shows more than ours, to half a second, and 0 where it may show the same. `state` is ok, or why it
+    does not answer. `may_take_over` says whether it is in sync, where the role of the master moves. `warnings` say what
+    will go wrong if nobody does anything, and what to do.
     """
 
     server: str
