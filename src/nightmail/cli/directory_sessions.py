@@ -9,7 +9,7 @@ from typing import TypeVar
 from nightmail.admin.mastering import Master, confirm, master_for
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
 from nightmail.admin.whole_content import authority, session_at
-from nightmail.cli.failing import complain
+from nightmail.cli.failing import GivenWrong, complain
 from nightmail.config.settings import Config
 from nightmail.directory.contents import Asked, AskedApart, Contents
 from nightmail.directory.parts import Part, part_with
@@ -108,28 +108,28 @@ class Masters:
 
 
 def part_for(config: Config, name: str) -> Part:
-    """The part in which an entry is or would be. Raises: ConfigInvalid: it would be in none."""
+    """The part in which an entry is or would be. Raises: GivenWrong: it would be in none."""
     part, suffix = part_with(config.parts, name), directory_of(config).suffix
     if part is not None:
         return part
     if part_with([Part(suffix)], name) is None:
-        raise ConfigInvalid(name, f"it is not below {suffix}", "all entries of this directory are")
+        raise GivenWrong(name, f"it is not below {suffix}", "all entries of this directory are")
     sites = " or ".join(part.site for part in config.parts)
     right = f"entries are below nmSite=SITE,{suffix}, SITE being {sites}"
-    raise ConfigInvalid(name, "it is in no site's part of the directory", right)
+    raise GivenWrong(name, "it is in no site's part of the directory", right)
 
 
 def part_of_site(config: Config, site: str) -> Part:
-    """The part of the site of that name, or of the one where this server stands. Raises: ConfigInvalid: it has none."""
+    """The part of the site of that name, or of the one where this server stands. Raises: GivenWrong: it has none."""
     by_site = {part.site: part for part in config.parts}
     if "" in by_site:
         if not site:
             return by_site[""]
         right = 'leave --site out: that is for [directory] topology = "multi-site"'
-        raise ConfigInvalid(f"--site {site}", "this directory has no parts for sites", right)
+        raise GivenWrong(f"--site {site}", "this directory has no parts for sites", right)
     wanted = site or config.site_of(config.server.name)
     if wanted not in by_site:
-        raise ConfigInvalid(f"--site {wanted}", "no such site has a part", f"those are {' and '.join(by_site)}")
+        raise GivenWrong(f"--site {wanted}", "no such site has a part", f"those are {' and '.join(by_site)}")
     return by_site[wanted]
 
 
@@ -138,7 +138,7 @@ def writing(config: Config, names: Iterable[str]) -> Iterator[Masters]:
     """The masters that take writes to these entries, as the account that may write.
 
     Raises:
-        ConfigInvalid: an entry is in no part.
+        GivenWrong: an entry is in no part.
         DirectoryUnavailable: one of them can't be written to.
     """
     parts = [*dict.fromkeys(part_for(config, name) for name in names)]
@@ -159,7 +159,8 @@ def _opened(config: Config, part: Part, master: Master, access: Access) -> Itera
     try:
         session = MasterReplica(config, master, access)
     except DirectoryUnavailable as error:
-        why = f"{_of_site(part)} is on {master.server}, and can't be written to: {error}; {_remedy(master, error)}"
+        reason = f"{error}; {_remedy(config, master, error)}"
+        why = f"{_of_site(part)} is on {master.server}, and can't be written to: {reason}"
         raise DirectoryUnavailable(why) from error
     with session:
         yield session
@@ -169,7 +170,7 @@ def _of_site(part: Part) -> str:
     return f"the master of the site {part.site}" if part.site else "the master"
 
 
-def _remedy(master: Master, error: DirectoryUnavailable) -> str:
+def _remedy(config: Config, master: Master, error: DirectoryUnavailable) -> str:
     """What to do where the master can't be written to."""
     if isinstance(error, OtherSecret):
         return "then repeat this"
@@ -177,7 +178,10 @@ def _remedy(master: Master, error: DirectoryUnavailable) -> str:
         return "start it, or, if it runs, see what its log says; then repeat this"
     if len(master.role.in_sync) > 1:
         return "another one takes its place in a moment: repeat this"
-    return "no other is in sync: start it, or, if it is lost for good, `nightmail directory promote --force` on another"
+    others = " or ".join(name for name in config.replicas if name != master.server)
+    return (
+        f"no other is in sync: start it, or, if it is lost for good, `nightmail directory promote --force` on {others}"
+    )
 
 
 @contextmanager
