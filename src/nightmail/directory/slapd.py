@@ -21,6 +21,7 @@ from nightmail.directory.ldif import ldif_of
 from nightmail.directory.numbering import numbered
 from nightmail.directory.replica import Database, Replica, above_all, configuration, number_of
 from nightmail.directory.soundness import is_sound
+from nightmail.directory.told_masters import root_entry
 from nightmail.errors import ConfigInvalid
 
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
@@ -92,6 +93,8 @@ def prepare(replica: Replica, installation: Installation) -> None:
     for directory in (replica.directory, *(database.path for database in replica.databases), *further):
         os.makedirs(directory, mode=0o700, exist_ok=True)
         os.chmod(directory, 0o700)
+    with open(replica.root_entry, "w", encoding="utf-8") as file:
+        file.write(ldif_of([root_entry(replica.masters)]))
     target = _configured(replica)
     shutil.rmtree(target, ignore_errors=True)
     os.mkdir(target, 0o700)
