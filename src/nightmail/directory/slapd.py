@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -252,9 +253,11 @@ def _sync(path: str) -> None:
 
 
 def drop_archives(database: Database, kept: int) -> None:
-    """Delete what was set aside of a database's entries, except for the newest ones. Raises: OSError."""
+    """Delete what was set aside of a database's entries, except for the newest ones, and for what came from a master
+    that was configured: that bears a name, and not only a time. Raises: OSError.
+    """
     directory, name = os.path.split(database.path)
-    archives = sorted(entry for entry in os.listdir(directory) if entry.startswith(f"{name}."))
+    archives = sorted(entry for entry in os.listdir(directory) if re.match(rf"{re.escape(name)}\.[0-9]", entry))
     for archive in archives[: max(0, len(archives) - kept)]:
         shutil.rmtree(os.path.join(directory, archive))
 
