@@ -232,7 +232,14 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
         return Routing(open_newest(compiled, hostname)), lambda: open_newest(compiled, hostname)
     # Most servers have no directory: their switches start the sooner without it.
     from nightmail.admin.external import changes_of, schema_of  # noqa: PLC0415 - see above
-    from nightmail.admin.replicas import access_of, authority_of, master_for_good, near_uris, replica_uris  # noqa: PLC0415 - see above  # noqa: PLC0415 - see above
+    from nightmail.admin.replicas import (  # noqa: PLC0415 - see above
+        access_of,
+        authority_of,
+        master_for_good,
+        masters_told,
+        near_uris,
+        replica_uris,
+    )
     from nightmail.directory.lookups import Lookups  # noqa: PLC0415 - see above
     from nightmail.directory.maps import DirectoryMaps  # noqa: PLC0415 - see above
 
@@ -246,6 +253,7 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
         clock,
         near=near_uris(config),
         parts={part.base: master_for_good(config, part) for part in config.parts},
+        masters=masters_told(config),
         base=config.base,
         timeout_s=config.directory.lookup_timeout_s,
         lag_limit_s=config.directory.lag_limit_s,
@@ -255,7 +263,9 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
     )
 
     def open_routing() -> RoutingSnapshot:
-        return open_newest(compiled, hostname, lambda whole: DirectoryMaps(whole, lookups.find))
+        return open_newest(
+            compiled, hostname, lambda whole: DirectoryMaps(whole, lookups.find, lambda: lookups.is_certain)
+        )
 
     routing = Routing(open_routing(), lookups)
     return routing, open_routing

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
-from tests.directory.sites import PARTS, Sites, SiteSlapd, person
+from tests.directory.sites import DR, MAIN, PARTS, Sites, SiteSlapd, person
 from tests.directory.slapd_server import SUFFIX
 from tests.directory.test_lookups import Asking, eventually, running
 from tests.e2e.waiting import until
 
 from nightmail.directory.lookups import Lookups
+from nightmail.directory.parts import Part
 from nightmail.errors import DirectoryUnavailable
 from nightmail.world import SystemClock
 
@@ -25,12 +28,18 @@ ALICE, BOB = "user1@main.example.org", "user1@dr.example.org"
 class AskingAtMain(Asking):
     """Lookups of a server at main."""
 
-    def __init__(self, sites: Sites, *servers: SiteSlapd, lag_limit_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        sites: Sites,
+        *servers: SiteSlapd,
+        lag_limit_s: float = 5.0,
+        masters: Mapping[Part, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(*servers)
         self.lookups = Lookups(
             SUFFIX, [server.uri for server in servers], servers[0].access("reader"), SystemClock(),
             near=[sites.mx1.uri, sites.mx2.uri], parts=dict.fromkeys((part.base for part in PARTS), ""),
-            base="/", timeout_s=0.25, lag_limit_s=lag_limit_s, changed=self._changed,
+            masters=masters, base="/", timeout_s=0.25, lag_limit_s=lag_limit_s, changed=self._changed,
         )  # fmt: skip
 
     async def whom_it_asks(self) -> set[str]:
@@ -157,5 +166,52 @@ def test_who_lacks_changes_of_one_part_at_home_is_left_for_one_elsewhere_as_long
             assert (await asks.ask("user2@dr.example.org"))[0].is_mailbox
             sites.mx3.kill()
             await asks.until_it_asks(sites.mx1, sites.mx2)
+
+    asyncio.run(scene())
+
+
+def test_while_a_replica_was_told_another_master_nobody_is_known_not_to_exist_also_once_it_is_away(
+    sites: Sites,
+) -> None:
+    async def scene() -> None:
+        asks = AskingAtMain(sites, *sites.all, masters={MAIN: "mx1", DR: "mx3"})
+        async with running(asks):
+            await asks.until_it_asks(sites.mx1, sites.mx2)
+            assert asks.lookups.is_certain
+            sites.mx2.kill()
+            sites.obey(main="mx2", dr="mx3")
+            sites.mx2.start()
+            await eventually(lambda: not asks.lookups.is_certain)
+            await asks.until_asked(sites.mx2)
+            assert "mx2 as the master of the site main, ours names mx1" in asks.lookups.standing()[sites.mx2.uri]
+            await asks.until_it_asks(sites.mx1)
+            sites.mx2.kill()
+            await eventually(lambda: not asks.lookups.is_ready(sites.mx2.uri))
+            assert not asks.lookups.is_certain
+            sites.obey(main="mx1", dr="mx3")
+            sites.mx2.start()
+            await eventually(lambda: asks.lookups.is_certain)
+            await asks.until_it_asks(sites.mx1, sites.mx2)
+            assert asks.lookups.standing()[sites.mx2.uri] == "ok"
+
+    asyncio.run(scene())
+
+
+def test_a_server_that_starts_looks_up_nobody_before_it_knows_what_each_replica_that_answers_was_told(
+    sites: Sites,
+) -> None:
+    sites.mx4.kill()
+    sites.mx3.kill()
+    sites.obey(main="mx3", dr="mx3")
+    sites.mx3.start()
+
+    async def scene() -> None:
+        asks = AskingAtMain(sites, *sites.all, masters={MAIN: "mx1", DR: "mx3"})
+        async with running(asks):
+            sites.mx3.freeze()
+            assert sites.mx3.process is not None
+            asyncio.get_running_loop().call_later(0.3, sites.mx3.process.send_signal, signal.SIGCONT)
+            assert (await asks.ask(ALICE))[0].is_mailbox
+            assert not asks.lookups.is_certain
 
     asyncio.run(scene())

@@ -15,7 +15,7 @@ from tests.e2e.waiting import until
 from nightmail.admin.sources import sources_of
 from nightmail.directory.accounts import account
 from nightmail.directory.sessions import Access, open_session
-from nightmail.directory.slapd import has_entries
+from nightmail.directory.slapd import drop_archives, has_entries
 from nightmail.directory.tree import Item, item_of
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
@@ -149,6 +149,26 @@ def test_what_comes_from_another_master_is_not_shown_while_the_one_of_now_is_awa
     sites.mx3.start()
     sites.mx1.start()
     assert sites.mx1.names("(objectClass=nmMailSite)") == {DR.base, MAIN.base}
+
+
+def test_what_a_former_master_had_is_kept_however_often_another_one_is_named(sites: Sites) -> None:
+    alone = person("main")
+    sites.mx2.kill()
+    sites.obey(main="mx2", dr="mx3")  # by mistake, while the others go on
+    sites.mx2.start()
+    sites.mx2.write(alone)
+    for number in range(3):
+        for name in ("mx1", "mx3"):
+            sites.mx2.kill()
+            sites.obey(main=name, dr="mx3")
+            [archive.rename(f"{archive}-{number}") for archive in sites.place.glob("mx2/*Z")]  # within one second
+            sites.mx2.prepared()
+    archives = [*sites.place.glob("mx2/entries-main.of-*")]
+    assert len([archive for archive in archives if ".of-mx2." in archive.name]) == 1
+    assert len(archives) == 6
+    assert all((archive / "data.mdb").exists() for archive in archives)
+    drop_archives(sites.mx2.of("main"), 0)
+    assert [*sites.place.glob("mx2/entries-main.of-*")] == archives
 
 
 def test_a_master_of_nothing_does_not_start_and_says_what_to_do(tmp_path: Path) -> None:

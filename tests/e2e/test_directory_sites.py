@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.directories import until_answered
+from tests.e2e.directories import answer, until_answered
 from tests.e2e.site_pairs import SUFFIX, SitePairs
 from tests.e2e.switch import Switch
 from tests.e2e.waiting import until
@@ -97,6 +97,50 @@ def test_a_site_that_is_lost_has_its_part_written_elsewhere_and_its_servers_begi
         until_answered(server, "bob@main.example", 250)
     everything = {"mx1": ("shadow", 0), "mx2": ("shadow", 0), "mx3": ("master of dr and main", 0), "mx4": ("shadow", 0)}
     until(lambda: standings(lost[0]) == everything, "all have the same")
+
+
+def test_of_two_masters_of_one_part_neither_takes_writes_and_nobody_is_refused_until_all_files_say_the_same(
+    pairs: SitePairs,
+) -> None:
+    lost, [taker, other] = [*pairs.servers.values()][:2], [*pairs.servers.values()][2:]
+    for server in lost:
+        server.kill()
+    for server in (taker, other):
+        pairs.configure(server, main="mx3", dr="mx3")
+        server.stop()
+        server.start()
+    assert add_bob(other, "main")[0] == 0
+    returned, _ = lost
+    returned.spawn()  # with its old file
+    answers = set[int]()
+
+    def has_answered() -> bool:
+        if returned.is_ready():
+            answers.add(answer(returned, "bob@main.example"))
+        return bool(answers)
+
+    until(has_answered, "it takes mail", 30)
+    for server in (returned, taker, other):
+        until_answered(server, "carol@main.example", 451)
+        assert server.wait_for_log("directory masters contradict each other", "level=error")
+        until_answered(server, "alice@main.example", 250)
+        code, words = add_bob(server, "main")
+        assert code == os.EX_TEMPFAIL, words
+        assert "mx1" in words
+        assert "mx3" in words
+    assert answers == {451}
+    until_answered(taker, "bob@main.example", 250)
+    until_answered(other, "bob@main.example", 250)
+    for words in ("status", "check", "directory status", "directory check"):
+        done = taker.nightmail(*words.split())
+        assert "mx1 as the master of the site main" in " ".join((done.stdout + done.stderr).split()), words
+    pairs.configure(returned, main="mx3", dr="mx3")
+    returned.stop()
+    returned.start()
+    for server in (returned, taker, other):
+        until_answered(server, "carol@main.example", 550)
+        until_answered(server, "bob@main.example", 250)
+    assert add_bob(returned, "main")[0] == 0
 
 
 def test_a_server_that_never_saw_a_part_says_so_and_takes_no_mail(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.supervisor.test_following import Following, following
 from nightmail.directory.last_copy import LastCopy, PartCopy, read_copy, write_copy
 from nightmail.directory.tree import Item, item_of
 from nightmail.errors import ConfigInvalid
+from nightmail.supervisor.part_following import PartFollowing
 
 
 def domain(name: str, base: str) -> Item:
@@ -189,3 +190,22 @@ async def finally_cancelled(task: asyncio.Task[None]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def test_that_a_part_is_followed_no_more_by_an_error_is_raised_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(following: PartFollowing) -> None:
+        raise ValueError(f"nobody foresaw this in {following.part.site}")
+
+    sites = Sites(tmp_path, begun=False)
+    monkeypatch.setattr(PartFollowing, "run", fail)
+
+    async def scene() -> None:
+        follows = Following(tmp_path, sites.mx1, masters={DR: sites.mx3, MAIN: sites.mx1})
+        with pytest.raises(ValueError, match="nobody foresaw this"):
+            await asyncio.wait_for(follows.reloads.compile_first(), 5)
+        with pytest.raises(ValueError, match="nobody foresaw this"):
+            await asyncio.wait_for(follows.reloads.watch(), 5)
+
+    asyncio.run(scene())

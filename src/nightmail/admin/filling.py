@@ -23,11 +23,9 @@ from nightmail.directory.copying import copy_of, until_stopped
 from nightmail.directory.held import MASTER, Held
 from nightmail.directory.replica import Database, Replica
 from nightmail.directory.sessions import Access
-from nightmail.directory.slapd import Installation, drop_archives, has_entries, is_begun, is_whole, load, reseeding
+from nightmail.directory.slapd import Installation, has_entries, is_begun, is_whole, load, reseeding
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.world import Clock
-
-ARCHIVES_KEPT = 2
 
 log = structlog.get_logger()
 
@@ -54,7 +52,7 @@ def make_ready(
         elif not database.provider and (not has_entries(database) or noted.read() != master):
             _see_that_there_is_what_to_send(replica, database, installation)
         elif database.provider and noted.read() not in ("", master):
-            loading.begin_anew(database, moment(clock))
+            loading.begin_anew(database, f"of-{noted.read()}.{moment(clock)}")
         if noted.read() != master:
             os.makedirs(database.path, mode=0o700, exist_ok=True)
             noted.write(master)
@@ -98,19 +96,21 @@ class _Loading(NamedTuple):
         log.info("directory replica not filled yet", part=database.base, reason=reason,
                  remedy="none: it fills once the master answers")  # fmt: skip
 
-    def begin_anew(self, database: Database, now: str) -> None:
-        """Have what the master has, and nothing else.
+    def begin_anew(self, database: Database, aside: str) -> None:
+        """Have what the master has, and nothing else; what there is gets a name with `aside` in it, and stays for good.
+
+        Its own master may have acknowledged what no other server has: only an operator can tell, and delete it.
 
         Raises:
             DirectoryUnavailable: it is out of reach.
         """
         try:
-            archive = self._load(database, database.provider, now)
+            archive = self._load(database, database.provider, aside)
         except DirectoryUnavailable as error:
             wrong = f"{database.base} has another master now, and this replica can't begin with what that one has"
             raise DirectoryUnavailable(f"{wrong} ({error}): start its server") from error
-        drop_archives(database, ARCHIVES_KEPT)
-        log.info("directory replica began anew", part=database.base, source=database.provider, set_aside=archive)
+        log.warning("directory replica began anew", part=database.base, source=database.provider, set_aside=archive,
+                    remedy="see whether it has what the master lacks; it is kept until you delete it")  # fmt: skip
 
     def _load(self, database: Database, uri: str, now: str) -> str:
         pieces = until_stopped(copy_of([uri], database.base, self.access), self.stopping)

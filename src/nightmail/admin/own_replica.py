@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from nightmail.admin.replicas import directory_of, secret_of, uri_of
+from nightmail.admin.replicas import directory_of, masters_told, secret_of, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import accounts_of
 from nightmail.directory.certificates import write_certificates
@@ -47,6 +47,7 @@ def replica_of(config: Config, installation: Installation) -> Replica:
         room_bytes=settings.size_limit_mib << 20,
         uid=os.geteuid(),
         gid=os.getegid(),
+        masters=masters_told(config),
     )
 
 

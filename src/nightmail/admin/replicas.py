@@ -59,6 +59,13 @@ def master_for_good(config: Config, part: Part) -> str:
     return uri_of(config, config.master_of(part))
 
 
+def masters_told(config: Config) -> dict[Part, str]:
+    """The servers that take writes to the parts, as this server's file has it; none where that is no file's to say."""
+    if config.directory is None or is_external(config.directory) or config.has_failover:
+        return {}
+    return {part: config.master_of(part) for part in config.parts}
+
+
 def replica_uris(config: Config) -> list[str]:
     """The URIs of all replicas, this server's own first, then those at its site."""
     if config.directory is not None and is_external(config.directory):

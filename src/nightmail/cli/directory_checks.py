@@ -14,6 +14,7 @@ from rich.text import Text
 
 from nightmail.admin.external import is_external, look_at_servers
 from nightmail.admin.replicas import access_of, directory_of, replica_uris
+from nightmail.admin.rival_masters import contradictions
 from nightmail.admin.whole_content import Said, authority, said_by, session_at
 from nightmail.cli.directory_tables import entries_of, lines_of_tables
 from nightmail.cli.words import count
@@ -108,7 +109,8 @@ def show_checked(checked: Checked, console: Console) -> None:
 
 
 def whom_to_ask(config: Config) -> Asking:
-    """Whom to ask: in a directory that is not ours each is seen to show somebody, in ours to have our secret.
+    """Whom to ask, and what else is wrong: in a directory that is not ours each is seen to show somebody, in ours to
+    have our secret and the masters that our file names.
 
     Raises:
         ConfigInvalid: nobody could get in as the settings have it, or this server's own could not run.
@@ -117,7 +119,8 @@ def whom_to_ask(config: Config) -> Asking:
     if not is_external(settings):
         if config.server.name in config.replicas:
             find_installation()
-        return _with_our_secret(config)
+        asking = _with_our_secret(config)
+        return asking._replace(reasons=[*asking.reasons, *_contradicting_files(config)])
     servers = look_at_servers(settings)
     others = [each for each in servers if each.outcome != "ok"]
     uris = [each.uri for each in servers if each.outcome == "ok"]
@@ -142,6 +145,12 @@ def _with_our_secret(config: Config) -> Asking:
     differing = [reason for reason in reasons.values() if reason]
     outcomes: set[Outcome] = {"another secret"} if differing else set()
     return Asking([uri for uri, reason in reasons.items() if not reason], differing, outcomes)
+
+
+def _contradicting_files(config: Config) -> list[str]:
+    """Which servers' files name other masters than this one's, as far as they can be asked."""
+    with authority(config) as trusted:
+        return contradictions(config, access_of(directory_of(config), "reader", trusted))
 
 
 def found_in(config: Config, uris: list[str]) -> Found | None:

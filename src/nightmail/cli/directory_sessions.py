@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from nightmail.admin.mastering import Master, confirm, master_for
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
+from nightmail.admin.rival_masters import see_that_nobody_else_takes_writes
 from nightmail.admin.whole_content import authority, session_at
 from nightmail.cli.failing import GivenWrong, complain
 from nightmail.config.settings import Config
@@ -139,7 +140,7 @@ def writing(config: Config, names: Iterable[str]) -> Iterator[Masters]:
 
     Raises:
         GivenWrong: an entry is in no part.
-        DirectoryUnavailable: one of them can't be written to.
+        DirectoryUnavailable: one of them can't be written to, or another server takes writes there, too.
     """
     parts = [*dict.fromkeys(part_for(config, name) for name in names)]
     with authority(config) as trusted, ExitStack() as open_ones:
@@ -151,6 +152,7 @@ def writing(config: Config, names: Iterable[str]) -> Iterator[Masters]:
             if master.server not in sessions:
                 sessions[master.server] = open_ones.enter_context(_opened(config, part, master, access))
             by_part[part] = sessions[master.server]
+        see_that_nobody_else_takes_writes(config, parts, access)
         yield Masters(directory_of(config).suffix, by_part)
 
 

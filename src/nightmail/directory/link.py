@@ -15,10 +15,12 @@ from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.lag import Lag
 from nightmail.directory.schemas import Schema
 from nightmail.directory.sessions import Access, Refused
+from nightmail.directory.told_masters import ROOT, SAYS, Told, told_in
 from nightmail.directory.tree import Item
 from nightmail.errors import DirectoryUnavailable
 
 _ANEW_S = 0.25
+_TOLD_TIMEOUT_S = 2.0
 _NOT_YET = "it is not connected to yet"
 NONE_ASKED = "see why: until one can be asked, mail for addresses that are not remembered gets 451"
 
@@ -43,8 +45,9 @@ class PartAtReplica:
 class Link:
     """The replica at `uri`. It `is_ready` to be asked while it is connected to, and followed below all of `bases`.
 
-    `fault` says why not. `take` is given each change, `is_current` is called when it is ready, `is_lost` when it is no
-    more; `is_alone` tells whether no other one is ready.
+    `fault` says why not; it `is_met` once that was tried. `take` is given each change, `is_current` is called when it
+    is ready, `is_lost` when it is no more, or could not be; `is_alone` tells whether no other one is ready. Where
+    `was_told` is given, the replica is first asked which masters it was told, and that is called with the answer.
     """
 
     def __init__(
@@ -60,9 +63,10 @@ class Link:
         is_current: Callable[[str], None],
         is_lost: Callable[[], object],
         is_alone: Callable[[str], bool],
+        was_told: Callable[[str, Told], None] | None = None,
     ) -> None:
         self.uri = uri
-        self.is_ready = False
+        self.is_ready = self.is_met = False
         self.fault = f"{uri}: {_NOT_YET}"
         self._access = access
         self._is_current = is_current
@@ -78,6 +82,7 @@ class Link:
         ]
         self._awaited: set[str] = set()
         self._bases = bases
+        self._was_told = was_told
 
     def is_behind(self, now: float) -> bool:
         """Whether it has lacked a change of any part for too long; `now` is elapsed seconds."""
@@ -99,12 +104,12 @@ class Link:
                 self.fault = f"{self.uri}: {error}"
                 log.exception("directory replica not asked", reason=str(error), remedy="report this")
             finally:
-                was_ready = self.is_ready
-                self.is_ready = False
+                is_news = self.is_ready or not self.is_met
+                self.is_ready, self.is_met = False, True
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None
-                if was_ready:
+                if is_news:
                     self._is_lost()
             await asyncio.sleep(again_s)
 
@@ -136,6 +141,11 @@ class Link:
         self._is_over.clear()
         self._awaited = set(self._bases)
         self._connection = await Connection.open(self.uri, self._access, self._is_over.set)
+        if self._was_told is not None:
+            self._awaited.add(ROOT)
+            self.search(
+                ROOT, "(objectClass=*)", self._says_what_it_was_told, _TOLD_TIMEOUT_S, is_base=True, attributes=[SAYS]
+            )
         following = [asyncio.create_task(part.feed.follow(self.uri, self._access)) for part in self.parts]
         over = asyncio.create_task(self._is_over.wait())
         try:
@@ -147,10 +157,17 @@ class Link:
         faults = (fault for fault in ended if isinstance(fault, DirectoryUnavailable))
         raise next(faults, DirectoryUnavailable(f"{self.uri}: no answer"))
 
+    def _says_what_it_was_told(self, answer: list[Item] | DirectoryUnavailable) -> None:
+        if isinstance(answer, DirectoryUnavailable):
+            self._is_over.set()
+        elif self._was_told is not None:
+            self._was_told(self.uri, told_in(value for item in answer for value in item.values(SAYS)))
+            self._is_followed(ROOT)
+
     def _is_followed(self, base: str) -> None:
-        """Changes below `base` come, from now on."""
+        """Changes below `base` come, from now on; or below the root, what there is to know before it is asked."""
         self._awaited.discard(base)
         if self._awaited:
             return
-        self.is_ready, self._has_failed, self.fault = True, False, ""
+        self.is_ready, self.is_met, self._has_failed, self.fault = True, True, False, ""
         self._is_current(self.uri)

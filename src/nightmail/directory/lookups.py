@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 
@@ -20,10 +21,12 @@ from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, keys_of, members_named
 from nightmail.directory.lag import newest_of
 from nightmail.directory.link import NONE_ASKED, Link, MakeFeed
+from nightmail.directory.parts import Part
 from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.recent import RecentChanges
 from nightmail.directory.schemas import OWN, Schema
 from nightmail.directory.sessions import Access
+from nightmail.directory.told_masters import Told, contradiction
 from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
 from nightmail.world import Clock
@@ -50,9 +53,10 @@ class Lookups:
 
     Of the `replicas` those that are `near` are asked as long as one of them can be; with none, all are alike. `parts`
     are the bases of what is numbered each by itself, by default the one `suffix`, with the replica that takes writes to
-    it, where that is one for good: what it has is what there is to have, also once it was restored. Relative paths in
-    routes start from `base`. `schema` says how entries are asked for, `make_feed` how one hears of changes. `run` keeps
-    the connections.
+    it, where that is one for good: what it has is what there is to have, also once it was restored. `masters` are the
+    servers that do, as our file names them: one that was told otherwise is asked only while no other can be, and until
+    it was told the same nothing is known not to be there (`is_certain`). Relative paths in routes start from `base`.
+    `schema` says how entries are asked for, `make_feed` how one hears of changes. `run` keeps the connections.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Lookups:
         *,
         near: Collection[str] = (),
         parts: Mapping[str, str] | None = None,
+        masters: Mapping[Part, str] = MappingProxyType({}),
         base: str,
         timeout_s: float,
         changed: Callable[[], None],
@@ -86,6 +91,8 @@ class Lookups:
         self._waiting: dict[str, list[Found]] = {}
         self._recent = RecentChanges()
         self._gathered: list[str] = []
+        self._masters = masters
+        self._contradicting: dict[str, str] = {}
         self._links = [
             Link(
                 uri,
@@ -96,8 +103,9 @@ class Lookups:
                 make_feed=make_feed,
                 take=self._take,
                 is_current=self._is_current,
-                is_lost=self._in_sync,
+                is_lost=self._is_lost,
                 is_alone=self._is_alone,
+                was_told=self._was_told if masters else None,
             )
             for uri in replicas
         ]
@@ -121,6 +129,14 @@ class Lookups:
             raise DirectoryUnavailable(failed[1])
         raise NotKnownYet((key,))
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether what no replica has is nowhere; not where one that was seen follows, or is, another master than ours.
+
+        One that is away still counts: what was written there may be there alone.
+        """
+        return not self._contradicting
+
     def is_ready(self, uri: str) -> bool:
         """Whether a replica can be asked: it is connected to, and followed in all of its parts."""
         return any(link.is_ready for link in self._links if link.uri == uri)
@@ -128,9 +144,12 @@ class Lookups:
     def standing(self) -> dict[str, str]:
         """Each replica by its URI: ok, or why it is not asked."""
         now = self._clock.elapsed()
-        return {
-            link.uri: link.fault or (f"{link.uri}: {_BEHIND}" if link.is_behind(now) else "ok") for link in self._links
-        }
+        return {link.uri: self._standing_of(link, now) for link in self._links}
+
+    def _standing_of(self, link: Link, now: float) -> str:
+        if link.uri in self._contradicting:
+            return f"{link.uri}: {self._contradicting[link.uri]}"
+        return link.fault or (f"{link.uri}: {_BEHIND}" if link.is_behind(now) else "ok")
 
     def look_up(self, keys: Collection[str], found: Found) -> None:
         """Have `found` called once all of the keys are known, or could not be found out."""
@@ -174,12 +193,17 @@ class Lookups:
             )
 
     def _send(self) -> None:
-        if self._is_starting() and not any(link.is_ready for link in self._preferred(self._links)):
+        if self._is_starting() and not self._has_met_all():
             return
         gathered, self._gathered = self._gathered, []
         for start in range(0, len(gathered), _KEYS_PER_SEARCH):
             question = _Question(gathered[start : start + _KEYS_PER_SEARCH], self._recent.moment)
             self._ask(question, "no replica of the directory can be asked")
+
+    def _has_met_all(self) -> bool:
+        """Whether it is known whom to ask first: one of the near ones, where it is known what each was told."""
+        met = not self._masters or all(link.is_met for link in self._links)
+        return met and any(link.is_ready for link in self._preferred(self._links))
 
     def _is_starting(self) -> bool:
         return asyncio.get_running_loop().time() < self._starting_until
@@ -202,7 +226,8 @@ class Lookups:
         return [link for link in self._in_sync() if link not in question.tried]
 
     def _preferred(self, links: Sequence[Link]) -> Sequence[Link]:
-        """Those of them that are near, if any are."""
+        """Those of them that follow the same masters as we do, if any do; and of these the near ones, if any are."""
+        links = [link for link in links if link.uri not in self._contradicting] or links
         return [link for link in links if link.uri in self._near] or links
 
     def _in_sync(self) -> list[Link]:
@@ -210,7 +235,9 @@ class Lookups:
         ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
         for number, master in enumerate(self._parts.values()):
             parts = {link.uri: link.parts[number] for link in ready}
-            newest = newest_of({uri: part.state for uri, part in parts.items()}, master)
+            states = {uri: part.state for uri, part in parts.items()}
+            ours = {uri: state for uri, state in states.items() if uri not in self._contradicting}
+            newest = newest_of(ours or states, master)  # what another master has written is not to be had from ours
             for part in parts.values():
                 part.lag.note(part.state or newest, newest, now)  # one that tells of no changes has no number, either
         in_sync = [link for link in ready if not link.is_behind(now)]
@@ -296,16 +323,38 @@ class Lookups:
                 except Exception:  # one who waited fails for himself, and for nobody else
                     log.exception("lookup not taken", key=key, remedy="report this")
 
+    def _was_told(self, uri: str, told: Told) -> None:
+        """A replica says which masters it was told."""
+        before, now = self._contradicting.pop(uri, ""), contradiction(self._masters, told)
+        if now:
+            self._contradicting[uri] = now
+        if now == before:
+            return
+        if now:
+            wrong, _, remedy = now.partition(": ")
+            log.error("directory masters contradict each other", replica=uri, reason=wrong, remedy=remedy)
+        else:
+            log.info("directory masters agree again", replica=uri)
+        self._forget()
+
     def _is_current(self, uri: str) -> None:
         """A replica is followed, from now on: nobody knows what changed there before.
 
         What others said is as true as it was, as long as they are followed themselves.
         """
         log.info("directory replica asked", replica=uri)
+        for part in (part for link in self._links if link.uri == uri for part in link.parts):
+            part.lag.begin(self._clock.elapsed())
         others = {link.uri for link in self._links if link.is_ready} - {uri}
         if not (self._believed and self._believed <= others):
             self._forget()
         self._send()
+
+    def _is_lost(self) -> None:
+        """A replica can't be asked any more, or could not be."""
+        self._in_sync()
+        if self._is_starting():
+            self._send()
 
     def _take(self, message: Message) -> None:
         """Something changed at a replica."""

@@ -27,15 +27,21 @@ class DirectoryMaps:
     """Exact lookups; satisfies `model.Maps`.
 
     `find` answers for an address, or raises NotKnownYet, or DirectoryUnavailable where it could not be looked up. Only
-    addresses in domains of ours are asked about.
+    addresses in domains of ours are asked about. `is_sure` tells whether nobody else has what is not found.
     """
 
     has_checked_targets = False
 
-    def __init__(self, whole: Whole, find: Callable[[str], Known]) -> None:
+    def __init__(self, whole: Whole, find: Callable[[str], Known], is_sure: Callable[[], bool] = lambda: True) -> None:
         self._whole = whole
         self._find = find
+        self._is_sure = is_sure
         self._is_ours: dict[str, bool] = {}
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether what is not found is nowhere."""
+        return self._is_sure()
 
     def need(self, keys: Collection[str]) -> None:
         """Say ahead which addresses will be asked about. Raises: NotKnownYet: of all that has to be looked up."""
@@ -57,8 +63,11 @@ class DirectoryMaps:
         return self._answer(key).targets
 
     def is_mailbox(self, address: str) -> bool:
-        """Whether the address is a valid recipient."""
-        return self._answer(address).is_mailbox
+        """Whether the address is a valid recipient. Raises: DirectoryUnavailable: also where it may be elsewhere."""
+        is_mailbox = self._answer(address).is_mailbox
+        if not is_mailbox and not self.is_certain and self._is_asked_about(address):
+            raise DirectoryUnavailable("the directory's replicas were told different masters: it may be at another one")
+        return is_mailbox
 
     def lists_mailboxes(self, domain: str) -> bool:
         """Whether they count: the domain's own entry says so (`Domain.verify`)."""

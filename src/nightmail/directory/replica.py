@@ -20,12 +20,13 @@ killed takes none until it is told so again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from nightmail.directory.accounts import Accounts, account
+from nightmail.directory.parts import Part
 from nightmail.directory.tree import Item
 
 ENTRIES = "olcDatabase={1}mdb,cn=config"
@@ -75,7 +76,8 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
 
     It has one of the `databases` for each part of the directory; one that `is_gated` has a single one.
     `schema` is the file of our own schema, `schema_directory` and `module_directory` are the distribution's,
-    `password_modules` what to load of that for comparing passwords. `uid` and `gid` are whose it is.
+    `password_modules` what to load of that for comparing passwords. `uid` and `gid` are whose it is. `masters` are the
+    servers that take writes to the parts, as it was told: it says so to whoever asks (`told_masters`).
     """
 
     number: int
@@ -93,6 +95,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     room_bytes: int
     uid: int
     gid: int
+    masters: Mapping[Part, str] = {}
 
     @property
     def is_parted(self) -> bool:
@@ -103,6 +106,11 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     def accounts_database(self) -> str:
         """Where one of parts keeps what is above them, until its next start."""
         return f"{self.directory}/accounts"
+
+    @property
+    def root_entry(self) -> str:
+        """The file with what it says in its root DSE."""
+        return f"{self.directory}/root.ldif"
 
     @property
     def role_database(self) -> str:
@@ -158,6 +166,7 @@ def _globals(replica: Replica) -> Item:
         olcTLSCertificateKeyFile=replica.tls.key,
         olcTLSVerifyClient="never",
         olcLocalSSF="256",
+        olcRootDSE=replica.root_entry if replica.masters else "",
         olcSecurity="simple_bind=64 ssf=64",  # nothing crosses a network that others can read
     )
 

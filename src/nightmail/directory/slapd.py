@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ from nightmail.directory.ldif import ldif_of
 from nightmail.directory.numbering import numbered
 from nightmail.directory.replica import Database, Replica, above_all, configuration, number_of
 from nightmail.directory.soundness import is_sound
+from nightmail.directory.told_masters import root_entry
 from nightmail.errors import ConfigInvalid
 
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/libexec:/usr/local/libexec"
@@ -92,6 +94,8 @@ def prepare(replica: Replica, installation: Installation) -> None:
     for directory in (replica.directory, *(database.path for database in replica.databases), *further):
         os.makedirs(directory, mode=0o700, exist_ok=True)
         os.chmod(directory, 0o700)
+    with open(replica.root_entry, "w", encoding="utf-8") as file:
+        file.write(ldif_of([root_entry(replica.masters)]))
     target = _configured(replica)
     shutil.rmtree(target, ignore_errors=True)
     os.mkdir(target, 0o700)
@@ -249,9 +253,11 @@ def _sync(path: str) -> None:
 
 
 def drop_archives(database: Database, kept: int) -> None:
-    """Delete what was set aside of a database's entries, except for the newest ones. Raises: OSError."""
+    """Delete what was set aside of a database's entries, except for the newest ones, and for what came from a master
+    that was configured: that bears a name, and not only a time. Raises: OSError.
+    """
     directory, name = os.path.split(database.path)
-    archives = sorted(entry for entry in os.listdir(directory) if entry.startswith(f"{name}."))
+    archives = sorted(entry for entry in os.listdir(directory) if re.match(rf"{re.escape(name)}\.[0-9]", entry))
     for archive in archives[: max(0, len(archives) - kept)]:
         shutil.rmtree(os.path.join(directory, archive))
 

@@ -12,6 +12,7 @@ from nightmail.directory.comparing import changes_of
 from nightmail.directory.parts import Part
 from nightmail.directory.sessions import Access, Outcome, outcome_of
 from nightmail.directory.threats import ahead_s, apart_s, warnings_of_room, warnings_of_time
+from nightmail.directory.told_masters import contradiction, told_at
 from nightmail.directory.tree import folded_name
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -74,7 +75,7 @@ def look_at(servers: Mapping[str, str], masters: Mapping[Part, str], access: Acc
         standing = Standing(server=server, role=_role(server, masters), uri=servers[server])
         try:
             with Directory(servers[server], access) as directory:
-                return _seen(standing, directory, [*masters], clock)
+                return _seen(standing, directory, masters, clock)
         except (DirectoryUnavailable, ConfigInvalid) as error:
             return msgspec.structs.replace(standing, state=str(error), outcome=outcome_of(error)), {}
 
@@ -91,14 +92,16 @@ def _role(server: str, masters: Mapping[Part, str]) -> str:
 
 
 def _seen(
-    standing: Standing, directory: Directory, parts: list[Part], clock: Clock
+    standing: Standing, directory: Directory, masters: Mapping[Part, str], clock: Clock
 ) -> tuple[Standing, Mapping[Part, _Changes]]:
     """What the replica tells of itself, and what it has of each part."""
+    parts = [*masters]
     contents = {part: changes_of(directory, part.base) for part in parts}
     newest = max((_newest_change(directory, part) for part in parts), default="")
     standing, full = _measured(standing, directory, parts, clock)
     numbered_s = ahead_s(newest, clock.wall()) if newest else 0.0
-    warnings = (*warnings_of_time(standing.clock_s or 0.0, numbered_s), *full)
+    wrong = contradiction(masters, told_at(directory))
+    warnings = (*([wrong] if wrong else []), *warnings_of_time(standing.clock_s or 0.0, numbered_s), *full)
     return msgspec.structs.replace(standing, warnings=warnings), contents
 
 

@@ -62,6 +62,7 @@ class Lookups:
         self.path = path
 
     has_checked_targets = True
+    is_certain = True
 
     def need(self, keys: Collection[str]) -> None:
         """Nothing: everything is here."""

@@ -37,6 +37,11 @@ class Maps(Protocol):
         """Whether every alias was found to lead to recipients when it came into force."""
         ...
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether what is not found here is nowhere. Otherwise `is_mailbox` raises DirectoryUnavailable for it."""
+        ...
+
     def need(self, keys: Collection[str]) -> None:
         """Say ahead which addresses will be asked about. Raises: NotKnownYet: of all that has to be looked up."""
         ...

@@ -137,7 +137,7 @@ class Resolver:
             return BAD_DOMAIN
         entry = domain_of(self._maps, domain)
         if not may_relay and not _may_anyone_send(entry, local_part):
-            return RELAY_DENIED
+            return RELAY_DENIED if entry is not None or self._maps.is_certain else UNKNOWN_NOW
         recipients = (address,) if entry is None else self._in_our_domain(address, domain, entry)
         if not recipients:
             return UNKNOWN_USER

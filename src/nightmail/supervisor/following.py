@@ -123,8 +123,7 @@ class DirectoryReloads:
         self._following = asyncio.get_running_loop().create_task(_together(runs))
         try:
             while self.waits_for:
-                await self._changed.wait()
-                self._changed.clear()
+                await self._until_changed(self._following)
             await self._apply()
         except BaseException:
             self._following.cancel()
@@ -143,20 +142,31 @@ class DirectoryReloads:
         for fault in self.faults.values():
             raise fault
 
+    async def _until_changed(self, following: asyncio.Task[object]) -> None:
+        """Wait for the next change. An error that ends the `following`, which nobody foresaw, is raised here."""
+        changed = asyncio.get_running_loop().create_task(self._changed.wait())
+        try:
+            await asyncio.wait([changed, following], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+        if following.done():
+            following.result()
+        self._changed.clear()
+
     async def watch(self) -> None:
         """Put every change into force; runs until cancelled."""
+        if self._following is None:
+            raise RuntimeError("nothing is followed before something is in force")
         try:
             while True:
-                await self._changed.wait()
-                self._changed.clear()
+                await self._until_changed(self._following)
                 if self._applied == [following.items for following in self._followings]:
                     continue  # a replica began to be followed, and had nothing new
                 with contextlib.suppress(ConfigInvalid):  # it has been logged
                     await self._apply()
                     await self._announce()
         finally:
-            if self._following is not None:
-                self._following.cancel()
+            self._following.cancel()
 
     async def _apply(self, *, is_wanted: bool = False) -> None:
         async with self._one_at_a_time:

@@ -7,7 +7,6 @@ import os
 
 import structlog
 
-from nightmail.admin.filling import ARCHIVES_KEPT
 from nightmail.admin.own_replica import replica_of
 from nightmail.admin.replicas import access_of, directory_of, uri_of
 from nightmail.admin.whole_content import moment
@@ -32,6 +31,7 @@ from nightmail.world import Clock, Randomness
 
 _YIELD_S = 40.0
 _TOKEN_BYTES = 8
+_ARCHIVES_KEPT = 2
 _LEAST_TIMEOUT_S = 0.25
 
 log = structlog.get_logger()
@@ -142,5 +142,5 @@ class MovingRole:
             right = "start that server; if it is lost for good, `nightmail directory promote --force` here"
             wrong = f"this replica has to begin with what {wanted.master} has, and can't be had ({error})"
             raise DirectoryUnavailable(f"{wrong}: {right}") from error
-        drop_archives(entries, ARCHIVES_KEPT)
+        drop_archives(entries, _ARCHIVES_KEPT)
         log.info("directory replica began anew", master=wanted.master, epoch=wanted.epoch, set_aside=archive)
