@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
 from nightmail.cli.directory_screen import show_standings
 from nightmail.cli.screen import screen
@@ -20,6 +21,18 @@ def test_what_will_go_wrong_stands_below_the_table_with_its_server(capsys: pytes
     assert len(table) == 3
     assert "+18000 s" in table[2]
     assert last == "mx2: its clock is +18,000 s off: set it right"
+
+
+def test_nothing_is_cut_off_on_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    uri = "ldap://192.0.2.1:1389"
+    seen = Standing(server="mx1", site="main", role="master of main", uri=uri, entries=17, clock_s=-0.3)
+    show_standings([seen], Console(force_terminal=True, width=80, color_system=None, _environ={}))
+    text = capsys.readouterr().out
+    assert "…" not in text
+    titles, *rows = text.splitlines()
+    place = slice(titles.index("AT"), titles.index("STATE"))
+    assert "".join(row[place].strip() for row in rows) == uri
+    assert "+0 s" in text
 
 
 def main(behind: int | None) -> PartStanding:

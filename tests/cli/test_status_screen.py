@@ -46,6 +46,21 @@ def test_a_switch_that_was_not_asked_yet_says_nothing() -> None:
     assert "can't be looked up" not in shown({})
 
 
+def test_nothing_of_the_directory_is_cut_off_on_eighty_columns() -> None:
+    directory = DirectoryPicture(
+        suffix="dc=example,dc=org", role="shadow", state="running", pid=4_194_304, master="mx1",
+        entries=1_200, refused=1, followed=FIRST + ":1389", asked={FIRST: "ok", SECOND: "ok"},
+    )  # fmt: skip
+    console = Console(force_terminal=True, width=80, color_system=None, _environ={})
+    with console.capture() as capture:
+        show_status(ServerPicture(server="mx1", state="serving", version="1", uptime_s=1, directory=directory), console)
+    text = capture.get()
+    assert "…" not in text
+    *_, row, followed = (line.rstrip() for line in text.splitlines())
+    assert row.split("  ")[-1] == "2 of 2"
+    assert followed == f"Followed at {FIRST}:1389"
+
+
 MAIN = PartPicture(
     site="main", base="nmSite=main,o=x", master="mx1", followed="ldap://192.0.2.1", entries=7, is_known=True
 )

@@ -50,7 +50,7 @@ def write_confirmed(writes: Acknowledged, master: Slapd, shadow: Slapd) -> None:
 
 def standings(master: Slapd, shadow: Slapd) -> tuple[Standing, Standing]:
     uris = {"mx1": master.uri, "mx2": shadow.uri}
-    first, second = look_at(uris, {Part(SUFFIX): "mx1"}, master.access("reader"), time.time())
+    first, second = look_at(uris, {Part(SUFFIX): "mx1"}, master.access("reader"), SystemClock())
     return first, second
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import socket
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from nightmail.directory.parts import Part
 from nightmail.directory.sessions import Access
 from nightmail.directory.standing import Standing, look_at
 from nightmail.errors import DirectoryUnavailable
+from nightmail.world import SystemClock
 
 
 def test_replicas_that_hang_are_waited_for_at_the_same_time() -> None:
@@ -27,7 +27,7 @@ def test_replicas_that_hang_are_waited_for_at_the_same_time() -> None:
         found: list[Standing] = []
 
         def look() -> None:
-            found.extend(look_at(uris, {Part(SUFFIX): "mx0"}, access, 0.0))
+            found.extend(look_at(uris, {Part(SUFFIX): "mx0"}, access, SystemClock()))
 
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
@@ -52,7 +52,7 @@ def test_of_several_databases_the_one_that_is_nearly_full_is_named(tmp_path: Pat
     with sites.mx1 as replica, replica.as_account("writer") as directory:
         with pytest.raises(DirectoryUnavailable):
             directory.add(large)
-        [seen] = look_at({"mx1": replica.uri}, {MAIN: "mx1", DR: "mx3"}, replica.access("reader"), time.time())
+        [seen] = look_at({"mx1": replica.uri}, {MAIN: "mx1", DR: "mx3"}, replica.access("reader"), SystemClock())
     [warning] = seen.warnings
     assert warning.startswith(f"its database {MAIN.base} is ")
     assert seen.used_bytes < 0.5 * seen.room_bytes

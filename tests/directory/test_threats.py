@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nightmail.directory.threats import ahead_s, numbered_anew, warnings_of_room, warnings_of_time
+from nightmail.directory.threats import ahead_s, apart_s, numbered_anew, warnings_of_room, warnings_of_time
 
 NOW = 1_795_608_000.0  # 2026-11-25 12:00:00 UTC
 NUMBERED = "entryCSN: 20261125120000.499999Z#000000#001#000000\n"
@@ -17,6 +17,22 @@ def test_a_moment_is_as_far_ahead_as_it_says() -> None:
     assert ahead_s("20261125120000Z", NOW) == 0
     assert ahead_s("20261125170000.123456Z#000000#001#000000", NOW) == 5 * 3600
     assert ahead_s("20261125115959Z", NOW + 0.9) == -1
+
+
+@pytest.mark.parametrize(
+    ("shown", "before", "after", "apart"),
+    [
+        ("20261125120000Z", 0.2, 0.9, 0.0),
+        ("20261125120001Z", 0.9, 1.1, 0.0),
+        ("20261125120000Z", 0.9, 1.1, 0.0),
+        ("20261125120003Z", 0.25, 0.75, 3.0),
+        ("20261125115957Z", 0.25, 0.5, -2.875),
+    ],
+)
+def test_a_clock_that_shows_whole_seconds_is_not_apart_where_it_may_be_right(
+    shown: str, before: float, after: float, apart: float
+) -> None:
+    assert apart_s(shown, NOW + before, NOW + after) == apart
 
 
 @pytest.mark.parametrize("seconds", [-2.0, 0.0, 2.0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +19,7 @@ from nightmail.directory.parts import Part
 from nightmail.directory.standing import Standing, look_at
 from nightmail.directory.tree import item_of
 from nightmail.errors import DirectoryUnavailable
+from nightmail.world import SystemClock
 
 SMALL = 1 << 20
 AMPLE = 1 << 30
@@ -75,7 +75,7 @@ def is_found_by_lookups(*servers: Slapd) -> bool:
 
 def standing_of(master: Slapd, shadow: Slapd) -> dict[str, Standing]:
     uris = {"mx1": master.uri, "mx2": shadow.uri}
-    return {each.server: each for each in look_at(uris, {Part(SUFFIX): "mx1"}, master.access("reader"), time.time())}
+    return {each.server: each for each in look_at(uris, {Part(SUFFIX): "mx1"}, master.access("reader"), SystemClock())}
 
 
 def until_as_acknowledged(writes: Acknowledged, *servers: Slapd) -> None:

@@ -208,7 +208,7 @@ def _standings(config: Config) -> tuple[list[Standing], str]:
         access = access_of(directory_of(config), "reader", trusted)
         uris = {server: uri_of(config, server) for server in config.replicas}
         masters, role, wrong = _masters_if_known(config)
-        standings = look_at(uris, masters, access, SystemClock().wall())
+        standings = look_at(uris, masters, access, SystemClock())
     if has_sites:
         standings = [msgspec.structs.replace(each, site=config.site_of(each.server)) for each in standings]
     if role is not None:

@@ -19,14 +19,14 @@ def show_standings(standings: Sequence[Standing], console: Console) -> None:
     sites = ["SITE"] if any(each.site for each in standings) else []
     table = columns(
         "REPLICA", *sites, "ROLE", "AT", "STATE", "ENTRIES", "BEHIND", "SIZE", "CLOCK",
-        right="ENTRIES BEHIND SIZE CLOCK",
+        right="ENTRIES BEHIND SIZE CLOCK", shrinking=("ROLE", "AT"),
     )  # fmt: skip
     for each in standings:
         table.add_row(
             plain(each.server),
             *(plain(each.site) for _ in sites),
             _role(each),
-            plain(each.uri),
+            whole(each.uri),
             state(each.outcome),
             "–" if each.entries is None else f"{each.entries:,}",
             _behind(each),
@@ -67,4 +67,4 @@ def _behind(standing: Standing) -> Text:
 def _clock(ahead_s: float | None) -> Text:
     if ahead_s is None:
         return Text("–")
-    return Text(f"{ahead_s:+.0f} s", style="bold red" if abs(ahead_s) > _CLOCKS_APART_S else "")
+    return Text(f"{round(ahead_s):+d} s", style="bold red" if abs(ahead_s) > _CLOCKS_APART_S else "")

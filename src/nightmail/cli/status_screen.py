@@ -75,18 +75,17 @@ def _queues(picture: ServerPicture) -> RenderableType:
 
 
 def _directory(picture: DirectoryPicture, server: str) -> RenderableType:
-    followed = [] if picture.parts else ["FOLLOWED AT"]
     table = columns(
-        "DIRECTORY", "ROLE", "STATE", "PID", *followed, "IN-FORCE", "REFUSED", "ASKED", right="PID IN-FORCE REFUSED"
-    )
+        "DIRECTORY", "ROLE", "STATE", "PID", "IN-FORCE", "REFUSED", "ASKED",
+        right="PID IN-FORCE REFUSED", shrinking=("DIRECTORY",),
+    )  # fmt: skip
     faults = [standing for standing in picture.asked.values() if standing != "ok"]
     style = "yellow" if len(faults) < len(picture.asked) else "bold red"
     table.add_row(
-        plain(picture.suffix),
+        whole(picture.suffix),
         _role(picture, server),
         state(picture.state) if picture.state else "–",
         str(picture.pid or "–"),
-        *(_followed(picture.followed, is_known=True) for _ in followed),
         f"{picture.entries:,}",
         plain(f"{picture.refused:,}", "yellow" if picture.refused else ""),
         _asked(picture, len(faults), style),
@@ -94,6 +93,10 @@ def _directory(picture: DirectoryPicture, server: str) -> RenderableType:
     rows: list[RenderableType] = [table]
     if picture.parts:
         rows += [Text(), _parts(picture.parts)]
+    else:
+        rows.append(
+            Text("Followed at " if picture.followed else "Followed ") + _followed(picture.followed, is_known=True)
+        )
     if picture.fault:
         rows.append(whole(picture.fault, "bold red"))
     return Group(*rows, *(whole(f"Addresses can't be looked up at {fault}", style) for fault in faults))

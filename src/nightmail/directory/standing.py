@@ -11,7 +11,7 @@ import msgspec
 from nightmail.directory.comparing import changes_of
 from nightmail.directory.parts import Part
 from nightmail.directory.sessions import Access, Outcome, outcome_of
-from nightmail.directory.threats import ahead_s, warnings_of_room, warnings_of_time
+from nightmail.directory.threats import ahead_s, apart_s, warnings_of_room, warnings_of_time
 from nightmail.directory.tree import folded_name
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -44,8 +44,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """One replica, and what it has: in all, and of each of the `parts`. `site` is where it stands, with several sites.
 
     `behind` is how many entries differ from the masters', None where that can't be told of every part. `clock_s` is
-    what its clock shows more than ours, in whole seconds and as the way there takes. `state` is ok, or why it does not
-    answer, which `outcome` says in a word. `may_take_over` says whether it is in sync, where the role of the
+    what its clock shows more than ours, to half a second, and 0 where it may show the same. `state` is ok, or why it
+    does not answer, which `outcome` says in a word. `may_take_over` says whether it is in sync, where the role of the
     master moves. `warnings` say what will go wrong if nobody does anything, and what to do.
     """
 
@@ -65,16 +65,16 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def look_at(servers: Mapping[str, str], masters: Mapping[Part, str], access: Access, now: float) -> list[Standing]:
+def look_at(servers: Mapping[str, str], masters: Mapping[Part, str], access: Access, clock: Clock) -> list[Standing]:
     """How each replica stands, the URIs by the servers' names; `masters` are the servers that take writes to the parts,
-    `now` is the time of day here. Blocks, for as long as the slowest of them takes.
+    `clock` tells the time of day here. Blocks, for as long as the slowest of them takes.
     """
 
     def look(server: str) -> tuple[Standing, Mapping[Part, _Changes]]:
         standing = Standing(server=server, role=_role(server, masters), uri=servers[server])
         try:
             with Directory(servers[server], access) as directory:
-                return _seen(standing, directory, [*masters], now)
+                return _seen(standing, directory, [*masters], clock)
         except (DirectoryUnavailable, ConfigInvalid) as error:
             return msgspec.structs.replace(standing, state=str(error), outcome=outcome_of(error)), {}
 
@@ -91,13 +91,13 @@ def _role(server: str, masters: Mapping[Part, str]) -> str:
 
 
 def _seen(
-    standing: Standing, directory: Directory, parts: list[Part], now: float
+    standing: Standing, directory: Directory, parts: list[Part], clock: Clock
 ) -> tuple[Standing, Mapping[Part, _Changes]]:
     """What the replica tells of itself, and what it has of each part."""
     contents = {part: changes_of(directory, part.base) for part in parts}
     newest = max((_newest_change(directory, part) for part in parts), default="")
-    standing, full = _measured(standing, directory, parts, now)
-    numbered_s = ahead_s(newest, now) if newest else 0.0
+    standing, full = _measured(standing, directory, parts, clock)
+    numbered_s = ahead_s(newest, clock.wall()) if newest else 0.0
     warnings = (*warnings_of_time(standing.clock_s or 0.0, numbered_s), *full)
     return msgspec.structs.replace(standing, warnings=warnings), contents
 
@@ -108,7 +108,7 @@ def _newest_change(directory: Directory, part: Part) -> str:
 
 
 def _measured(
-    standing: Standing, directory: Directory, parts: list[Part], now: float
+    standing: Standing, directory: Directory, parts: list[Part], clock: Clock
 ) -> tuple[Standing, tuple[str, ...]]:
     """With its clock, and the room that its databases take; also what comes of those that are nearly full."""
     used = room = 0
@@ -117,8 +117,9 @@ def _measured(
         used, room = used + its_used, room + its_room
         is_all = len(parts) == 1 and folded_name(name) == folded_name(parts[0].base)
         warnings += warnings_of_room(its_used, its_room, "" if is_all else name)
-    [clock] = [item.attributes["monitorTimestamp"][0] for item in directory.search(_TIME, attributes=["+"])]
-    clock_s = ahead_s(clock, now)
+    before = clock.wall()
+    [shown] = [item.attributes["monitorTimestamp"][0] for item in directory.search(_TIME, attributes=["+"])]
+    clock_s = apart_s(shown, before, clock.wall())
     return msgspec.structs.replace(standing, used_bytes=used, room_bytes=room, clock_s=clock_s), tuple(warnings)
 
 

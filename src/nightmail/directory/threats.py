@@ -24,6 +24,15 @@ def ahead_s(moment: str, now: float) -> float:
     return then.timestamp() - int(now)
 
 
+def apart_s(second: str, before: float, after: float) -> float:
+    """By how much a clock is ahead that showed this `second` at some time from `before` to `after`, within half of one.
+
+    Negative where it is behind; 0 where it may be right, since it does not tell the part of its second.
+    """
+    least, most = ahead_s(second, after) - after % 1, ahead_s(second, before) - before % 1 + 1
+    return 0.0 if least <= 0 <= most else (least + most) / 2
+
+
 def warnings_of_time(clock_s: float, numbered_s: float) -> Iterator[str]:
     """What comes of a replica's clock, and of its last change's number, where they are so far ahead."""
     if abs(clock_s) > _CLOCKS_APART_S:
