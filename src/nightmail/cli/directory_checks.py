@@ -20,6 +20,7 @@ from nightmail.config.settings import Config
 from nightmail.directory.contents import Held
 from nightmail.directory.judging import Finding, Judge, judge_of, misread
 from nightmail.directory.last_copy import COPY_NAME, read_copy
+from nightmail.directory.parts import part_with
 from nightmail.directory.sessions import OtherSecret, Outcome, open_session
 from nightmail.directory.slapd import find_installation
 from nightmail.directory.tree import Item, folded, is_rule, lines_of
@@ -168,8 +169,10 @@ def found_at(directory: Directory, config: Config) -> Found:
 
 
 def _said(directory: Directory, config: Config) -> Said:
-    """What a server has, except what tables say in its place."""
+    """What a server has, except what tables say in its place, and what is in no part, which nobody goes by."""
     said = said_by(directory, directory_of(config))
+    if config.parts[0].site:
+        return said._replace(own=[item for item in said.own if part_with(config.parts, item.dn)])
     return said._replace(own=[item for item in said.own if not is_rule(item)]) if config.has_tables else said
 
 
