@@ -47,9 +47,9 @@ def test_each_entry_is_written_where_its_part_is_and_seen_everywhere_from_any_se
 def test_what_is_in_no_part_is_refused_before_anything_is_written(rig: SiteRig, name: str, wrong: str) -> None:
     stray = BOB._replace(dn=name)
     refused = rig.directory("add", rig.file(DAVE, stray), "--force")
-    assert refused.exit_code == os.EX_CONFIG
+    assert refused.exit_code == os.EX_DATAERR
     assert f"{name}: {wrong}" in refused.err
-    assert rig.directory("delete", name).exit_code == os.EX_CONFIG
+    assert rig.directory("delete", name).exit_code == os.EX_DATAERR
     assert DAVE.dn not in rig.names(on=2)
 
 
@@ -71,22 +71,22 @@ def test_where_a_later_part_fails_it_is_said_what_was_written(rig: SiteRig) -> N
     bad = dr("mailboxes", "eve@dr.org")
     del bad.attributes["sn"]  # type: ignore[attr-defined]  # a dictionary, here
     failed = rig.directory("add", rig.file(BOB, bad))
-    assert failed.exit_code == os.EX_CONFIG
+    assert failed.exit_code == os.EX_DATAERR
     assert f"1 of 2 entries were written; not written: {bad.dn}" in failed.err
     assert BOB.dn in rig.names()
 
 
 def test_what_is_written_is_judged_by_what_all_sites_have(rig: SiteRig) -> None:
     again = rig.directory("add", rig.file(dr("mailboxes", "alice@main.org")))
-    assert again.exit_code == os.EX_CONFIG
+    assert again.exit_code == os.EX_DATAERR
     assert f"alice@main.org is an address of {SOUND_MAIN[2].dn} as well" in again.err
     twice = rig.directory("add", rig.file(dr("domains", "main.org", "local")))
-    assert twice.exit_code == os.EX_CONFIG
+    assert twice.exit_code == os.EX_DATAERR
     assert f"main.org stands twice, first as {SOUND_MAIN[0].dn}" in twice.err
     new = [main("domains", "new.org", "local"), main("routes", "new.org", "discard"), dr("mailboxes", "eve@new.org")]
     assert rig.directory("add", rig.file(*new)).out == "Entries added: 3\n"
     needed = rig.directory("delete", new[1].dn)
-    assert needed.exit_code == os.EX_CONFIG
+    assert needed.exit_code == os.EX_DATAERR
     assert f"{new[0].dn}: new.org is local and has no route" in needed.err
 
 
@@ -135,7 +135,7 @@ def test_tables_go_into_the_part_of_another_site_that_is_named(rig: SiteRig) -> 
     assert done.out == "Entries added: 3, changed: 0, deleted: 0\n"
     assert dr("mailboxes", "bob@main.org").dn in rig.names()
     wrong = rig.directory("import", rig.tables(**TABLES), "--site", "paris")
-    assert wrong.exit_code == os.EX_CONFIG
+    assert wrong.exit_code == os.EX_DATAERR
     assert "--site paris: no such site has a part; those are dr and main" in wrong.err
 
 
@@ -144,7 +144,7 @@ def test_an_import_takes_away_nothing_of_another_site_and_contradicts_none(rig: 
     assert done.out == "Entries added: 1, changed: 0, deleted: 3\n"
     assert {item.dn for item in SOUND_DR} <= rig.names()
     refused = rig.directory("import", rig.tables(domains="dr.org relay\n", routes="* mx\n"))
-    assert refused.exit_code == os.EX_CONFIG
+    assert refused.exit_code == os.EX_DATAERR
     assert f"{SOUND_DR[0].dn}: it says 'local' of dr.org in domains, where 'relay' is wanted" in refused.err
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.directory_rig import SOUND, Rig, line
 from tests.directory.slapd_server import SUFFIX, Slapd
+
+from nightmail.cli.directory import records_of
+from nightmail.directory.ldif import ldif_of
 
 BOB = line("mailboxes", "bob@example.org")
 PEOPLE = [line("mailboxes", f"user{number}@example.org") for number in range(20)]
@@ -31,7 +35,7 @@ def test_what_could_not_come_into_force_is_not_written(rig: Rig) -> None:
     before = rig.names()
     bad = [line("mailboxes", "bob@exmaple.org"), line("domains", "new.org", "local")]
     refused = rig.directory("add", rig.file(BOB, *bad))
-    assert refused.exit_code == os.EX_CONFIG
+    assert refused.exit_code == os.EX_DATAERR
     assert f"{bad[0].dn}: exmaple.org is not in domains" in refused.err
     assert f"{bad[1].dn}: new.org is local and has no route" in refused.err
     assert "nothing was written" in refused.err
@@ -44,7 +48,7 @@ def test_an_address_that_another_entry_has_is_refused(rig: Rig) -> None:
     again = SOUND[2]._replace(dn=f"uid=other,ou=people,{SUFFIX}")
     again.attributes["uid"] = ("other",)  # type: ignore[index]  # a dictionary, here
     refused = rig.directory("add", rig.file(again))
-    assert refused.exit_code == os.EX_CONFIG
+    assert refused.exit_code == os.EX_DATAERR
     assert "alice@example.org is an address of uid=alice@example.org,ou=people" in refused.err
 
 
@@ -55,7 +59,7 @@ def test_adding_the_same_once_more_is_no_fault_and_adding_another_of_its_name_is
     assert (again.exit_code, again.out) == (0, "Entries added: 0, there already: 3\n")
     other = BOB._replace(attributes={**BOB.attributes, "sn": ("Other",)})
     refused = rig.directory("add", rig.file(PEOPLE[3], other))
-    assert refused.exit_code == os.EX_CONFIG
+    assert refused.exit_code == os.EX_DATAERR
     assert f"{BOB.dn}: it is there already, and says something else" in refused.err
     assert PEOPLE[3].dn not in rig.names()
 
@@ -64,28 +68,47 @@ def test_what_was_written_before_a_failure_is_said_and_the_same_command_does_the
     bad = line("mailboxes", "carol@example.org")
     del bad.attributes["sn"]  # type: ignore[attr-defined]  # a dictionary, here
     failed = rig.directory("add", rig.file(*PEOPLE[:10], bad, *PEOPLE[10:]))
-    assert failed.exit_code == os.EX_CONFIG
+    assert failed.exit_code == os.EX_DATAERR
     assert f"20 of 21 entries were written; not written: {bad.dn}" in failed.err
     assert f"{bad.dn}: Object class violation" in failed.err
     done = rig.directory("add", rig.file(*PEOPLE[:10], line("mailboxes", "carol@example.org"), *PEOPLE[10:]))
     assert (done.exit_code, done.out) == (0, "Entries added: 1, there already: 20\n")
 
 
+def test_an_entry_that_says_that_it_is_to_be_added_is_added_and_other_changes_are_not(rig: Rig) -> None:
+    name, rest = ldif_of([BOB]).split("\n", 1)
+    assert rig.directory("add", rig.text(f"{name}\nchangetype: add\n{rest}")).out == "Entries added: 1\n"
+    refused = rig.directory("add", rig.text(change(BOB.dn, "delete: sn")))
+    assert refused.exit_code == os.EX_DATAERR
+    assert "`nightmail directory modify` carries them out" in refused.err
+
+
+def test_who_is_to_type_ldif_is_told(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    controller, terminal = os.openpty()
+    os.write(controller, ldif_of([BOB]).encode() + b"\x04")
+    with os.fdopen(terminal, closefd=True) as typed:
+        monkeypatch.setattr(sys, "stdin", typed)
+        entries, _ = records_of("-")
+    os.close(controller)
+    assert [entry.dn for entry in entries] == [BOB.dn]
+    assert "Ctrl-D" in capfd.readouterr().err
+
+
 def test_a_change_is_judged_by_what_the_entry_will_be(rig: Rig) -> None:
     name = SOUND[2].dn
     refused = rig.directory("modify", rig.text(change(name, "replace: mailLocalAddress", "mailLocalAddress: a@x.org")))
-    assert refused.exit_code == os.EX_CONFIG
+    assert refused.exit_code == os.EX_DATAERR
     assert f"{name}: x.org is not in domains" in refused.err
     route = SOUND[1].dn
     refused = rig.directory("modify", rig.text(change(route, "replace: nmNextHop", "nmNextHop: smpt:host")))
-    assert refused.exit_code == os.EX_CONFIG
+    assert refused.exit_code == os.EX_DATAERR
     assert f"{route}: " in refused.err
     assert "smpt:host" in refused.err
     good = change(name, "add: mailLocalAddress", "mailLocalAddress: a@example.org", "-")
     assert rig.directory("modify", rig.text(good)).out == "Entries changed: 1\n"
     assert rig.directory("modify", rig.text(good)).out == "Entries changed: 0, so already: 1\n"
     missing = rig.directory("modify", rig.text(change(BOB.dn, "delete: mail")))
-    assert missing.exit_code == os.EX_CONFIG
+    assert missing.exit_code == os.EX_DATAERR
     assert f"{BOB.dn}: there is no such entry" in missing.err
 
 
@@ -94,7 +117,7 @@ def test_a_half_failed_change_is_repeated_whole(rig: Rig) -> None:
     first = change(SOUND[2].dn, "add: mailLocalAddress", "mailLocalAddress: a@example.org", "-")
     bad = change(BOB.dn, "delete: sn", "-")
     failed = rig.directory("modify", rig.text(first + bad))
-    assert failed.exit_code == os.EX_CONFIG
+    assert failed.exit_code == os.EX_DATAERR
     assert f"1 of 2 entries were written; not written: {BOB.dn}" in failed.err
     done = rig.directory("modify", rig.text(first + change(BOB.dn, "replace: sn", "sn: Bob", "-")))
     assert (done.exit_code, done.out) == (0, "Entries changed: 1, so already: 1\n")
@@ -103,7 +126,7 @@ def test_a_half_failed_change_is_repeated_whole(rig: Rig) -> None:
 def test_what_others_need_is_not_deleted(rig: Rig) -> None:
     domain, route, alice = (item.dn for item in SOUND)
     refused = rig.directory("delete", route)
-    assert refused.exit_code == os.EX_CONFIG
+    assert refused.exit_code == os.EX_DATAERR
     assert f"{domain}: example.org is local and has no route" in refused.err
     assert route in rig.names()
     assert rig.directory("delete", route, domain, alice).out == "Entries deleted: 3\n"
@@ -114,7 +137,7 @@ def test_deleting_once_more_names_what_is_not_there(rig: Rig) -> None:
     done = rig.directory("delete", BOB.dn, BOB.dn.replace("bob", "bbo"), PEOPLE[0].dn)
     assert (done.exit_code, done.out) == (0, "Entries deleted: 2, not there: 1\n")
     assert "uid=bbo@example.org,ou=people,dc=example,dc=org: there is no such entry" in done.err
-    assert rig.directory("delete", BOB.dn).exit_code == os.EX_CONFIG
+    assert rig.directory("delete", BOB.dn).exit_code == os.EX_DATAERR
 
 
 @pytest.mark.parametrize("lose", [Slapd.kill, Slapd.freeze])

@@ -85,9 +85,16 @@ def test_a_search_says_of_an_entry_that_it_is_not_understood(rig: Rig) -> None:
 
 def test_a_filter_that_is_none_is_named(rig: Rig) -> None:
     done = rig.directory("search", "mail=(")
-    assert done.exit_code == os.EX_CONFIG
+    assert done.exit_code == os.EX_DATAERR
     assert done.err.startswith("nightmail: mail=(: Bad search filter")
-    assert "(mail=alice@example.org)" in done.err
+    assert "(mailLocalAddress=alice@example.org)" in done.err
+
+
+def test_a_search_that_finds_nothing_says_so_and_is_no_failure(rig: Rig) -> None:
+    nothing = rig.directory("search", "(uid=nobody)")
+    assert nothing == (0, "", "nightmail: no entry matches (uid=nobody)\n")
+    assert rig.directory("search", "(uid=nobody)", "--json") == (0, "[]\n", nothing.err)
+    assert rig.directory("search", "(uid=alice*)").err == ""
 
 
 def test_what_an_import_would_do_is_shown_and_not_done(rig: Rig) -> None:
@@ -127,7 +134,7 @@ def test_an_import_that_fails_says_how_far_it_came_and_repeating_it_does_the_res
     people = "".join(f"user{number}@example.org\n" for number in range(10))
     tables = rig.tables(domains="example.org local\n", routes="example.org discard\n", mailboxes=people)
     failed = rig.directory("import", tables)
-    assert failed.exit_code == os.EX_CONFIG
+    assert failed.exit_code == os.EX_DATAERR
     assert f"9 of 10 entries were written; not written: {in_the_way.dn}" in failed.err
     assert rig.directory("delete", in_the_way.dn).exit_code == 0
     assert rig.directory("import", tables).out.startswith("Entries added: 1, changed: 0, deleted: 0\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import ldap
 import pytest
 
@@ -60,6 +62,30 @@ def test_the_line_that_is_none_is_named(text: str, line: int) -> None:
         read_ldif(text, "file")
     assert refused.value.place == f"file:{line}"
     assert "Line" not in refused.value.wrong
+
+
+def test_an_entry_may_say_that_it_is_to_be_added() -> None:
+    text = "version: 1\n\ndn: o=x\nchangetype: add\no: x\n\ndn: ou=y,o=x\nou: y\n"
+    assert [(item.dn, item.attributes) for item in read_ldif(text, "file").entries] == [
+        ("o=x", {"o": ("x",)}),
+        ("ou=y,o=x", {"ou": ("y",)}),
+    ]
+    with pytest.raises(ConfigInvalid, match=r"^file:5: this is not LDIF"):
+        read_ldif(text.replace("o: x", "broken", 1), "file")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("delete", "changetype: delete is not carried out; `nightmail directory delete NAME` deletes entries"),
+        ("modrdn", "changetype: modrdn is not carried out; changetype: add and changetype: modify are"),
+        ("modify", "it has entries to add and changes of others; put them into two files"),
+    ],
+)
+def test_other_changes_beside_an_entry_are_refused_with_what_carries_them_out(kind: str, told: str) -> None:
+    text = f"dn: o=x\nchangetype: add\no: x\n\ndn: ou=y,o=x\nchangetype: {kind}\n"
+    with pytest.raises(ConfigInvalid, match=re.escape(f"file: {told}")):
+        read_ldif(text, "file")
 
 
 def test_the_case_of_an_attribute_does_not_matter_where_it_is_changed() -> None:

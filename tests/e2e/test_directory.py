@@ -107,7 +107,7 @@ def test_single_entries_are_added_changed_and_deleted(servers: DirectoryPair) ->
             until_answered(server, known, 250)
             until_answered(server, unknown, 550)
     again = servers.first.nightmail("directory", "add", stdin=CAROL.encode())
-    assert again.returncode == os.EX_CONFIG
+    assert again.returncode == os.EX_DATAERR
     assert "uid=carol,ou=people,dc=example,dc=org: it is there already, and says something else" in again.stderr
     done = servers.first.nightmail("directory", "delete", "uid=carol,ou=people,dc=example,dc=org")
     assert (done.returncode, done.stderr) == (0, ""), done
@@ -125,7 +125,7 @@ nmSetting: retry_max_s=770
 
 def test_a_policy_is_in_force_on_both_servers_without_a_restart(servers: DirectoryPair) -> None:
     bad = servers.first.nightmail("directory", "add", stdin=POLICY.replace("=77\n", "=soon\n").encode())
-    assert bad.returncode == os.EX_CONFIG
+    assert bad.returncode == os.EX_DATAERR
     assert "cn=patience,ou=policies,dc=example,dc=org: 'soon' is not a number" in bad.stderr
     done = servers.first.nightmail("directory", "add", stdin=POLICY.encode())
     assert (done.returncode, done.stderr) == (0, ""), done
@@ -188,14 +188,14 @@ def test_what_a_backup_has_can_be_restored(servers: DirectoryPair, tmp_path: Pat
     file = tmp_path / "backup.ldif"
     servers.run("backup", str(file))
     assert file.stat().st_mode & 0o077 == 0
-    assert servers.first.nightmail("directory", "backup", str(file)).returncode == os.EX_CONFIG
+    assert servers.first.nightmail("directory", "backup", str(file)).returncode == os.EX_DATAERR
     cut = tmp_path / "cut.ldif"
     cut.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     assert servers.first.nightmail("directory", "add", stdin=CAROL.encode()).returncode == 0
     servers.first.stop()
     servers.second.stop()
     refused = servers.first.nightmail("directory", "restore", str(cut))
-    assert refused.returncode == os.EX_CONFIG
+    assert refused.returncode == os.EX_DATAERR
     assert "no whole backup" in refused.stderr
     assert "What it had is in" in servers.run("restore", str(file))
     servers.first.start()

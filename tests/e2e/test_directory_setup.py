@@ -54,8 +54,11 @@ def test_tables_that_are_wrong_begin_no_directory(tmp_path: Path) -> None:
     written_tables(made)
     (made.tables / "mailboxes").write_text("alice@exmaple.org\n")
     refused = made.first.nightmail("directory", "init", "--tables", str(made.tables))
-    assert refused.returncode == os.EX_CONFIG
+    assert refused.returncode == os.EX_DATAERR
     assert "exmaple.org is not in domains" in refused.stderr
+    missing = made.first.nightmail("directory", "init", "--tables", str(tmp_path / "nosuch"))
+    assert missing.returncode == os.EX_DATAERR
+    assert "there is no such directory; name the one that has the files domains, routes and so on" in missing.stderr
     assert "is set up in" in made.run("init")
 
 

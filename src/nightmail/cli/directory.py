@@ -28,16 +28,16 @@ from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_role import promote
 from nightmail.cli.directory_screen import show_servers, show_standings
 from nightmail.cli.directory_sessions import confirm_written, part_of_site, reading, writing
-from nightmail.cli.directory_tables import carry_out, lines_of_tables, plan_for, show_plan
+from nightmail.cli.directory_tables import carry_out, lines_given, plan_for, show_plan
 from nightmail.cli.directory_upkeep import backup, init, reseed, restore
-from nightmail.cli.failing import CommandFailed, complain, exit_code_for
+from nightmail.cli.failing import CommandFailed, GivenWrong, complain, exit_code_for, given
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
 from nightmail.directory.exchange import normal_lines, text_of
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.parts import Part
-from nightmail.directory.reading import read_ldif
+from nightmail.directory.reading import Records, read_ldif
 from nightmail.directory.role import Role
 from nightmail.directory.selection import DirectoryTables
 from nightmail.directory.standing import Standing, look_at
@@ -81,12 +81,12 @@ def import_tables(
     """Have the directory say what tables say."""
     loaded = load_ours(config, name)
     part = part_of_site(loaded, site)
-    wanted = lines_of_tables(tables, loaded.base)
+    wanted = lines_given(tables, loaded.base)
     if dry_run:
-        with reading(loaded) as directory:
+        with reading(loaded) as directory, given():
             show_plan(plan_for(wanted, directory.search(directory_of(loaded).suffix), part, delete=delete), json=json)
         return
-    with writing(loaded, [part.base]) as masters:
+    with writing(loaded, [part.base]) as masters, given():
         done = carry_out(plan_for(wanted, masters.search(), part, delete=delete), masters)
         confirmed = confirm_written(loaded, masters, is_whole=True)
     if json:
@@ -104,7 +104,7 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
     settings = directory_of(loaded)
     os.makedirs(tables, exist_ok=True)
     if os.listdir(tables):
-        raise ConfigInvalid(tables, "there is something in it", "name a directory that is empty or new")
+        raise GivenWrong(tables, "there is something in it", "name a directory that is empty or new")
     with reading(loaded) as directory:
         said = said_by(directory, settings)
     lines = normal_lines(DirectoryTables([*said.own, *said.mapped], settings.suffix))
@@ -118,10 +118,10 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
 def add(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
     """Add the entries of an LDIF file. Those that are there already, just so, are left."""
     loaded = load_ours(config, name)
-    entries, changes = read_ldif(_text_of(ldif), ldif)
+    entries, changes = records_of(ldif)
     if changes:
-        raise ConfigInvalid(ldif, "it has changes of entries", "`nightmail directory modify` carries them out")
-    with writing(loaded, [entry.dn for entry in entries]) as masters:
+        raise GivenWrong(ldif, "it has changes of entries", "`nightmail directory modify` carries them out")
+    with writing(loaded, [entry.dn for entry in entries]) as masters, given():
         done = add_entries(masters, loaded, entries, force=force)
         confirm_written(loaded, masters, is_whole=done.left > 0)
     _say_done("added", done, "there already")
@@ -131,12 +131,12 @@ def add(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name:
 def modify(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
     """Carry out the changes of an LDIF file (changetype: modify). Those that are carried out already are left."""
     loaded = load_ours(config, name)
-    entries, changes = read_ldif(_text_of(ldif), ldif)
+    entries, changes = records_of(ldif)
     if entries:
-        raise ConfigInvalid(
+        raise GivenWrong(
             ldif, "it has whole entries", "`nightmail directory add` adds them; a change has changetype: modify"
         )
-    with writing(loaded, [name for name, _ in changes]) as masters:
+    with writing(loaded, [name for name, _ in changes]) as masters, given():
         done = modify_entries(masters, loaded, changes, force=force)
         confirm_written(loaded, masters, is_whole=done.left > 0)
     _say_done("changed", done, "so already")
@@ -146,7 +146,7 @@ def modify(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, na
 def delete(names: Names, force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
     """Delete entries, by their names. Those that are not there are named, and the others deleted."""
     loaded = load_ours(config, name)
-    with writing(loaded, names) as masters:
+    with writing(loaded, names) as masters, given():
         try:
             done = delete_entries(masters, loaded, names, force=force)
         except ConfigInvalid:
@@ -224,7 +224,7 @@ def _standings(config: Config) -> tuple[list[Standing], str]:
 @app.command()
 def search(
     filter_text: Annotated[
-        str, typer.Argument(metavar="FILTER", help="Which entries, as in (mail=alice@example.org).")
+        str, typer.Argument(metavar="FILTER", help="Which entries, as in (mailLocalAddress=alice@example.org).")
     ] = "(objectClass=*)",
     config: ConfigFile = None,
     name: ServerName = None,
@@ -232,13 +232,18 @@ def search(
 ) -> None:
     """Show entries as LDIF; of one that can't be understood a comment says why."""
     loaded = load_config(config, name)
-    with reading(loaded) as directory:
+    count = 0
+    with reading(loaded) as directory, given():
         found = directory.search(directory_of(loaded).suffix, filter_text)
         if json:
-            print_json([with_fault(item) for item in found])
+            entries = [with_fault(item) for item in found]
+            print_json(entries)
+            count = len(entries)
         else:
-            for item in found:
+            for count, item in enumerate(found, 1):  # noqa: B007 - how many there were
                 sys.stdout.write(f"{fault_as_comment(item)}{ldif_of([item])}")
+    if not count:
+        complain(f"no entry matches {filter_text}")
 
 
 def _masters_if_known(config: Config) -> tuple[dict[Part, str], Role | None, str]:
@@ -259,8 +264,16 @@ def _say_done(what: str, done: Done, how: str) -> None:
     sys.stdout.write(f"Entries {what}: {done.written:,}{left}\n")
 
 
+def records_of(ldif: str) -> Records:
+    """What a file says. Raises: GivenWrong: it is no LDIF, or can't be read."""
+    with given():
+        return read_ldif(_text_of(ldif), ldif)
+
+
 def _text_of(ldif: str) -> str:
     if ldif == "-":
+        if sys.stdin.isatty():
+            sys.stderr.write("Type LDIF, or name a file with it; Ctrl-D at the beginning of a line ends it.\n")
         return sys.stdin.read()
     try:
         with open(ldif, encoding="utf-8") as file:

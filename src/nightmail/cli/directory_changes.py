@@ -131,7 +131,7 @@ def _refuse_faults(contents: Contents, changes: Mapping[str, Item | None], confi
     found = faults_of_change(contents, Amended(contents, changes), changed, directory_of(config).suffix, config.base)
     _complain_of(found)
     if found:
-        raise CommandFailed(os.EX_CONFIG, "nothing was written: mend this, or write it all the same with --force")
+        raise CommandFailed(os.EX_DATAERR, "nothing was written: mend this, or write it all the same with --force")
 
 
 def _complain_of(findings: Iterable[Finding]) -> None:

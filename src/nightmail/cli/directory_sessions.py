@@ -9,7 +9,7 @@ from typing import TypeVar
 from nightmail.admin.mastering import Master, confirm, master_for
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
 from nightmail.admin.whole_content import authority, session_at
-from nightmail.cli.failing import complain
+from nightmail.cli.failing import GivenWrong, complain
 from nightmail.config.settings import Config
 from nightmail.directory.contents import Asked, AskedApart, Contents
 from nightmail.directory.parts import Part, part_with
@@ -108,28 +108,28 @@ class Masters:
 
 
 def part_for(config: Config, name: str) -> Part:
-    """The part in which an entry is or would be. Raises: ConfigInvalid: it would be in none."""
+    """The part in which an entry is or would be. Raises: GivenWrong: it would be in none."""
     part, suffix = part_with(config.parts, name), directory_of(config).suffix
     if part is not None:
         return part
     if part_with([Part(suffix)], name) is None:
-        raise ConfigInvalid(name, f"it is not below {suffix}", "all entries of this directory are")
+        raise GivenWrong(name, f"it is not below {suffix}", "all entries of this directory are")
     sites = " or ".join(part.site for part in config.parts)
     right = f"entries are below nmSite=SITE,{suffix}, SITE being {sites}"
-    raise ConfigInvalid(name, "it is in no site's part of the directory", right)
+    raise GivenWrong(name, "it is in no site's part of the directory", right)
 
 
 def part_of_site(config: Config, site: str) -> Part:
-    """The part of the site of that name, or of the one where this server stands. Raises: ConfigInvalid: it has none."""
+    """The part of the site of that name, or of the one where this server stands. Raises: GivenWrong: it has none."""
     by_site = {part.site: part for part in config.parts}
     if "" in by_site:
         if not site:
             return by_site[""]
         right = 'leave --site out: that is for [directory] topology = "multi-site"'
-        raise ConfigInvalid(f"--site {site}", "this directory has no parts for sites", right)
+        raise GivenWrong(f"--site {site}", "this directory has no parts for sites", right)
     wanted = site or config.site_of(config.server.name)
     if wanted not in by_site:
-        raise ConfigInvalid(f"--site {wanted}", "no such site has a part", f"those are {' and '.join(by_site)}")
+        raise GivenWrong(f"--site {wanted}", "no such site has a part", f"those are {' and '.join(by_site)}")
     return by_site[wanted]
 
 
@@ -138,7 +138,7 @@ def writing(config: Config, names: Iterable[str]) -> Iterator[Masters]:
     """The masters that take writes to these entries, as the account that may write.
 
     Raises:
-        ConfigInvalid: an entry is in no part.
+        GivenWrong: an entry is in no part.
         DirectoryUnavailable: one of them can't be written to.
     """
     parts = [*dict.fromkeys(part_for(config, name) for name in names)]

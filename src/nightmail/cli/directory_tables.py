@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterable
 
 from nightmail.cli.directory_changes import telling_what_was_written
 from nightmail.cli.directory_sessions import Masters
+from nightmail.cli.failing import GivenWrong, given
 from nightmail.cli.screen import print_json
 from nightmail.directory.exchange import Changes, Lines, containers_for, normal_lines, plan_changes
 from nightmail.directory.parts import Part, part_with
@@ -28,6 +30,16 @@ def lines_of_tables(tables: str, base: str, kind: type[TextTables] = TextTables)
     with tempfile.TemporaryDirectory(prefix="nightmail-import-") as scratch:
         check_tables(tables, scratch, base, kind)
     return normal_lines(kind(tables))
+
+
+def lines_given(tables: str, base: str) -> dict[tuple[str, str], str]:
+    """The lines of the tables that a command was given; see `lines_of_tables`. Raises: GivenWrong: one is wrong."""
+    if not os.path.isdir(tables):
+        raise GivenWrong(
+            tables, "there is no such directory", "name the one that has the files domains, routes and so on"
+        )
+    with given():
+        return lines_of_tables(tables, base)
 
 
 def entries_of(lines: Lines, base: str) -> list[Item]:

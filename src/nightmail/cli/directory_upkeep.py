@@ -19,8 +19,8 @@ from nightmail.admin.sources import other_replicas, sources_of
 from nightmail.admin.whole_content import authority, everything, moment
 from nightmail.cli.client import Client
 from nightmail.cli.directory_ours import load_ours
-from nightmail.cli.directory_tables import entries_of, lines_of_tables
-from nightmail.cli.failing import CommandFailed, complain
+from nightmail.cli.directory_tables import entries_of, lines_given
+from nightmail.cli.failing import CommandFailed, GivenWrong, complain, given
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
@@ -52,7 +52,7 @@ def init(
 ) -> None:
     """Begin a new directory on the server that is its first master, or with several sites that site's part of it."""
     loaded = load_ours(config, name)
-    lines = lines_of_tables(tables, loaded.base) if tables else {}
+    lines = lines_given(tables, loaded.base) if tables else {}
     _prepare_to_write(loaded)
     settings, replica = directory_of(loaded), _own_replica(loaded)
     to_begin = _to_begin(loaded, replica)
@@ -99,7 +99,7 @@ def reseed(
     if not wanted:
         sites = ", ".join(part.site for part in loaded.parts if part.site)
         right = f"name one of {sites}" if sites else 'leave --site away: that is for topology = "multi-site"'
-        raise ConfigInvalid("--site", f"no site {site} has a part of the directory", right)
+        raise GivenWrong("--site", f"no site {site} has a part of the directory", right)
     _prepare_to_write(loaded)
     replica = _own_replica(loaded)
     if loaded.has_failover:
@@ -123,7 +123,7 @@ def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> No
     """Write everything that the directory has into a file, passwords included."""
     loaded = load_ours(config, name)
     if os.path.exists(file):
-        raise ConfigInvalid(file, "there is something of that name", "name a file that is not there yet")
+        raise GivenWrong(file, "there is something of that name", "name a file that is not there yet")
     unfinished = f"{file}.unfinished"
     count = 0
     try:
@@ -137,7 +137,7 @@ def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> No
         os.rename(unfinished, file)
     except OSError as error:
         wrong = f"it can't be written: {os.strerror(error.errno or 0)}"
-        raise ConfigInvalid(file, wrong, "name another place") from error
+        raise GivenWrong(file, wrong, "name another place") from error
     sys.stdout.write(f"{count:,} entries written to {file}\n")
 
 
@@ -147,7 +147,7 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
     try:
         source = open(file, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115 - it is closed below
     except OSError as error:
-        raise ConfigInvalid(file, f"it can't be read: {os.strerror(error.errno or 0)}", "name a backup") from error
+        raise GivenWrong(file, f"it can't be read: {os.strerror(error.errno or 0)}", "name a backup") from error
     with source:
         _prepare_to_write(loaded)
         replica = _own_replica(loaded)
@@ -155,13 +155,14 @@ def restore(file: File, config: ConfigFile = None, name: ServerName = None) -> N
             _restore_and_lead(loaded, replica, _whole(source, file))
             return
         own = _own_parts(loaded, replica)
-        if not loaded.parts[0].site:
-            [(_, database)] = own
-            _restore(replica, database, _whole(source, file))
-        else:
-            for part, database in own:
-                source.seek(0)
-                _restore_part(part, replica, database, _whole(source, file), file)
+        with given():
+            if not loaded.parts[0].site:
+                [(_, database)] = own
+                _restore(replica, database, _whole(source, file))
+            else:
+                for part, database in own:
+                    source.seek(0)
+                    _restore_part(part, replica, database, _whole(source, file), file)
     others = "`reseed`" if not loaded.parts[0].site else " and ".join(f"`reseed --site {part.site}`" for part, _ in own)
     sys.stdout.write(f"The master has what the backup has. Start the server; then stop, {others} and start those of "
                      "other replicas.\n")  # fmt: skip
@@ -177,7 +178,8 @@ def _restore_and_lead(config: Config, replica: Replica, lines: Iterable[str]) ->
     see_that_nobody_leads(config)
     [database] = replica.databases
     before = Held(database.path).read()
-    _restore(replica, database, lines, VOID)  # until the role is had with them
+    with given():
+        _restore(replica, database, lines, VOID)  # until the role is had with them
     claim(config, Held(database.path), before)
     sys.stdout.write("Start the server: it is the master, and has what the backup has; all others begin anew.\n")
 

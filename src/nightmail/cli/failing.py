@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+
+from nightmail.errors import ConfigInvalid
 
 
 class CommandFailed(Exception):
@@ -25,6 +28,22 @@ _EXIT_CODES: Mapping[str, int] = {
 def exit_code_for(outcomes: Collection[str], otherwise: int) -> int:
     """The exit code where this came of asking servers of a directory: what a person has to mend comes first."""
     return next((code for outcome, code in _EXIT_CODES.items() if outcome in outcomes), otherwise)
+
+
+class GivenWrong(CommandFailed):
+    """What the command was given is wrong, such as a file or an entry's name; see ConfigInvalid."""
+
+    def __init__(self, place: str, wrong: str, right: str = "") -> None:
+        super().__init__(os.EX_DATAERR, str(ConfigInvalid(place, wrong, right)))
+
+
+@contextmanager
+def given() -> Iterator[None]:
+    """In here nothing but what the command was given is looked at. Raises: GivenWrong: it is wrong."""
+    try:
+        yield
+    except ConfigInvalid as fault:
+        raise GivenWrong(fault.place, fault.wrong, fault.right) from fault
 
 
 def complain(reason: object) -> None:

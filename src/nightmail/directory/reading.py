@@ -14,7 +14,9 @@ from nightmail.errors import ConfigInvalid
 
 _LINE = re.compile(r"^Line [0-9]+: ")
 _CHANGES = ("add", "delete", "replace", "increment")
-_CHANGE_TYPE = re.compile(r"^changetype:\s*(\S*)", re.MULTILINE)
+_CHANGE_TYPE = re.compile(r"^changetype:[ \t]*(\S*)", re.MULTILINE)
+_ADDS = re.compile(r"^changetype:[ \t]*add[ \t]*$", re.MULTILINE)
+_OTHERS = {"delete": "`nightmail directory delete NAME` deletes entries"}
 
 Change = list[tuple[int, str, list[bytes] | None]]
 
@@ -53,13 +55,20 @@ class _Records(ldif.LDIFRecordList):  # type: ignore[misc]  # the library has no
 def read_ldif(text: str, file: str) -> Records:
     """The records of an LDIF text, all of them entries or all of them changes. Values at URLs are not fetched.
 
+    An entry says that it is to be added, or says nothing (RFC 2849).
+
     Raises:
         ConfigInvalid: it is no LDIF, or says nothing.
     """
+    text, additions = _ADDS.subn("# an entry", text)  # so that lines keep their numbers
     parser = _Records(io.StringIO(text))
     kinds = _CHANGE_TYPE.findall(text)
     if unknown := [kind for kind in kinds if kind != "modify"]:
-        raise ConfigInvalid(file, f"changetype: {unknown[0]} is not carried out", "only changetype: modify is")
+        right = _OTHERS.get(unknown[0], "changetype: add and changetype: modify are")
+        raise ConfigInvalid(file, f"changetype: {unknown[0]} is not carried out", right)
+    if kinds and additions:
+        right = "put them into two files, for `nightmail directory add` and `nightmail directory modify`"
+        raise ConfigInvalid(file, "it has entries to add and changes of others", right)
     try:
         if kinds:
             parser.parse_change_records()

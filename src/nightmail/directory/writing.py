@@ -213,7 +213,7 @@ _REMEDIES: Mapping[type[Exception], str] = {
     ldap.INSUFFICIENT_ACCESS: "use the account that may write",
     ldap.OBJECT_CLASS_VIOLATION: "give it the attributes that its object classes need, and no others",
     ldap.INVALID_SYNTAX: "mend the value",
-    ldap.FILTER_ERROR: "write it as in (mail=alice@example.org)",
+    ldap.FILTER_ERROR: "write it as in (mailLocalAddress=alice@example.org)",
 }
 
 
