@@ -31,6 +31,8 @@ PURE = (
     "routing.resolution",
     "routing.snapshot",
 )
+ABOUT_THE_DIRECTORY = re.compile(r"\b(?:directory|entry|policies)\b")
+LEVELS = {"info", "warning", "error", "exception"}
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
 EXCEPTION_TO_LINT = re.compile(
     r"#\s*(?:noqa(?!\w)(?P<codes>:[ A-Z0-9,]*)?|type:\s*ignore(?:\[[\w\-, ]*\])?)(?P<reason>.*)"
@@ -246,3 +248,22 @@ def test_no_class_that_is_compiled_is_the_base_of_one_that_is_not() -> None:
         for found in classes_in(file):
             bases = {base.id for base in found.bases if isinstance(base, ast.Name)}
             assert not bases & compiled - {"Protocol", "Generic"}, f"{name(file)}: {found.name}"
+
+
+def events_of(file: Path) -> set[str]:
+    """What a file logs, as far as its words stand there."""
+    calls = (node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call) and node.args)
+    return {
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr in LEVELS
+        if isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
+    }
+
+
+def test_what_is_logged_about_the_directory_is_on_a_page() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "operate").glob("*.md"))
+    logged = {event for file in SHIPPED for event in events_of(file) if ABOUT_THE_DIRECTORY.search(event)}
+    assert "directory replica filled" in logged
+    unsaid = {event for event in logged if f"`{event}`" not in pages}
+    assert unsaid == {"drop directory not read"}, "of another directory, and of no other"
