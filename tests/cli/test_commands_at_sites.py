@@ -120,6 +120,8 @@ def test_tables_go_into_the_part_of_the_own_site_and_what_others_say_counts_as_t
     assert "Entries to be added: 3, changed: 0, deleted: 0" in rig.directory("import", tables, "--dry-run").out
     done = rig.directory("import", tables, on="mx2")
     assert (done.exit_code, done.out) == (0, "Entries added: 3, changed: 0, deleted: 0\n")
+    assert done.err.startswith("nightmail: said by 3 entries of other sites already, and not written: ")
+    assert all(item.dn in done.err for item in SOUND_DR)
     assert {BOB.dn, main("domains", "new.org").dn, main("routes", "new.org").dn} <= rig.names(on=3)
     exported = str(rig.place / "exported")
     rig.directory("export", exported, on="mx4")

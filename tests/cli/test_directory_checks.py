@@ -120,6 +120,7 @@ def test_what_an_import_would_do_is_shown_and_not_done(rig: Rig) -> None:
         "changed": [RELAYS.dn],
         "deleted": [],
         "left": 1,
+        "elsewhere": [],
     }
     assert rig.directory("import", tables, "--delete").out == "Entries added: 1, changed: 1, deleted: 1\n"
     assert rig.directory("import", tables, "--delete", "--dry-run").out == (

@@ -15,7 +15,7 @@ from nightmail.routing.tables import TextTables
 
 SUFFIX = "dc=example,dc=org"
 
-NO_CHANGES = Changes([], [], [], [], 0)
+NO_CHANGES = Changes([], [], [], [], 0, [])
 
 TABLES = {
     "domains": "example.org local\nExample.NET   relay\nexample.com  alias   example.org\n.sub.example.org relay\n",
@@ -140,7 +140,7 @@ def test_what_another_part_says_in_the_same_way_counts_as_there() -> None:
     elsewhere = [item_of(*ORG, "local", DR)]
     changes = plan_changes(wanted, [], MAIN, delete=False, elsewhere=elsewhere)
     assert changes.added == [item_of("routes", "example.org", "discard", MAIN)]
-    assert changes._replace(added=[]) == NO_CHANGES
+    assert changes._replace(added=[]) == NO_CHANGES._replace(elsewhere=[elsewhere[0].dn])
 
 
 def test_what_another_part_says_otherwise_is_named() -> None:
@@ -166,7 +166,9 @@ def test_lists_of_another_part_have_members_of_this_one() -> None:
         {"objectclass": ("nmMailList",), "cn": ("team@example.org",), "member": (alice.dn,)},
     )
     wanted = {("mailboxes", "alice@example.org"): "", ("aliases", "team@example.org"): "alice@example.org"}
-    assert plan_changes(wanted, [alice], MAIN, delete=True, elsewhere=[team]) == NO_CHANGES
+    assert plan_changes(wanted, [alice], MAIN, delete=True, elsewhere=[team]) == NO_CHANGES._replace(
+        elsewhere=[team.dn]
+    )
 
 
 def test_what_two_entries_say_is_one_line_where_they_agree_and_named_where_they_do_not() -> None:

@@ -28,7 +28,7 @@ from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_role import promote
 from nightmail.cli.directory_screen import show_servers, show_standings
 from nightmail.cli.directory_sessions import confirm_written, part_of_site, reading, writing
-from nightmail.cli.directory_tables import carry_out, lines_given, plan_for, show_plan
+from nightmail.cli.directory_tables import carry_out, lines_given, plan_for, say_what_is_elsewhere, show_plan
 from nightmail.cli.directory_upkeep import backup, init, reseed, restore
 from nightmail.cli.failing import CommandFailed, GivenWrong, complain, exit_code_for, given
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
@@ -84,11 +84,15 @@ def import_tables(
     wanted = lines_given(tables, loaded.base)
     if dry_run:
         with reading(loaded) as directory, given():
-            show_plan(plan_for(wanted, directory.search(directory_of(loaded).suffix), part, delete=delete), json=json)
+            plan = plan_for(wanted, directory.search(directory_of(loaded).suffix), part, delete=delete)
+        show_plan(plan, json=json)
+        say_what_is_elsewhere(plan)
         return
     with writing(loaded, [part.base]) as masters, given():
-        done = carry_out(plan_for(wanted, masters.search(), part, delete=delete), masters)
+        plan = plan_for(wanted, masters.search(), part, delete=delete)
+        done = carry_out(plan, masters)
         confirmed = confirm_written(loaded, masters, is_whole=True)
+    say_what_is_elsewhere(plan)
     if json:
         print_json({**done, "confirmed": confirmed})
         return

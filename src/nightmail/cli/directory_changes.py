@@ -110,13 +110,14 @@ def telling_what_was_written(masters: Masters, written: Sequence[str], deleted: 
         total = len(written) + len(deleted)
         done = total - len(left) - len(doubtful)
         told = [f"{done:,} of {total:,} entries were written" if done else "nothing was written"]
-        told += [f"it is not known of {_some(doubtful)}"] if doubtful else []
-        told += [f"not written: {_some(left)}"] if left and total > 1 else []
+        told += [f"it is not known of {some_of(doubtful)}"] if doubtful else []
+        told += [f"not written: {some_of(left)}"] if left and total > 1 else []
         complain(f"{'; '.join(told)}. Once the reason is gone, the same command does the rest. The reason:")
         raise
 
 
-def _some(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str]) -> str:
+    """The first few of these names, and how many more there are."""
     further = len(names) - _NAMED
     return " and ".join([*names[:_NAMED], f"{further:,} more"] if further > 0 else names)
 

@@ -16,6 +16,7 @@ from nightmail.admin.external import is_external, look_at_servers
 from nightmail.admin.replicas import access_of, directory_of, replica_uris
 from nightmail.admin.whole_content import Said, authority, said_by, session_at
 from nightmail.cli.directory_tables import entries_of, lines_of_tables
+from nightmail.cli.words import count
 from nightmail.config.settings import Config
 from nightmail.directory.contents import Held
 from nightmail.directory.judging import Finding, Judge, judge_of, misread
@@ -101,7 +102,9 @@ def show_checked(checked: Checked, console: Console) -> None:
         mark = Text("✗ ", "bold red") if finding.is_fatal else Text("! ", "bold yellow")
         console.print(mark + Text(printable(str(finding))), soft_wrap=True)
     if not checked.findings:
-        console.print(Text("✓ ", "bold green") + Text(f"{_entries(checked.entries)}, nothing is wrong"))
+        console.print(
+            Text("✓ ", "bold green") + Text(f"{count(checked.entries, 'entry', 'entries')}, nothing is wrong")
+        )
 
 
 def whom_to_ask(config: Config) -> Asking:
@@ -220,8 +223,4 @@ def told(checked: Checked) -> str:
     """How many entries are wrong, in words; empty where none is."""
     if not checked.fatal:
         return ""
-    return f"{_entries(checked.fatal)} can't come into force, or get no mail"
-
-
-def _entries(number: int) -> str:
-    return "1 entry" if number == 1 else f"{number:,} entries"
+    return f"{count(checked.fatal, 'entry', 'entries')} can't come into force, or get no mail"

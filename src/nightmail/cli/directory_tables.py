@@ -7,10 +7,11 @@ import sys
 import tempfile
 from collections.abc import Iterable
 
-from nightmail.cli.directory_changes import telling_what_was_written
+from nightmail.cli.directory_changes import some_of, telling_what_was_written
 from nightmail.cli.directory_sessions import Masters
-from nightmail.cli.failing import GivenWrong, given
+from nightmail.cli.failing import GivenWrong, complain, given
 from nightmail.cli.screen import print_json
+from nightmail.cli.words import count
 from nightmail.directory.exchange import Changes, Lines, containers_for, normal_lines, plan_changes
 from nightmail.directory.parts import Part, part_with
 from nightmail.directory.tree import Item, folded
@@ -59,6 +60,13 @@ def plan_for(wanted: Lines, items: Iterable[Item], part: Part, *, delete: bool) 
     return changes._replace(added=[*containers_for(changes.added, own, part.base), *changes.added])
 
 
+def say_what_is_elsewhere(changes: Changes) -> None:
+    """Say which entries of other sites' parts say what the tables do, where there are any."""
+    if changes.elsewhere:
+        number = count(len(changes.elsewhere), "entry", "entries")
+        complain(f"said by {number} of other sites already, and not written: {some_of(changes.elsewhere)}")
+
+
 def carry_out(changes: Changes, masters: Masters) -> dict[str, int]:
     """Write it; how many entries were added, changed and deleted, and how many lines are left.
 
@@ -75,6 +83,7 @@ def carry_out(changes: Changes, masters: Masters) -> dict[str, int]:
             "changed": masters.replace(changes.replaced) + renewed,
             "deleted": masters.delete(changes.deleted),
             "left": changes.foreign,
+            "elsewhere": len(changes.elsewhere),
         }
 
 
@@ -83,7 +92,8 @@ def show_plan(changes: Changes, *, json: bool) -> None:
     added = [item.dn for item in changes.added]
     changed = sorted([*(item.dn for item in changes.replaced), *(name for name, _ in changes.renewed)])
     if json:
-        print_json({"added": added, "changed": changed, "deleted": changes.deleted, "left": changes.foreign})
+        print_json({"added": added, "changed": changed, "deleted": changes.deleted, "left": changes.foreign,
+                    "elsewhere": changes.elsewhere})  # fmt: skip
         return
     for sign, names in (("+", added), ("~", changed), ("-", changes.deleted)):
         sys.stdout.writelines(f"{sign} {printable(name)}\n" for name in names)

@@ -43,9 +43,9 @@ def size(size_bytes: int) -> str:
     raise ValueError(size_bytes)
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str = "") -> str:
     """`1 message`, `12,345 messages`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def parse_duration(text: str) -> float:

@@ -30,7 +30,8 @@ class Changes(NamedTuple):
     """What makes a directory say what tables do: entries to add, to write in place of others, and names to delete.
 
     An entry can't become one of another kind: those in `renewed` are deleted by their old names, and added. `foreign`
-    counts the lines that only the directory has, where they were to be left alone.
+    counts the lines that only the directory has, where they were to be left alone. `elsewhere` are the names of
+    entries that say what is wanted and are not among those that are changed.
     """
 
     added: list[Item]
@@ -38,6 +39,7 @@ class Changes(NamedTuple):
     renewed: list[tuple[str, Item]]
     deleted: list[str]
     foreign: int
+    elsewhere: list[str]
 
 
 def normal_lines(source: Source) -> dict[tuple[str, str], str]:
@@ -88,7 +90,7 @@ def plan_changes(
     """
     items, elsewhere = [*items], [*elsewhere]
     by_name = {folded_name(item.dn): item for item in (*items, *elsewhere)}
-    there = _said_elsewhere(wanted, elsewhere, by_name)
+    there, places = _said_elsewhere(wanted, elsewhere, by_name)
     replaced, renewed = list[Item](), list[tuple[str, Item]]()
     deleted, foreign = list[tuple[int, str]](), 0
     for item, said in _said(items, by_name):
@@ -112,7 +114,7 @@ def plan_changes(
             foreign += len(others)
     missing = sorted((line for line in wanted if line not in there), key=_rank)
     added = [item_of(table, key, wanted[table, key], base) for table, key in missing]
-    return Changes(added, replaced, renewed, [name for _, name in sorted(deleted)], foreign)
+    return Changes(added, replaced, renewed, [name for _, name in sorted(deleted)], foreign, places)
 
 
 def containers_for(items: Iterable[Item], present: Iterable[Item], base: str) -> list[Item]:
@@ -127,9 +129,15 @@ def _rank(line: tuple[str, str]) -> int:
     return _ORDER.index(line[0])
 
 
-def _said_elsewhere(wanted: Lines, items: Iterable[Item], by_name: Mapping[str, Item]) -> dict[tuple[str, str], str]:
-    """What these entries say. Raises: ConfigInvalid: one contradicts what is wanted."""
-    there: dict[tuple[str, str], str] = {}
+def _said_elsewhere(
+    wanted: Lines, items: Iterable[Item], by_name: Mapping[str, Item]
+) -> tuple[dict[tuple[str, str], str], list[str]]:
+    """What these entries say, and which of them say what is wanted.
+
+    Raises:
+        ConfigInvalid: one contradicts it.
+    """
+    there, places = dict[tuple[str, str], str](), list[str]()
     for item, said in _said(items, by_name):
         for (table, key), value in said.items():
             if wanted.get((table, key), value) != value:
@@ -137,7 +145,9 @@ def _said_elsewhere(wanted: Lines, items: Iterable[Item], by_name: Mapping[str, 
                 right = "it is another site's, and changed there; take the line out, or the entry"
                 raise ConfigInvalid(item.dn, wrong, right)
         there.update(said)
-    return there
+        if wanted.keys() & said.keys():
+            places.append(item.dn)
+    return there, places
 
 
 def _said(items: Iterable[Item], by_name: Mapping[str, Item]) -> Iterator[tuple[Item, dict[tuple[str, str], str]]]:
