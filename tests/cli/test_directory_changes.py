@@ -128,6 +128,8 @@ def test_what_others_need_is_not_deleted(rig: Rig) -> None:
     refused = rig.directory("delete", route)
     assert refused.exit_code == os.EX_DATAERR
     assert f"{domain}: example.org is local and has no route" in refused.err
+    assert "add example.org to routes" not in refused.err, "that is what is to be deleted"
+    assert "delete also what is named here, in the same command, or change it first" in refused.err
     assert route in rig.names()
     assert rig.directory("delete", route, domain, alice).out == "Entries deleted: 3\n"
 

@@ -22,6 +22,7 @@ from nightmail.net.addresses import is_ip, parse_host_port
 from nightmail.queue.policies import with_policies
 from nightmail.routing.beside import LOOKED_UP, TablesBeside
 from nightmail.routing.generations import check_tables, open_newest
+from nightmail.routing.resolution import RELAY_DENIED
 from nightmail.routing.snapshot import RoutingSnapshot
 from nightmail.routing.source import NAMES
 from nightmail.routing.tables import TextTables
@@ -43,8 +44,11 @@ _OTHER_SECRETS = (
     "where no other one can be asked"
 )
 _OF_THE_COPY = "the directory could not be asked; judged was the last copy of it on this disk, written {age} ago"
-_LINE = "give it a line in domains, such as '{hostname}  alias example.org'"
-_ENTRY = "add it to domains, such as with nmDomain: {hostname} and nmAliasOf: example.org"
+_LINE = "give it a line in domains, such as '{hostname}  alias DOMAIN', DOMAIN being a local one of yours"
+_ENTRY = "add it to domains, such as with nmDomain: {hostname} and nmAliasOf: DOMAIN, DOMAIN being a local one of yours"
+_NOBODY = (
+    "the domain is known: have postmaster of it, or of the one that it is another name of, be a mailbox or an alias"
+)
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,7 +180,8 @@ def _remarks(snapshot: RoutingSnapshot, hostname: str, remedy: str) -> tuple[str
         return ()
     remark = (
         f"mail to postmaster@{hostname} is refused ({found}). Reports name that address, and programs on this machine "
-        f"mean {hostname} by a bare name such as root: " + remedy.format(hostname=hostname)
+        f"mean {hostname} by a bare name such as root: "
+        + (remedy.format(hostname=hostname) if found == RELAY_DENIED else _NOBODY)
     )
     return (remark,)
 

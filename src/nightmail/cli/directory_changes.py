@@ -91,7 +91,7 @@ def delete_entries(masters: Masters, config: Config, names: Sequence[str], *, fo
     for name in missing:
         complain(_missing(name))
     if not force:
-        _refuse_faults(contents, dict.fromkeys(there), config)
+        _refuse_to_delete(contents, there, config)
     doomed = [name for name in names if folded_name(name) in there]
     with telling_what_was_written(masters, (), doomed):
         return Done(masters.delete(doomed), len(missing))
@@ -128,13 +128,23 @@ def _missing(name: str) -> ConfigInvalid:
 
 def _refuse_faults(contents: Contents, changes: Mapping[str, Item | None], config: Config) -> None:
     """Raises: CommandFailed: something would be wrong that is not wrong yet; each is said."""
-    changed: Iterable[Item] = [item for item in changes.values() if item is not None]
-    found = faults_of_change(contents, Amended(contents, changes), changed, directory_of(config).suffix, config.base)
-    _complain_of(found)
+    found = _faults_of(contents, changes, config)
+    for finding in found:
+        complain(finding)
     if found:
         raise CommandFailed(os.EX_DATAERR, "nothing was written: mend this, or write it all the same with --force")
 
 
-def _complain_of(findings: Iterable[Finding]) -> None:
-    for finding in findings:
-        complain(finding)
+def _refuse_to_delete(contents: Contents, names: Iterable[str], config: Config) -> None:
+    """Raises: CommandFailed: entries that stay could not do without these; each is said."""
+    found = _faults_of(contents, dict.fromkeys(names), config)
+    for finding in found:
+        complain(ConfigInvalid(finding.entry, finding.wrong))
+    if found:
+        right = "delete also what is named here, in the same command, or change it first; --force deletes all the same"
+        raise CommandFailed(os.EX_DATAERR, f"nothing was deleted, for then this would be wrong: {right}")
+
+
+def _faults_of(contents: Contents, changes: Mapping[str, Item | None], config: Config) -> list[Finding]:
+    changed = [item for item in changes.values() if item is not None]
+    return faults_of_change(contents, Amended(contents, changes), changed, directory_of(config).suffix, config.base)

@@ -159,7 +159,8 @@ def _opened(config: Config, part: Part, master: Master, access: Access) -> Itera
     try:
         session = MasterReplica(config, master, access)
     except DirectoryUnavailable as error:
-        why = f"{_of_site(part)} is on {master.server}, and can't be written to: {error}; {_remedy(master, error)}"
+        remedy = _remedy(config, master, error)
+        why = f"{_of_site(part)} is on {master.server}, and can't be written to: {error}; {remedy}"
         raise DirectoryUnavailable(why) from error
     with session:
         yield session
@@ -169,7 +170,7 @@ def _of_site(part: Part) -> str:
     return f"the master of the site {part.site}" if part.site else "the master"
 
 
-def _remedy(master: Master, error: DirectoryUnavailable) -> str:
+def _remedy(config: Config, master: Master, error: DirectoryUnavailable) -> str:
     """What to do where the master can't be written to."""
     if isinstance(error, OtherSecret):
         return "then repeat this"
@@ -177,7 +178,10 @@ def _remedy(master: Master, error: DirectoryUnavailable) -> str:
         return "start it, or, if it runs, see what its log says; then repeat this"
     if len(master.role.in_sync) > 1:
         return "another one takes its place in a moment: repeat this"
-    return "no other is in sync: start it, or, if it is lost for good, `nightmail directory promote --force` on another"
+    others = " or ".join(name for name in config.replicas if name != master.server)
+    return (
+        f"no other is in sync: start it, or, if it is lost for good, `nightmail directory promote --force` on {others}"
+    )
 
 
 @contextmanager

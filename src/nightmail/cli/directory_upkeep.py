@@ -107,16 +107,16 @@ def reseed(
             Held(database.path).void()
         sys.stdout.write("This replica begins anew with what the master has when the server starts.\n")
         return
-    faults = []
+    faults, sources = [], dict[str, None]()
     for part, database in _kept(loaded, replica):
         if part in wanted:
             try:
-                _take_over(loaded, part, replica, database)
+                sources[_take_over(loaded, part, replica, database)] = None
             except DirectoryUnavailable as error:
                 faults.append(f"{part.base}: {error}" if part.site else str(error))
     if faults:
         raise DirectoryUnavailable("; ".join(faults))
-    sys.stdout.write("This replica has what the other one had. Start the server.\n")
+    sys.stdout.write(f"This replica has what {' and '.join(sources)} had. Start the server.\n")
 
 
 def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> None:
@@ -209,9 +209,13 @@ def _own_parts(config: Config, replica: Replica) -> list[tuple[Part, Database]]:
     own = [(part, database) for part, database in _kept(config, replica) if config.master_of(part) == name]
     if own:
         return own
-    masters = " or ".join(sorted({config.master_of(part) for part in config.parts}))
-    wrong = f"the first master of the directory is {masters}, not {name}"
-    raise ConfigInvalid(config.path, wrong, f"run this on {masters}; the other replicas fill by themselves")
+    masters = {part.site: config.master_of(part) for part in config.parts}
+    whose = " and ".join(f"{master} of that of {site}" for site, master in masters.items())
+    wrong = f"{name} is the master of no site's part of the directory: {whose}"
+    if "" in masters:
+        wrong = f"the first master of the directory is {masters['']}, not {name}"
+    there = masters.get(config.site_of(name)) or " or ".join(dict.fromkeys(masters.values()))
+    raise ConfigInvalid(config.path, wrong, f"run this on {there}; the other replicas fill by themselves")
 
 
 def _to_begin(config: Config, replica: Replica) -> tuple[Part, Database] | None:
@@ -231,12 +235,24 @@ def _named(part: Part) -> str:
     return "the part" if part.site else "the directory"
 
 
-def _take_over(config: Config, part: Part, replica: Replica, database: Database) -> None:
-    """Have a database begin with what another replica has. Raises: DirectoryUnavailable: none has it."""
+def _take_over(config: Config, part: Part, replica: Replica, database: Database) -> str:
+    """Have a database begin with what another replica has; the URI of that one.
+
+    Raises:
+        DirectoryUnavailable: none has it.
+    """
+    reasons = []
     with authority(config) as trusted:
         access = access_of(directory_of(config), "replicator", trusted)
-        copy = copy_of(sources_of(config, part, access), part.base, access)
-        _say_aside(load(replica, database, find_installation(), copy, moment(SystemClock())))
+        for uri in sources_of(config, part, access):
+            try:
+                copy = copy_of([uri], part.base, access)
+                _say_aside(load(replica, database, find_installation(), copy, moment(SystemClock())))
+            except DirectoryUnavailable as error:
+                reasons.append(str(error))
+            else:
+                return uri
+    raise DirectoryUnavailable("; ".join(reasons) or "there is no other replica")
 
 
 def _own_replica(config: Config) -> Replica:
