@@ -60,3 +60,26 @@ def test_a_destination_that_fails_already_is_left_alone_as_other_settings_say() 
     assert destinations.connect_failed("a", 0.0)
     assert destinations.is_blocked("a", 6.9)
     assert not destinations.is_blocked("a", 7.1)
+
+
+def test_the_limit_of_all_destinations_together_follows_other_settings() -> None:
+    destinations: Destinations[str] = Destinations(QueueSettings(total_connections=1), Chance())
+    assert [destinations.reserve(key, 0.0) for key in "ab"] == [True, False]
+    destinations.go_by(QueueSettings(total_connections=2))
+    assert [destinations.reserve(key, 0.0) for key in "bc"] == [True, False]
+
+
+def test_failures_are_forgotten_as_other_settings_say() -> None:
+    long, short = (QueueSettings(breaker_failures=2, breaker_first_s=1, breaker_max_s=most) for most in (1000, 10))
+    destinations: Destinations[str] = Destinations(long, Chance())
+    assert not destinations.connect_failed("a", 0.0)
+    destinations.go_by(short)
+    assert not destinations.connect_failed("b", 21.0)
+    assert not destinations.connect_failed("a", 22.0), "the first one counts no more"
+    assert destinations.connect_failed("a", 23.0)
+
+
+@pytest.mark.parametrize("text", ["0.1234", "1234567890", "1.", ".5", "-1", "1e3", ""])
+def test_a_number_that_would_not_be_read_back_from_its_own_text_is_refused(text: str) -> None:
+    with pytest.raises(ConfigInvalid, match="at most three decimals"):
+        parse_number(text, "here")

@@ -85,6 +85,15 @@ async def test_policies_are_followed_from_the_start_and_when_they_change_in_the_
 
 
 @on_a_loop
+async def test_destinations_have_the_connections_that_policies_allow(tmp_path: Path) -> None:
+    async with controlled(tmp_path, {"total_connections": 4}) as switch:
+        destinations = switch.life.parts.destinations
+        assert [destinations.reserve(key, 0.0) for key in "abc"] == [True, True, False]
+        destinations.release("a")
+        destinations.release("b")
+
+
+@on_a_loop
 async def test_policies_that_contradict_the_file_leave_in_force_what_was_and_the_status_says_why(
     tmp_path: Path,
 ) -> None:
