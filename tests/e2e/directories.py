@@ -62,7 +62,7 @@ def replica_pid(server: Switch) -> int:
 
 
 def answer(server: Switch, recipient: str) -> int:
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
+    with smtplib.SMTP(server.host, server.port, timeout=10) as client:
         client.helo("client.test")
         client.mail("bob@example.net")
         return client.rcpt(recipient)[0]
@@ -73,7 +73,7 @@ def until_answered(server: Switch, recipient: str, code: int) -> None:
 
 
 def send(server: Switch, recipient: str) -> None:
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
+    with smtplib.SMTP(server.host, server.port, timeout=10) as client:
         client.sendmail("bob@example.net", [recipient], "Subject: hello\r\n\r\nhello\r\n")
 
 

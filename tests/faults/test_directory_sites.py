@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 from tests.conftest import Campaign
 from tests.directory.acknowledged import Acknowledged
 from tests.directory.sites import DR, MAIN, Sites, SiteSlapd
+from tests.e2e.directories import send, until_answered
+from tests.e2e.site_pairs import SitePairs
 from tests.e2e.waiting import until
 from tests.faults.network import Network
 from tests.faults.writing import Writing
@@ -126,3 +129,26 @@ def test_masters_of_both_sites_that_are_killed_again_and_again_under_writes_lose
     until_all_are_alike(sites)
     assert not wrong_somewhere(sites, [main, dr])
     sys.stdout.write(f"masters killed {kills}, writes acknowledged {main.count + dr.count}, lost 0\n")
+
+
+def are_delivered(pairs: SitePairs, messages: int) -> bool:
+    """Whether alice of each site has so many."""
+    return all(len([*(pairs.mail_of(site) / "alice" / "new").glob("*")]) == messages for site in ("main", "dr"))
+
+
+def test_mail_for_people_of_both_parts_is_delivered_at_both_sites_also_while_these_are_parted(
+    network: Network, tmp_path: Path
+) -> None:
+    pairs = SitePairs(tmp_path, network)
+    pairs.run("mx1", "init", "--tables", pairs.tables("main"))
+    pairs.run("mx3", "init", "--tables", pairs.tables("dr"))
+    masters, recipients = (pairs.servers["mx1"], pairs.servers["mx3"]), ("alice@main.example", "alice@dr.example")
+    with pairs.running("mx1", "mx3"):
+        for server, recipient in product(masters, recipients):
+            until_answered(server, recipient, 250)
+            send(server, recipient)
+        until(partial(are_delivered, pairs, 2), "everything is delivered")
+        network.part()
+        for server, recipient in product(masters, recipients):
+            send(server, recipient)
+        until(partial(are_delivered, pairs, 4), "everything is delivered at sites that are parted")
