@@ -85,6 +85,15 @@ def test_a_directory_that_shows_somebody_is_well(rig: Rig) -> None:
         assert "! " not in done.out
 
 
+def test_policies_of_tables_beside_a_directory_that_contradict_the_file_are_remarked_on_once(
+    rig: Rig, tmp_path: Path
+) -> None:
+    (tmp_path / "tables" / "policies").write_text("retry_first_s 7200\n")
+    [remark] = json.loads(rig.nightmail("check", "--json").out)["remarks"]
+    assert "no policy comes into force" in remark
+    assert "retry_max_s (3600) is less than retry_first_s (7200)" in remark
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason", "word", "code"),
     [

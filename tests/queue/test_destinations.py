@@ -338,3 +338,13 @@ def test_other_limits_hold_from_now_on_and_what_is_under_way_goes_on() -> None:
     assert destinations.take(0.0) is None
     destinations.go_by(QueueSettings(destination_connections=3, total_connections=10))
     assert destinations.take(0.0) == ("a", "more")
+
+
+def test_who_was_next_waits_where_the_limit_sinks_to_what_is_under_way() -> None:
+    destinations = some_destinations(each=3)
+    assert [destinations.reserve("a", 0.0) for _ in range(2)] == [True, True]
+    destinations.enqueue("a", "waits")
+    destinations.go_by(QueueSettings(destination_connections=2, total_connections=10))
+    assert destinations.take(0.0) is None
+    destinations.release("a")
+    assert destinations.take(0.0) == ("a", "waits")
