@@ -161,8 +161,8 @@ def _opened(config: Config, part: Part, master: Master, access: Access) -> Itera
     try:
         session = MasterReplica(config, master, access)
     except DirectoryUnavailable as error:
-        reason = f"{error}; {_remedy(config, master, error)}"
-        why = f"{_of_site(part)} is on {master.server}, and can't be written to: {reason}"
+        remedy = _remedy(config, master, error)
+        why = f"{_of_site(part)} is on {master.server}, and can't be written to: {error}; {remedy}"
         raise DirectoryUnavailable(why) from error
     with session:
         yield session
