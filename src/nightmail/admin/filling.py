@@ -94,7 +94,7 @@ class _Loading(NamedTuple):
                 log.info("directory replica filled", part=database.base, source=uri)
                 return
         log.info("directory replica not filled yet", part=database.base, reason=reason,
-                 remedy="none: it fills once the master answers")  # fmt: skip
+                 remedy="none, unless the reason names one: it fills once the master answers")  # fmt: skip
 
     def begin_anew(self, database: Database, aside: str) -> None:
         """Have what the master has, and nothing else; what there is gets a name with `aside` in it, and stays for good.
