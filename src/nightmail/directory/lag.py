@@ -3,15 +3,10 @@
 How far each has come is known by the number of its last change (contextCSN, which begins with a time and grows). A
 clock is no measure of lag, since a directory in which nothing changes stands still. What counts is for how long a
 replica has lacked a change that another one has.
-
-For how long one was away before it came back, nobody knows: it lacks everything since. So it is not asked before it has
-what the others had when it was first compared with them. Whoever is ahead of all is never behind, so that one is left,
-also where all have come back together.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 
@@ -22,23 +17,15 @@ class Lag:
         self._limit_s = limit_s
         self._lacks = ""
         self._since = 0.0
-        self._is_new_until = -math.inf
-
-    def begin(self, now: float) -> None:
-        """The replica came back, or is met for the first time."""
-        self._lacks, self._is_new_until = "", now + self._limit_s
 
     def note(self, own: str, newest: str, now: float) -> None:
         """The replica has come to `own`, the one that is ahead of all to `newest`."""
         if self._lacks and own < self._lacks <= newest:
             return  # who alone had it is gone otherwise, and nobody can be asked for it
-        if self._lacks and own >= self._lacks:
-            self._is_new_until = -math.inf
-        since = -math.inf if now < self._is_new_until else now
-        self._lacks, self._since = (newest, since) if own < newest else ("", now)
+        self._lacks, self._since = (newest, now) if own < newest else ("", now)
 
     def is_over_limit(self, now: float) -> bool:
-        """Whether a change has been lacking for too long, or since before it came back."""
+        """Whether a change has been lacking for too long."""
         return bool(self._lacks) and now - self._since > self._limit_s
 
 

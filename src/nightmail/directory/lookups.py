@@ -235,9 +235,7 @@ class Lookups:
         ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
         for number, master in enumerate(self._parts.values()):
             parts = {link.uri: link.parts[number] for link in ready}
-            states = {uri: part.state for uri, part in parts.items()}
-            ours = {uri: state for uri, state in states.items() if uri not in self._contradicting}
-            newest = newest_of(ours or states, master)  # what another master has written is not to be had from ours
+            newest = newest_of({uri: part.state for uri, part in parts.items()}, master)
             for part in parts.values():
                 part.lag.note(part.state or newest, newest, now)  # one that tells of no changes has no number, either
         in_sync = [link for link in ready if not link.is_behind(now)]
@@ -343,8 +341,6 @@ class Lookups:
         What others said is as true as it was, as long as they are followed themselves.
         """
         log.info("directory replica asked", replica=uri)
-        for part in (part for link in self._links if link.uri == uri for part in link.parts):
-            part.lag.begin(self._clock.elapsed())
         others = {link.uri for link in self._links if link.is_ready} - {uri}
         if not (self._believed and self._believed <= others):
             self._forget()
