@@ -50,19 +50,8 @@ demo: $(READY)
 
 test: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl
-	@$(MAKE) --no-print-directory --keep-going -j$(words $(TESTS)) --output-sync=target $(TESTS)
-
-# Real servers wait more than they work: they leave time for the others, which take what they are left.
-TESTS := test-servers test-faults test-others
-.PHONY: $(TESTS)
-
-test-servers:
-	$(BIN)/pytest tests/directory tests/e2e tests/supervisor
-test-faults:
-	$(BIN)/pytest tests/faults
-test-others:
-	nice $(BIN)/pytest $(patsubst %,--ignore=tests/%,directory e2e faults supervisor)
-	nice $(COMPILED)/bin/pytest $(COMPILED_TESTS)
+	$(BIN)/pytest
+	$(COMPILED)/bin/pytest $(COMPILED_TESTS)
 
 prove: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl
