@@ -134,6 +134,10 @@ def test_of_two_masters_of_one_part_neither_takes_writes_and_nobody_is_refused_u
     for words in ("status", "check", "directory status", "directory check"):
         done = taker.nightmail(*words.split())
         assert "mx1 as the master of the site main" in " ".join((done.stdout + done.stderr).split()), words
+    checked = taker.nightmail("check")
+    assert checked.returncode == os.EX_TEMPFAIL
+    assert "not all servers' files name the same masters" in checked.stderr
+    assert "secret" not in checked.stderr
     pairs.configure(returned, main="mx3", dr="mx3")
     returned.stop()
     returned.start()

@@ -43,6 +43,9 @@ _OTHER_SECRETS = (
     "not all servers have the same secret: a replica is of no use to a server that has another one, and mail gets 451 "
     "where no other one can be asked"
 )
+_OTHER_MASTERS = (
+    "not all servers' files name the same masters of the directory: whoever is not found gets 451 until they do"
+)
 _OF_THE_COPY = "the directory could not be asked; judged was the last copy of it on this disk, written {age} ago"
 _LINE = "give it a line in domains, such as '{hostname}  alias DOMAIN', DOMAIN being a local one of yours"
 _ENTRY = "add it to domains, such as with nmDomain: {hostname} and nmAliasOf: DOMAIN, DOMAIN being a local one of yours"
@@ -128,15 +131,20 @@ def _with_directory(findings: Findings, directory: DirectorySettings, config: Co
     is_ours = directory.topology != "external"
     if is_ours:
         read_secret(directory.secret_file, "[directory] secret_file")
-    uris, reasons, outcomes = checks.whom_to_ask(config)
-    fault = _OTHER_SECRETS if is_ours and reasons else "" if uris else _NOBODY_ASKED
+    asking = checks.whom_to_ask(config)
+    uris, reasons = asking.uris, [*asking.reasons, *asking.contradictions]
+    fault = "" if uris else _NOBODY_ASKED
+    if is_ours and asking.reasons:
+        fault = _OTHER_SECRETS
+    elif asking.contradictions:
+        fault = _OTHER_MASTERS
     findings = msgspec.structs.replace(
         findings,
         directory=directory.suffix,
         replicas=config.replicas,
         asked=directory.uris,
         fault=fault,
-        outcomes=tuple(sorted(outcomes)),
+        outcomes=tuple(sorted(asking.outcomes)),
     )
     found = checks.found_in(config, uris)
     if found is None:

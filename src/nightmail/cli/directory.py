@@ -168,7 +168,7 @@ def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fal
     asking = whom_to_ask(loaded)
     if not asking.uris:
         raise CommandFailed(exit_code_for(asking.outcomes, os.EX_TEMPFAIL), "; ".join(asking.reasons))
-    for reason in asking.reasons:
+    for reason in (*asking.reasons, *asking.contradictions):
         complain(reason)
     with reading(loaded, asking.uris) as directory:
         found = found_at(directory, loaded)

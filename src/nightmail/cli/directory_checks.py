@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -62,11 +62,15 @@ class Found(NamedTuple):
 
 
 class Asking(NamedTuple):
-    """The servers that can be asked, and of the others: why not, and what came of asking them in a word."""
+    """The servers that can be asked, and of the others: why not, and what came of asking them in a word.
+
+    `contradictions` say which servers' files name other masters than this one's.
+    """
 
     uris: list[str]
     reasons: list[str]
     outcomes: set[Outcome]
+    contradictions: Sequence[str] = ()
 
 
 def check_found(found: Found, config: Config) -> Checked:
@@ -119,8 +123,7 @@ def whom_to_ask(config: Config) -> Asking:
     if not is_external(settings):
         if config.server.name in config.replicas:
             find_installation()
-        asking = _with_our_secret(config)
-        return asking._replace(reasons=[*asking.reasons, *_contradicting_files(config)])
+        return _with_our_secret(config)._replace(contradictions=_contradicting_files(config))
     servers = look_at_servers(settings)
     others = [each for each in servers if each.outcome != "ok"]
     uris = [each.uri for each in servers if each.outcome == "ok"]
