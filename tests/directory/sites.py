@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from tests.directory.slapd_server import SECRET, SUFFIX, Slapd
 from tests.e2e.waiting import until
 from tests.faults.network import Network
@@ -58,6 +59,8 @@ class SiteSlapd(Slapd):
         super().__init__(place / name, number, "ldap://127.0.0.1:1", host=host, prefix=prefix)
         self.name = name
         self.config_file = str(place / "nightmail.toml")
+        self.deaf_to = ""
+        """The site of whose part it takes nothing, from its next start on."""
 
     @property
     def config(self) -> Config:
@@ -67,6 +70,13 @@ class SiteSlapd(Slapd):
     def configure(self) -> None:
         """Be what the configuration says now."""
         self.replica = replica_of(self.config, find_installation())
+        databases = (
+            msgspec.structs.replace(each, provider="ldap://127.0.0.1:1")
+            if self.deaf_to and each is self.of(self.deaf_to)
+            else each
+            for each in self.replica.databases
+        )
+        self.replica = msgspec.structs.replace(self.replica, databases=tuple(databases))
 
     def prepared(self, provider: str = "") -> list[str]:
         """As its supervisor has it."""

@@ -15,6 +15,7 @@ from tests.directory.slapd_server import SUFFIX
 from tests.directory.test_lookups import Asking, eventually, running
 from tests.e2e.waiting import until
 
+from nightmail.directory.known import Known
 from nightmail.directory.lookups import Lookups
 from nightmail.directory.parts import Part
 from nightmail.errors import DirectoryUnavailable
@@ -166,6 +167,33 @@ def test_who_lacks_changes_of_one_part_at_home_is_left_for_one_elsewhere_as_long
             assert (await asks.ask("user2@dr.example.org"))[0].is_mailbox
             sites.mx3.kill()
             await asks.until_it_asks(sites.mx1, sites.mx2)
+
+    asyncio.run(scene())
+
+
+def test_while_each_lacks_what_another_has_all_are_asked_and_nobody_is_known_not_to_exist(sites: Sites) -> None:
+    async def scene() -> None:
+        asks = AskingAtMain(sites, sites.mx1, sites.mx3, lag_limit_s=60.0)
+        for server, other in ((sites.mx1, "dr"), (sites.mx3, "main")):
+            server.kill()
+            server.deaf_to = other
+        sites.mx1.start()
+        sites.mx1.write(person("main", 2))
+        async with running(asks):
+            await asks.until_it_asks(sites.mx1)
+            assert asks.lookups.is_certain
+            sites.mx3.start()
+            sites.mx3.write(person("dr", 2))
+            await asks.until_asked(sites.mx3)
+            await eventually(lambda: not asks.lookups.is_certain)
+            assert (await asks.ask("user2@main.example.org"))[0].is_mailbox
+            assert await asks.ask("user2@dr.example.org") == [Known()]  # which is taken for nothing meanwhile
+            sites.mx1.kill()
+            sites.mx1.deaf_to = ""
+            sites.mx1.start()
+            await eventually(lambda: asks.lookups.is_certain and asks.lookups.is_ready(sites.mx1.uri))
+            assert (await asks.ask("user2@dr.example.org"))[0].is_mailbox
+            assert "it lacks changes" in asks.lookups.standing()[sites.mx3.uri]
 
     asyncio.run(scene())
 

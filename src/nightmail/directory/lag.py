@@ -3,6 +3,10 @@
 How far each has come is known by the number of its last change (contextCSN, which begins with a time and grows). A
 clock is no measure of lag, since a directory in which nothing changes stands still. What counts is for how long a
 replica has lacked a change that another one has.
+
+For how long it did before it or the other one was met again, nobody knows: one that was away lacks everything since. So
+whenever somebody comes, whoever lacks something then is behind at once, until it has that. Whoever is ahead of all is
+never behind.
 """
 
 from __future__ import annotations
@@ -17,16 +21,26 @@ class Lag:
         self._limit_s = limit_s
         self._lacks = ""
         self._since = 0.0
+        self._needs = ""
+        self._is_measured = True
+
+    def begin(self) -> None:
+        """Somebody came, this one or another: what it lacks now it may have lacked for long."""
+        self._is_measured = False
 
     def note(self, own: str, newest: str, now: float) -> None:
         """The replica has come to `own`, the one that is ahead of all to `newest`."""
+        if not self._is_measured:
+            self._is_measured, self._needs = True, newest
+        if own >= self._needs or newest < self._needs:  # the latter: who alone had it is gone
+            self._needs = ""
         if self._lacks and own < self._lacks <= newest:
             return  # who alone had it is gone otherwise, and nobody can be asked for it
         self._lacks, self._since = (newest, now) if own < newest else ("", now)
 
     def is_over_limit(self, now: float) -> bool:
-        """Whether a change has been lacking for too long."""
-        return bool(self._lacks) and now - self._since > self._limit_s
+        """Whether a change has been lacking for too long, or since nobody knows when."""
+        return bool(self._needs) or (bool(self._lacks) and now - self._since > self._limit_s)
 
 
 def newest_of(states: Mapping[str, str], master: str) -> str:

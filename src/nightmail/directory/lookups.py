@@ -111,6 +111,7 @@ class Lookups:
         ]
         self._starting_until = 0.0
         self._say_at = 0.0
+        self._is_any_in_sync = True
         self._were_in_sync: set[str] = set()
         self._believed: set[str] = set()
 
@@ -131,11 +132,12 @@ class Lookups:
 
     @property
     def is_certain(self) -> bool:
-        """Whether what no replica has is nowhere; not where one that was seen follows, or is, another master than ours.
+        """Whether what no replica has is nowhere.
 
-        One that is away still counts: what was written there may be there alone.
+        Not where one that was seen follows, or is, another master than ours: one that is away still counts, since what
+        was written there may be there alone. Nor while each lacks a change that another one has.
         """
-        return not self._contradicting
+        return not self._contradicting and self._is_any_in_sync
 
     def is_ready(self, uri: str) -> bool:
         """Whether a replica can be asked: it is connected to, and followed in all of its parts."""
@@ -231,20 +233,24 @@ class Lookups:
         return [link for link in links if link.uri in self._near] or links
 
     def _in_sync(self) -> list[Link]:
-        """The replicas that can be asked; one that is too far behind another one in any part can't."""
+        """The replicas that can be asked; one that is too far behind another one in any part can't, unless all are."""
         ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
         for number, master in enumerate(self._parts.values()):
             parts = {link.uri: link.parts[number] for link in ready}
-            newest = newest_of({uri: part.state for uri, part in parts.items()}, master)
+            states = {uri: part.state for uri, part in parts.items()}
+            ours = {uri: state for uri, state in states.items() if uri not in self._contradicting}
+            newest = newest_of(ours or states, master)  # what another master has written is not to be had from ours
             for part in parts.values():
                 part.lag.note(part.state or newest, newest, now)  # one that tells of no changes has no number, either
         in_sync = [link for link in ready if not link.is_behind(now)]
         uris = {link.uri for link in in_sync}
-        if uris and self._believed & self._were_in_sync - uris:
+        is_any, was_any = bool(uris or not ready), self._is_any_in_sync
+        self._is_any_in_sync = is_any
+        if (uris and self._believed & self._were_in_sync - uris) or is_any > was_any:
             # What it said may be true of no other one, and nobody would tell. With none left it is better than nothing.
             self._forget()
         self._were_in_sync = uris or self._were_in_sync
-        return in_sync
+        return in_sync or ready
 
     def _forget(self) -> None:
         self._cache.clear()
@@ -341,6 +347,8 @@ class Lookups:
         What others said is as true as it was, as long as they are followed themselves.
         """
         log.info("directory replica asked", replica=uri)
+        for part in (part for link in self._links for part in link.parts):
+            part.lag.begin()
         others = {link.uri for link in self._links if link.is_ready} - {uri}
         if not (self._believed and self._believed <= others):
             self._forget()

@@ -122,7 +122,8 @@ class DirectorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     lag_limit_s: Annotated[
         float,
         msgspec.Meta(
-            description="For how long a replica may lack a change that another one has; beyond that it is not asked.",
+            description="For how long a replica may lack a change that another one has; beyond that it is not asked. "
+            "One that comes back is not, either, until it has what the others had then.",
             gt=0,
         ),
     ] = 5.0
