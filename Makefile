@@ -1,5 +1,8 @@
 # Every target sets up what it needs: a virtual environment, and packages of the system where it may install them.
 
+# How many lanes of tests go on at a time.
+LANES  ?= 6
+
 # Which Python to use; empty: the distribution's, else the first in PATH that will do.
 PYTHON ?=
 VENV   := .venv
@@ -50,15 +53,30 @@ demo: $(READY)
 
 test: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl
-	$(BIN)/pytest
-	$(COMPILED)/bin/pytest $(COMPILED_TESTS)
+	@echo "$(words $(TESTS)) lanes of tests at a time; each is shown once it is through, the last after a quarter of an hour"
+	@$(MAKE) --no-print-directory --keep-going -j$(LANES) --output-sync=target $(TESTS)
+
+# Real servers wait more than they work: the others take what time these leave. LANES=1 has the lanes one by one.
+SERVERS := e2e supervisor
+TREES   := directory cli
+TESTS   := test-faults test-servers test-directory test-others
+.PHONY: $(TESTS)
+
+test-faults:
+	$(BIN)/pytest tests/faults
+test-servers:
+	$(BIN)/pytest $(SERVERS:%=tests/%)
+test-directory:
+	$(BIN)/pytest $(TREES:%=tests/%)
+test-others:
+	nice $(BIN)/pytest $(patsubst %,--ignore=tests/%,faults $(SERVERS) $(TREES))
+	nice $(COMPILED)/bin/pytest $(COMPILED_TESTS)
 
 prove: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl
 	@$(MAKE) --no-print-directory --keep-going -j$(LANES) --output-sync=target $(PROOFS)
 
-# They wait more than they work, so that several go on at a time, the longest first; LANES=1 has them one by one.
-LANES  := 6
+# These wait, too, so that several go on at a time, the longest first.
 PROVE  := $(BIN)/pytest --prove -o faulthandler_timeout=3600
 KILLED := test_adopter test_all_killed test_balancer test_clock test_takeover
 FROZEN := test_frozen test_handover test_heartbeat_cut test_kill
