@@ -236,6 +236,7 @@ def test_a_server_that_starts_looks_up_nobody_before_it_knows_what_each_replica_
     async def scene() -> None:
         asks = AskingAtMain(sites, *sites.all, masters={MAIN: "mx1", DR: "mx3"})
         async with running(asks):
+            assert not asks.lookups.is_certain
             sites.mx3.freeze()
             assert sites.mx3.process is not None
             asyncio.get_running_loop().call_later(0.3, sites.mx3.process.send_signal, signal.SIGCONT)

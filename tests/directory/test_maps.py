@@ -8,7 +8,7 @@ from tests.routing.memory import MemoryMaps
 from nightmail.directory.known import Known
 from nightmail.directory.maps import DirectoryMaps
 from nightmail.mail.reply import Reply
-from nightmail.routing.resolution import RELAY_DENIED, UNKNOWN_NOW, UNKNOWN_USER, Resolver
+from nightmail.routing.resolution import NO_ROUTE, RELAY_DENIED, UNKNOWN_NOW, UNKNOWN_USER, Resolver
 from nightmail.routing.snapshot import Accepted
 
 ENTRIES = {
@@ -46,6 +46,16 @@ def test_who_is_not_found_is_to_be_sent_to_again_where_others_may_have_him(
 ) -> None:
     assert decided(address, is_certain=True) == certain
     assert decided(address, is_certain=False) == else_
+
+
+def test_a_relay_has_no_route_to_a_domain_only_where_all_domains_are_known() -> None:
+    def decision(*, is_certain: bool) -> Accepted | Reply:
+        held = Held(domains={"x.org": "local"}, routes={"x.org": "discard"})
+        maps = DirectoryMaps(held, lambda _: Known(), lambda: is_certain)
+        return Resolver(maps).accept("somebody@new.example", may_relay=True)
+
+    assert decision(is_certain=True) == NO_ROUTE
+    assert decision(is_certain=False) == UNKNOWN_NOW
 
 
 def test_who_is_found_is_taken_and_what_goes_elsewhere_too() -> None:

@@ -9,8 +9,7 @@ from nightmail.admin.replicas import masters_told, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.parts import Part
 from nightmail.directory.sessions import Access
-from nightmail.directory.told_masters import Told, contradiction, told_at
-from nightmail.directory.tree import folded_name
+from nightmail.directory.told_masters import Told, contradiction, takes_writes, told_at
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
@@ -33,7 +32,7 @@ def see_that_nobody_else_takes_writes(config: Config, parts: Iterable[Part], acc
         return
     told = _told(config, access)
     for part in parts:
-        rivals = [server for server, each in told.items() if each.get(folded_name(part.base)) == server]
+        rivals = [server for server, each in told.items() if takes_writes(server, part, each)]
         if any(server != masters[part] for server in rivals):
             what = f"the part of the site {part.site}" if part.site else "the directory"
             setting = f"[directory] {'masters' if part.site else 'first_master'}"

@@ -158,7 +158,7 @@ class Link:
         raise next(faults, DirectoryUnavailable(f"{self.uri}: no answer"))
 
     def _says_what_it_was_told(self, answer: list[Item] | DirectoryUnavailable) -> None:
-        if isinstance(answer, DirectoryUnavailable):
+        if isinstance(answer, DirectoryUnavailable) or self._connection is None:
             self._is_over.set()
         elif self._was_told is not None:
             self._was_told(self.uri, told_in(value for item in answer for value in item.values(SAYS)))

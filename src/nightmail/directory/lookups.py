@@ -26,7 +26,7 @@ from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.recent import RecentChanges
 from nightmail.directory.schemas import OWN, Schema
 from nightmail.directory.sessions import Access
-from nightmail.directory.told_masters import Told, contradiction
+from nightmail.directory.told_masters import Contradiction, Told, contradiction
 from nightmail.directory.tree import Item, folded_name
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
 from nightmail.world import Clock
@@ -92,7 +92,7 @@ class Lookups:
         self._recent = RecentChanges()
         self._gathered: list[str] = []
         self._masters = masters
-        self._contradicting: dict[str, str] = {}
+        self._contradicting: dict[str, Contradiction] = {}
         self._links = [
             Link(
                 uri,
@@ -111,6 +111,7 @@ class Lookups:
         ]
         self._starting_until = 0.0
         self._say_at = 0.0
+        self._is_settled = not masters
         self._is_any_in_sync = True
         self._were_in_sync: set[str] = set()
         self._believed: set[str] = set()
@@ -135,9 +136,10 @@ class Lookups:
         """Whether what no replica has is nowhere.
 
         Not where one that was seen follows, or is, another master than ours: one that is away still counts, since what
-        was written there may be there alone. Nor while each lacks a change that another one has.
+        was written there may be there alone. Nor while each lacks a change that another one has; nor at the start,
+        before each has said what it was told.
         """
-        return not self._contradicting and self._is_any_in_sync
+        return self._is_settled and self._is_any_in_sync and not self._contradicting
 
     def is_ready(self, uri: str) -> bool:
         """Whether a replica can be asked: it is connected to, and followed in all of its parts."""
@@ -197,6 +199,9 @@ class Lookups:
     def _send(self) -> None:
         if self._is_starting() and not self._has_met_all():
             return
+        if not self._is_settled:
+            self._is_settled = True
+            self._changed()
         gathered, self._gathered = self._gathered, []
         for start in range(0, len(gathered), _KEYS_PER_SEARCH):
             question = _Question(gathered[start : start + _KEYS_PER_SEARCH], self._recent.moment)
@@ -244,9 +249,9 @@ class Lookups:
                 part.lag.note(part.state or newest, newest, now)  # one that tells of no changes has no number, either
         in_sync = [link for link in ready if not link.is_behind(now)]
         uris = {link.uri for link in in_sync}
-        is_any, was_any = bool(uris or not ready), self._is_any_in_sync
-        self._is_any_in_sync = is_any
-        if (uris and self._believed & self._were_in_sync - uris) or is_any > was_any:
+        is_any_as_before = self._is_any_in_sync == (not ready or bool(uris))
+        self._is_any_in_sync = not ready or bool(uris)
+        if not is_any_as_before or (uris and self._believed & self._were_in_sync - uris):
             # What it said may be true of no other one, and nobody would tell. With none left it is better than nothing.
             self._forget()
         self._were_in_sync = uris or self._were_in_sync
@@ -329,14 +334,13 @@ class Lookups:
 
     def _was_told(self, uri: str, told: Told) -> None:
         """A replica says which masters it was told."""
-        before, now = self._contradicting.pop(uri, ""), contradiction(self._masters, told)
-        if now:
+        before, now = self._contradicting.pop(uri, None), contradiction(self._masters, told)
+        if now is not None:
             self._contradicting[uri] = now
         if now == before:
             return
-        if now:
-            wrong, _, remedy = now.partition(": ")
-            log.error("directory masters contradict each other", replica=uri, reason=wrong, remedy=remedy)
+        if now is not None:
+            log.error("directory masters contradict each other", replica=uri, reason=now.wrong, remedy=now.remedy)
         else:
             log.info("directory masters agree again", replica=uri)
         self._forget()

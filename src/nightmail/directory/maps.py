@@ -66,7 +66,7 @@ class DirectoryMaps:
         """Whether the address is a valid recipient. Raises: DirectoryUnavailable: also where it may be elsewhere."""
         is_mailbox = self._answer(address).is_mailbox
         if not is_mailbox and not self.is_certain and self._is_asked_about(address):
-            raise DirectoryUnavailable("the directory's replicas were told different masters: it may be at another one")
+            raise DirectoryUnavailable("no replica is known to have all that there is: it may be at another one")
         return is_mailbox
 
     def lists_mailboxes(self, domain: str) -> bool:

@@ -101,7 +101,7 @@ def _seen(
     standing, full = _measured(standing, directory, parts, clock)
     numbered_s = ahead_s(newest, clock.wall()) if newest else 0.0
     wrong = contradiction(masters, told_at(directory))
-    warnings = (*([wrong] if wrong else []), *warnings_of_time(standing.clock_s or 0.0, numbered_s), *full)
+    warnings = (*([str(wrong)] if wrong else []), *warnings_of_time(standing.clock_s or 0.0, numbered_s), *full)
     return msgspec.structs.replace(standing, warnings=warnings), contents
 
 

@@ -9,6 +9,7 @@ master's role moves, or of an earlier release, says nothing, and contradicts nob
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from nightmail.directory.parts import Part
 from nightmail.directory.tree import Item, folded_name
@@ -20,8 +21,21 @@ SAYS = "description"
 """The attribute of it, which slapd knows before it reads any schema."""
 _TAKES_WRITES = " takes writes to "
 
+_A_SITE = "nmsite="
+
 Told = Mapping[str, str]
 """The masters that a replica was told, by the folded names of the parts."""
+
+
+class Contradiction(NamedTuple):
+    """What differs, and what is to be done, in words."""
+
+    wrong: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Both in one line."""
+        return f"{self.wrong}: {self.remedy}"
 
 
 def root_entry(masters: Mapping[Part, str]) -> Item:
@@ -41,19 +55,41 @@ def told_at(replica: Directory) -> Told:
     return told_in(root.attributes.get(SAYS, ()) if root is not None else ())
 
 
-def contradiction(masters: Mapping[Part, str], told: Told) -> str:
-    """In words, what a replica was told otherwise than our own file has it, which names these `masters`; empty where
-    that is nothing.
-    """
-    differing = [
-        f"{other} as the master of {f'the site {part.site}' if part.site else part.base}, ours names {master}"
-        for part, master in masters.items()
-        if (other := told.get(folded_name(part.base), master)) != master
-    ]
-    if not differing:
-        return ""
-    setting = "masters" if any(part.site for part in masters) else "first_master"
-    return (
-        f"its server's file names {' and '.join(differing)}: correct [directory] {setting} in the file that is wrong, "
-        "and restart its server; until then whoever is not found gets 451"
+def takes_writes(server: str, part: Part, told: Told) -> bool:
+    """Whether a server that was told so takes writes to a part, or to something in it or around it."""
+    base = folded_name(part.base)
+    return any(
+        master == server and (base == other or base.endswith(f",{other}") or other.endswith(f",{base}"))
+        for other, master in told.items()
     )
+
+
+def contradiction(masters: Mapping[Part, str], told: Told) -> Contradiction | None:
+    """What a replica was told otherwise than our own file has it, which names these `masters`.
+
+    Who was told nothing contradicts nobody.
+    """
+    differing = _differing(masters, told) if told else []
+    if not differing:
+        return None
+    have_sites = {any(part.site for part in masters), any(base.startswith(_A_SITE) for base in told)}
+    setting = "topology" if len(have_sites) > 1 else "masters" if True in have_sites else "first_master"
+    return Contradiction(
+        f"its server's file names {' and '.join(differing)}",
+        f"correct [directory] {setting} in the file that is wrong, and restart its server; until then whoever is not "
+        "found gets 451",
+    )
+
+
+def _differing(masters: Mapping[Part, str], told: Told) -> list[str]:
+    ours = {folded_name(part.base): (part, master) for part, master in masters.items()}
+    words = [
+        f"{told.get(base, 'nobody')} as the master of {_words_for(part)}, ours names {master}"
+        for base, (part, master) in ours.items()
+        if told.get(base) != master
+    ]
+    return words + [f"{told[base]} as the master of {base}, ours names nobody" for base in told if base not in ours]
+
+
+def _words_for(part: Part) -> str:
+    return f"the site {part.site}" if part.site else part.base

@@ -16,17 +16,25 @@ def listening_socket(address: str | HostPort, backlog: int = BACKLOG) -> socket.
     """A socket as `bound_socket` makes it, which listens. Raises: ConfigInvalid: see there."""
     listener = bound_socket(address)
     try:
-        listener.listen(backlog)
-    except OSError as error:
+        listen(listener, backlog)
+    except ConfigInvalid:
         listener.close()
-        raise _refused(address, error) from error
+        raise
     return listener
 
 
-def bound_socket(address: str | HostPort) -> socket.socket:
-    """A non-blocking TCP socket that has `address`, and shares it with others made here (SO_REUSEPORT).
+def listen(listener: socket.socket, backlog: int = BACKLOG) -> None:
+    """Have clients let in from now on. Raises: ConfigInvalid: somebody else listens at that address by now."""
+    try:
+        listener.listen(backlog)
+    except OSError as error:
+        raise _refused(HostPort(*listener.getsockname()[:2]), error) from error
 
-    Until it listens, whoever connects is refused at once.
+
+def bound_socket(address: str | HostPort, *, is_shared: bool = True) -> socket.socket:
+    """A non-blocking TCP socket that has `address`, and shares it with others of the same user if it `is_shared`.
+
+    Until it listens, whoever connects is refused at once. What does not listen keeps nobody away, shared or not.
 
     Raises:
         ConfigInvalid: the address is malformed, in use, not one of this machine's, or needs privileges.
@@ -40,16 +48,16 @@ def bound_socket(address: str | HostPort) -> socket.socket:
     if not version:
         raise ConfigInvalid(place, f"{where.host!r} is no IP address", "write for instance 0.0.0.0:25 or [::]:25")
     try:
-        return _bound(socket.AF_INET6 if version == 6 else socket.AF_INET, where)
+        return _bound(socket.AF_INET6 if version == 6 else socket.AF_INET, where, is_shared)
     except OSError as error:
         raise _refused(address, error) from error
 
 
-def _bound(family: socket.AddressFamily, where: HostPort) -> socket.socket:
+def _bound(family: socket.AddressFamily, where: HostPort, is_shared: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
         if family == socket.AF_INET6:
             # Mapped addresses would evade rules written for IPv4 networks.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

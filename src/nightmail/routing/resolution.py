@@ -178,7 +178,7 @@ class Resolver:
             return None
         route = self._find_route(recipients[0])
         if route is None:
-            return NO_ROUTE
+            return NO_ROUTE if self._maps.is_certain else UNKNOWN_NOW
         # It is asked for again when the message is to be sent.
         _remember(self._routes, recipients[0], route)
         if route.kind == "reject":

@@ -26,7 +26,7 @@ from nightmail.supervisor.child import Spawn, SwitchChild
 from nightmail.supervisor.cluster import Cluster
 from nightmail.supervisor.departure import Departing, Departure
 from nightmail.supervisor.launching import Launch
-from nightmail.supervisor.listening import bind_listeners, listen_on
+from nightmail.supervisor.listening import bind_ports, listen_on
 from nightmail.supervisor.privileges import Identity, group_id, raise_open_files_limit
 from nightmail.supervisor.run_directory import RunDirectory, own_directory
 from nightmail.supervisor.spare import Spare
@@ -75,10 +75,10 @@ class Grounds:
         self.open_files = raise_open_files_limit()
         self.run_directory = RunDirectory(config.server.run_directory)
         self.run_directory.take()
-        self.listeners = bind_listeners(addresses, self.switches)
-        self.http: socket.socket | None = bind_listeners([http], 1)[0][0] if http else None
-        if self.http is not None:
-            listen_on([[self.http]])
+        self.ports = bind_ports(addresses, self.switches)
+        own = bind_ports([http] if http else [], 1)
+        listen_on(own)
+        self.http: socket.socket | None = own.listeners[0][0] if http else None
         self._prepare_directories(config, identity, owned_directories)
         identity.assume()
         self.admin = self._bind_admin()
@@ -133,7 +133,7 @@ class Supervisor:
         self._background: set[asyncio.Task[Any]] = set()
         self._children: list[SwitchChild] = [
             SwitchChild(number, launch, listeners, clock, may_give_up=self._is_at_first_start)
-            for number, listeners in enumerate(grounds.listeners)
+            for number, listeners in enumerate(grounds.ports.listeners)
         ]
         self._runs: list[asyncio.Task[int]] = []
         self._leaving: asyncio.Task[None] | None = None
@@ -214,7 +214,7 @@ class Supervisor:
         Raises:
             ConfigInvalid: the heartbeat's address can't be had, or somebody listens at ours.
         """
-        listen_on(self._grounds.listeners)
+        listen_on(self._grounds.ports)
         if self._cluster is not None:
             await self._cluster.open()
         log.info("server started", server=self._config.server.name, version=__version__, pid=os.getpid(),
