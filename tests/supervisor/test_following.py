@@ -202,7 +202,7 @@ def test_what_a_killed_replica_had_and_never_sent_is_taken_once_it_is_back(tmp_p
         with Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
             until(lambda: shadow.has(ORG.dn), "the shadow has it")
             async with following(tmp_path, shadow) as follows:
-                pieces = [*copy_of([shadow.uri], SUFFIX, shadow.access("replicator"))]
+                pieces = [*copy_of(shadow.uri, SUFFIX, shadow.access("replicator"))]
                 [like] = [piece for piece in pieces if ORG.dn in piece]
                 unsent = UUID.sub("00000000-0000-4000-8000-000000000000", like.replace("example.org", "example.net"))
                 master.kill()
