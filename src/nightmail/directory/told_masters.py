@@ -18,6 +18,8 @@ ROOT = ""
 """The name of the entry in which a replica says what it was told."""
 SAYS = "description"
 """The attribute of it, which slapd knows before it reads any schema."""
+CONTRADICTS = "its server's file names "
+"""What `contradiction` says begins so, and nothing else that is wrong with a replica does."""
 _TAKES_WRITES = " takes writes to "
 
 Told = Mapping[str, str]
@@ -54,6 +56,6 @@ def contradiction(masters: Mapping[Part, str], told: Told) -> str:
         return ""
     setting = "masters" if any(part.site for part in masters) else "first_master"
     return (
-        f"its server's file names {' and '.join(differing)}: correct [directory] {setting} in the file that is wrong, "
+        f"{CONTRADICTS}{' and '.join(differing)}: correct [directory] {setting} in the file that is wrong, "
         "and restart its server; until then whoever is not found gets 451"
     )
