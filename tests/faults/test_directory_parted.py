@@ -63,7 +63,7 @@ def test_parted_replicas_are_both_read_up_to_the_lag_limit_then_the_master_alone
                 assert await asked_of(asks, shadow, addresses[20:60]) == 0
                 assert shadow.has(gone)
                 network.join()
-                until(lambda: not writes.contradictions(shadow), "the shadow has everything", 30)
+                until(lambda: not writes.contradictions(shadow), "the shadow has everything")
                 assert not writes.contradictions(master)
                 await eventually(lambda: len(asks.lookups._were_in_sync) == 2)
                 assert await asked_of(asks, shadow, addresses[60:]) > 0

@@ -53,7 +53,7 @@ class SiteWriter(Writing):
 
     def until_written(self, more: int) -> None:
         """Wait until so many more were acknowledged."""
-        until(partial(self.has_written, self.count + more), "writes are acknowledged", 20)
+        until(partial(self.has_written, self.count + more), "writes are acknowledged")
 
     def write(self) -> None:
         """See `Writing.write`."""
@@ -83,7 +83,7 @@ def wrong_somewhere(sites: Sites, writers: list[SiteWriter]) -> list[str]:
 
 def until_all_are_alike(sites: Sites) -> None:
     first, *others = sites.all
-    until(lambda: all(contents(each) == contents(first) for each in others), "all four have the same", 60)
+    until(lambda: all(contents(each) == contents(first) for each in others), "all four have the same")
 
 
 def test_sites_that_are_parted_write_on_and_have_everything_of_one_another_once_they_are_joined(
