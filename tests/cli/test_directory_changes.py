@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
@@ -13,6 +14,7 @@ from tests.cli.directory_rig import SOUND, Rig, line
 from tests.directory.slapd_server import SUFFIX, Slapd
 
 from nightmail.cli.directory import records_of
+from nightmail.cli.directory_sessions import confirm_written
 from nightmail.directory.ldif import ldif_of
 
 BOB = line("mailboxes", "bob@example.org")
@@ -148,3 +150,30 @@ def test_a_master_that_is_away_is_told_apart_from_a_fault(rig: Rig, lose: Callab
     failed = rig.directory("add", rig.file(BOB))
     assert failed.exit_code == os.EX_TEMPFAIL
     assert "start it, or, if it runs, see what its log says; then repeat this" in failed.err
+
+
+def test_a_fault_of_the_configuration_that_is_met_after_writing_is_none_of_what_was_given(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = rig.place / "key"
+
+    def confirm_without_secret(*args: Any, **further: Any) -> list[str]:
+        aside = key.rename(rig.place / "aside")
+        try:
+            return confirm_written(*args, **further)
+        finally:
+            aside.rename(key)
+
+    monkeypatch.setattr("nightmail.cli.directory.confirm_written", confirm_without_secret)
+    changes = rig.place / "changes.ldif"
+    changes.write_text(change(SOUND[2].dn, "replace: sn", "sn: Other"))
+    tables = rig.tables(mailboxes="alice@example.org\n", domains="example.org local\n", routes="example.org discard\n")
+    for words in (
+        ("import", tables),
+        ("modify", str(changes)),
+        ("add", rig.file(BOB)),
+        ("delete", BOB.dn),
+    ):
+        failed = rig.directory(*words)
+        assert failed.exit_code == os.EX_CONFIG, (words, failed)
+        assert "secret_file" in failed.err

@@ -129,6 +129,17 @@ def test_a_part_that_nobody_has_is_named_and_the_others_begin_anew(sites: Sites,
     assert Path(sites.mx2.of("main").path, "data.mdb").exists()
 
 
+def test_a_backup_is_of_the_next_replica_where_the_first_is_away(
+    begun: Sites, nightmail: Nightmail, tmp_path: Path
+) -> None:
+    file = tmp_path / "backup.ldif"
+    with begun.running():
+        begun.mx1.kill()
+        done = nightmail(begun.mx1, "backup", str(file))
+    assert not done.exit_code, done.err
+    assert all(f"dn: {part.base}\n" in file.read_text() for part in (MAIN, DR))
+
+
 def test_a_backup_has_all_parts_and_a_master_restores_its_own(
     begun: Sites, nightmail: Nightmail, tmp_path: Path
 ) -> None:

@@ -8,6 +8,8 @@ from rich.console import Console
 from nightmail.admin.answers import DirectoryPicture, PartPicture, ServerPicture
 from nightmail.cli.screen import screen
 from nightmail.cli.status_screen import show_status
+from nightmail.directory.parts import Part
+from nightmail.directory.told_masters import SAYS, contradiction, root_entry, told_in
 
 FIRST, SECOND = "ldap://192.0.2.1", "ldap://192.0.2.2"
 AWAY = f"{SECOND}: no answer"
@@ -40,6 +42,14 @@ def test_where_addresses_can_not_be_looked_up_is_said_in_a_colour(
     line = f"{style}Addresses can't be looked up at {AWAY}"
     assert (line in text) == bool(style)
     assert text.count("can't be looked up") == bool(style)
+
+
+def test_masters_that_contradict_each_other_are_named_as_what_they_are() -> None:
+    part = Part("nmSite=dr,dc=x", "dr")
+    wrong = contradiction({part: "mx3"}, told_in(root_entry({part: "mx4"}).attributes[SAYS]))
+    text = shown({FIRST: "ok", SECOND: f"{SECOND}: {wrong}"})
+    assert f"{YELLOW}Masters contradict each other at {SECOND}: its server's file names mx4 as the master" in text
+    assert "can't be looked up" not in text, "whom it has is taken"
 
 
 def test_a_switch_that_was_not_asked_yet_says_nothing() -> None:

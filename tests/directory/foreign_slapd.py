@@ -156,7 +156,7 @@ class ForeignSlapd:
         uris = f"{self.uri} {self.tls_uri} {self.socket_uri}"
         command = [self._installation.slapd, "-d", "none", "-F", str(self._directory / "config"), "-h", uris]
         self.process = subprocess.Popen(["prlimit", "--nofile=1024:1024", *command], stdin=subprocess.DEVNULL)
-        until(self._is_up, f"{self.uri} answers", 10)
+        until(self._is_up, f"{self.uri} answers")
 
     def kill(self) -> None:
         """kill -9."""

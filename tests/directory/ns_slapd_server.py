@@ -76,7 +76,7 @@ class NsSlapd:
         command = ["/usr/sbin/ns-slapd", "-D", str(self._directory), "-i", str(self._directory / "pid"), "-d", "0"]
         with (self._directory / "said").open("ab") as said:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-        until(self._is_up, f"{self.uri} answers", 30)
+        until(self._is_up, f"{self.uri} answers")
 
     def kill(self) -> None:
         """kill -9."""

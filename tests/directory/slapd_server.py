@@ -104,7 +104,7 @@ class Slapd:
     def start(self, provider: str = "") -> None:
         """Start it, as a shadow of another master if one is given, and wait until it lets everybody in."""
         self.spawn(provider)
-        until(self.is_up, f"{self.uri} lets us in", 10)
+        until(self.is_up, f"{self.uri} lets us in")
 
     def spawn(self, provider: str = "") -> None:
         """Start it, and wait for nothing."""

@@ -11,6 +11,7 @@ from typing import Any
 import ldap
 import pytest
 from tests.directory.slapd_server import SUFFIX, Slapd
+from tests.e2e.waiting import PATIENCE_S
 
 from nightmail.directory.connection import Connection
 from nightmail.directory.tree import Item, item_of
@@ -64,7 +65,7 @@ def test_an_answer_that_can_not_be_read_ends_the_connection_and_whoever_waits_is
             ask(connection, f"(cn={number})", answers)
         session.come.append(unreadable)
         session.theirs.send(b"!")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while len(answers) < 40:  # noqa: ASYNC110 - what the loop does is no event of ours
                 await asyncio.sleep(0)
         assert all(isinstance(answer, DirectoryUnavailable) for answer in answers)
@@ -83,7 +84,7 @@ def test_a_question_that_can_not_be_sent_is_answered_so_and_the_others_go_on() -
         assert isinstance(answers[0], DirectoryUnavailable)
         session.come.append(lambda: (ldap.RES_SEARCH_RESULT, [], 1, []))
         session.theirs.send(b"!")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not others:  # noqa: ASYNC110 - what the loop does is no event of ours
                 await asyncio.sleep(0)
         assert others == [[]]
@@ -117,7 +118,7 @@ def test_a_replica_that_is_asked_much_at_once_answers_everything(tmp_path: Path)
         connection = await Connection.open(master.uri, master.access("reader"), lambda: None)
         for _ in range(100):
             ask(connection, f"(|{keys})", answers)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while len(answers) < 100:  # noqa: ASYNC110 - what the loop does is no event of ours
                 await asyncio.sleep(0.01)
         assert [len(answer) for answer in answers if not isinstance(answer, DirectoryUnavailable)] == [100] * 100

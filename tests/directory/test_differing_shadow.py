@@ -37,9 +37,9 @@ def test_what_was_deleted_is_taken_away_and_what_is_lacking_comes(
 ) -> None:
     with master.as_account("writer") as directory:
         directory.add(PEOPLE)
-        everything = [*copy_of([master.uri], SUFFIX, master.access("replicator"))]
+        everything = [*copy_of(master.uri, SUFFIX, master.access("replicator"))]
         directory.delete([PEOPLE[1].dn])
-        now = [*copy_of([master.uri], SUFFIX, master.access("replicator"))]
+        now = [*copy_of(master.uri, SUFFIX, master.access("replicator"))]
     outdated = [piece for piece in everything if PEOPLE[1].dn in piece]
     differing = [*(piece for piece in now if PEOPLE[2].dn not in piece), *outdated]
     shadow = Slapd(tmp_path / "shadow", 2, master.uri)
@@ -57,7 +57,7 @@ def test_what_was_deleted_is_taken_away_and_what_is_lacking_comes(
 
 def copied(replica: Slapd) -> list[str]:
     """All entries with everything that one can begin with."""
-    return [*copy_of([replica.uri], SUFFIX, replica.access("replicator"))]
+    return [*copy_of(replica.uri, SUFFIX, replica.access("replicator"))]
 
 
 def is_followed(master: Slapd) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from sim.life import Routes
 from structlog.testing import capture_logs
 from tests.directory.slapd_server import SUFFIX, Slapd
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE_S, until
 
 from nightmail.directory import lookups as lookups_module
 from nightmail.directory.content import Changed, Gone, Message
@@ -90,7 +90,7 @@ class Asking:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until something is so, of which no event tells."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - what others do is no event of ours
             await asyncio.sleep(0.01)
 
@@ -166,7 +166,7 @@ def test_one_that_is_too_far_behind_is_not_asked(replicas: tuple[Slapd, Slapd]) 
                 await asks.ask(f"nobody{asks.next_number()}@x.org")
                 return asks.lookups.asked[shadow.uri] == before
 
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not await only_the_master_is_asked():  # noqa: ASYNC110 - what others do is no event of ours
                     await asyncio.sleep(0.05)
             assert shadow.has(PEOPLE[1].dn)

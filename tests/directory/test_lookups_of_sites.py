@@ -13,7 +13,7 @@ import pytest
 from tests.directory.sites import DR, MAIN, PARTS, Sites, SiteSlapd, person
 from tests.directory.slapd_server import SUFFIX
 from tests.directory.test_lookups import Asking, eventually, running
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE_S, until
 
 from nightmail.directory.known import Known
 from nightmail.directory.lookups import Lookups
@@ -54,7 +54,7 @@ class AskingAtMain(Asking):
     async def until_it_asks(self, *servers: SiteSlapd) -> None:
         """Wait until new questions go to these, and to no others."""
         wanted = {server.uri for server in servers}
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             while await self.whom_it_asks() != wanted:  # noqa: ASYNC110 - what others do is no event of ours
                 await asyncio.sleep(0.05)
 

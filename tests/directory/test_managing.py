@@ -55,8 +55,8 @@ def second(first: Gated, tmp_path: Path) -> Iterator[Gated]:
     first.manager.lead(1, "mx1")
     with Gated(tmp_path / "second", 2) as running:
         running.manager.follow(first.uri, "mx1", 1)
-        until(super(Gated, running).is_up, "it has the accounts", 10)
-        until(lambda: running.manager.look()[1] == first.manager.look()[1], "it has what the first one has", 10)
+        until(super(Gated, running).is_up, "it has the accounts")
+        until(lambda: running.manager.look()[1] == first.manager.look()[1], "it has what the first one has")
         yield running
 
 
@@ -89,7 +89,7 @@ def test_peoples_passwords_are_no_way_around_the_gate(first: Gated) -> None:
 
 def test_a_shadow_has_what_the_master_has_and_takes_no_writes(first: Gated, second: Gated) -> None:
     name = first.add(1)
-    until(lambda: second.has(name), "it is there", 5)
+    until(lambda: second.has(name), "it is there")
     assert second.manager.look()[0] == Part("mx1", 1, is_open=False, provider=first.uri)
     with pytest.raises(DirectoryUnavailable, match="shadow context"):
         second.add(2)
@@ -124,18 +124,18 @@ def test_the_last_writes_are_over_once_it_is_shut_for_good(first: Gated) -> None
 
 def test_a_master_that_handed_over_follows_with_what_it_has(first: Gated, second: Gated) -> None:
     first.add(1)
-    until(lambda: has_everything(first.uri, second.uri, first.access("replicator")), "both have everything", 5)
+    until(lambda: has_everything(first.uri, second.uri, first.access("replicator")), "both have everything")
     first.manager.shut(is_last=True)
     second.manager.lead(2, "mx2")
     first.manager.follow(second.uri, "mx2", 2)
     name = second.add(2)
-    until(lambda: first.has(name), "the old master is a shadow", 5)
+    until(lambda: first.has(name), "the old master is a shadow")
 
 
 def test_what_a_shadow_lacks_has_of_old_or_has_too_much_is_found(first: Gated, second: Gated) -> None:
     access = first.access("replicator")
     name = first.add(1)
-    until(lambda: has_everything(first.uri, second.uri, access), "both have everything", 5)
+    until(lambda: has_everything(first.uri, second.uri, access), "both have everything")
     second.manager.follow("ldap://127.0.0.1:1", "mx1", 1)
     with first.as_account("writer") as directory:
         directory.modify(name, [(2, "sn", [b"changed"])])
@@ -144,7 +144,7 @@ def test_what_a_shadow_lacks_has_of_old_or_has_too_much_is_found(first: Gated, s
         directory.delete([name])
     assert not has_everything(first.uri, second.uri, access)
     second.manager.follow(first.uri, "mx1", 1)
-    until(lambda: has_everything(first.uri, second.uri, access), "both have everything again", 5)
+    until(lambda: has_everything(first.uri, second.uri, access), "both have everything again")
 
 
 def test_one_that_does_not_run_or_hangs_is_said_to_be_away(first: Gated) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 
 from tests.directory.foreign_slapd import SUFFIX
+from tests.e2e.waiting import PATIENCE_S
 
 from nightmail.directory.known import answers_of, members_named
 from nightmail.directory.lag import Lag
@@ -138,7 +139,7 @@ def test_a_lookup_finds_all_members_of_a_list_that_is_told_in_ranges_however_the
         lookups._links.append(server)  # type: ignore[arg-type]  # as far as it is asked here
         found = asyncio.Event()
         lookups.look_up(["staff@example.com"], found.set)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await found.wait()
         assert len(lookups.find("staff@example.com").targets or ()) == 4000
 

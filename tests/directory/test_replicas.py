@@ -11,7 +11,7 @@ from pathlib import Path
 import ldap
 import pytest
 from tests.directory.slapd_server import SECRET, SUFFIX, Slapd
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE_S, until
 
 from nightmail.directory.certificates import write_certificates
 from nightmail.directory.feed import Feed
@@ -165,7 +165,7 @@ class Follower:
             await asyncio.gather(task, return_exceptions=True)
 
     async def until(self, *wanted: Item) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while sorted(item.dn for item in self.feed.content.items.values()) != sorted(item.dn for item in wanted):
                 self.changed.clear()
                 await self.changed.wait()

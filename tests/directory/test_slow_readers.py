@@ -41,7 +41,7 @@ def test_who_does_not_read_is_cut_off_and_others_are_answered(tmp_path: Path) ->
         sessions = [open_session(master.uri, master.access("reader")) for _ in range(_READERS)]
         for session in sessions:
             session.search_ext(SUFFIX, ldap.SCOPE_SUBTREE, "(uid=*)")  # and its answer, of megabytes, is not read
-        until(lambda: not answers(master), "all threads write to who does not read", 10)
+        until(lambda: not answers(master), "all threads write to who does not read")
         until(lambda: answers(master), "they were cut off", 6 * WRITE_TIMEOUT_S)
         for session in sessions:
             session.unbind_s()

@@ -6,13 +6,15 @@ import socket
 from types import TracebackType
 from typing import Self
 
+from tests.e2e.waiting import PATIENCE_S
+
 MESSAGE = b"From: <carol@example.net>\r\nSubject: hello\r\n\r\nGood evening.\r\n"
 
 
 class Dialogue:
     """A connection and what was read from it."""
 
-    def __init__(self, port: int, timeout_s: float = 10.0, source: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, timeout_s: float = PATIENCE_S, source: str = "127.0.0.1") -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s, source_address=(source, 0))
         self._unread = b""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.e2e.pairs import pair
 from tests.e2e.processes import command_line
 from tests.e2e.switch import Switch, free_port
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE_S, until
 
 from nightmail.admin.answers import DirectoryPicture
 from nightmail.directory.slapd import find_installation
@@ -62,7 +62,7 @@ def replica_pid(server: Switch) -> int:
 
 
 def answer(server: Switch, recipient: str) -> int:
-    with smtplib.SMTP(server.host, server.port, timeout=10) as client:
+    with smtplib.SMTP(server.host, server.port, timeout=PATIENCE_S) as client:
         client.helo("client.test")
         client.mail("bob@example.net")
         return client.rcpt(recipient)[0]
@@ -73,7 +73,7 @@ def until_answered(server: Switch, recipient: str, code: int) -> None:
 
 
 def send(server: Switch, recipient: str) -> None:
-    with smtplib.SMTP(server.host, server.port, timeout=10) as client:
+    with smtplib.SMTP(server.host, server.port, timeout=PATIENCE_S) as client:
         client.sendmail("bob@example.net", [recipient], "Subject: hello\r\n\r\nhello\r\n")
 
 

@@ -7,6 +7,7 @@ import smtplib
 from pathlib import Path
 
 from tests.e2e.switch import Settings, Switch, free_port
+from tests.e2e.waiting import PATIENCE_S
 
 _ORIGINALS = {
     "domains": "sink.test relay\n",
@@ -57,5 +58,5 @@ def pair(
 
 def send_one(server: Switch) -> None:
     """Have a server take one message for the sink."""
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
+    with smtplib.SMTP("127.0.0.1", server.port, timeout=PATIENCE_S) as client:
         client.sendmail("bob@example.net", ["alice@sink.test"], "Subject: wait\r\n\r\nfor me\r\n")

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.e2e.background import Background
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE_S, until
 
 _LARGEST = 256 * 1024 * 1024
 _QUEUE_ID = re.compile(rb"^Received:.*?\bid ([0-9A-Z]+)", re.DOTALL | re.MULTILINE)
@@ -115,7 +115,7 @@ class Sink:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
 
-    def wait_for(self, count: int, timeout_s: float = 15.0) -> list[Received]:
+    def wait_for(self, count: int, timeout_s: float = PATIENCE_S) -> list[Received]:
         """The messages received, once there are at least `count`."""
         until(lambda: len(self.received) >= count, f"{count} messages in the sink", timeout_s)
         return list(self.received)

@@ -70,7 +70,7 @@ class SitePairs:
                 stack.push(server.__exit__)
                 server.spawn()
             for server in chosen:
-                until(server.is_ready, f"{server.name} is ready", 30)
+                until(server.is_ready, f"{server.name} is ready")
             yield
 
     def tables(self, site: str) -> str:

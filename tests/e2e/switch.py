@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.e2e.processes import command_line, is_alive, tree
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE_S, until
 
 from nightmail.admin.answers import ServerPicture
 from nightmail.cli.client import Client
@@ -162,7 +162,7 @@ class Switch:
             )
         return self.process
 
-    def start(self, timeout_s: float = 20.0) -> None:
+    def start(self, timeout_s: float = PATIENCE_S) -> None:
         """Start the server and wait until it is ready for mail."""
         process = self.spawn()
 
@@ -298,11 +298,11 @@ class Switch:
         lines = self.log(since).splitlines()
         return [line for line in lines if all(re.search(pattern, line) for pattern in patterns)]
 
-    def wait_for_log(self, *patterns: str, timeout_s: float = 10.0, since: int = 0) -> list[str]:
+    def wait_for_log(self, *patterns: str, timeout_s: float = PATIENCE_S, since: int = 0) -> list[str]:
         """The log's lines in which every pattern is found, once there is one."""
         return until(lambda: self.logged(*patterns, since=since), f"a line of the log with {patterns}", timeout_s)
 
-    def change_tables(self, tables: Tables, timeout_s: float = 10.0) -> str:
+    def change_tables(self, tables: Tables, timeout_s: float = PATIENCE_S) -> str:
         """Write the named tables and wait until the server has taken or refused them; the line in which it says so."""
         before = len(self._table_lines())
         self.write_tables(tables)
@@ -315,7 +315,7 @@ class Switch:
         """The messages in a user's Maildir."""
         return sorted((self.mail / user / "new").glob("*"))
 
-    def wait_for_mail(self, user: str, count: int = 1, timeout_s: float = 15.0) -> list[bytes]:
+    def wait_for_mail(self, user: str, count: int = 1, timeout_s: float = PATIENCE_S) -> list[bytes]:
         """The texts of a user's messages, once there are `count`."""
         files = until(
             lambda: self.maildir(user)[: count or None] if len(self.maildir(user)) >= count else [],

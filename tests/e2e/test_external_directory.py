@@ -12,7 +12,7 @@ import pytest
 from tests.directory.authority import Authority
 from tests.directory.ns_slapd_server import PASSWORD, READER, SUFFIX, NsSlapd
 from tests.e2e.switch import Switch
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE_S, until
 
 POLL_S = 0.5
 TABLES = {
@@ -55,7 +55,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def answer(server: Switch, recipient: str) -> int:
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
+    with smtplib.SMTP("127.0.0.1", server.port, timeout=PATIENCE_S) as client:
         client.helo("client.test")
         client.mail("bob@example.net")
         return client.rcpt(recipient)[0]
@@ -66,7 +66,7 @@ def until_answered(server: Switch, recipient: str, code: int) -> None:
 
 
 def send(server: Switch, *recipients: str) -> None:
-    with smtplib.SMTP("127.0.0.1", server.port, timeout=10) as client:
+    with smtplib.SMTP("127.0.0.1", server.port, timeout=PATIENCE_S) as client:
         client.sendmail("bob@example.net", recipients, "Subject: hello\r\n\r\nhello\r\n")
 
 

@@ -8,8 +8,13 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
+PATIENCE_S = 60.0
+"""How long a test waits for what only has to come, on a machine that does much else. What was promised for a time has
+that time for its bound.
+"""
 
-def until(look: Callable[[], _T], what: str, timeout_s: float = 15.0, every_s: float = 0.02) -> _T:
+
+def until(look: Callable[[], _T], what: str, timeout_s: float = PATIENCE_S, every_s: float = 0.02) -> _T:
     """What `look()` returns as soon as that is true; fails with `what` and the last look after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -26,6 +26,8 @@ IMPATIENT: dict[str, dict[str, Any]] = {
         "transaction_timeout_s": 3,
     },
 }
+GIVEN_UP_S = 20.0
+"""Longer than all of these take, and less than any that would be in force in their place."""
 STEPS = ("connect", "EHLO", "MAIL", "RCPT", "DATA")
 MISDEEDS = (Act.HANG, Act.RESET, Act.CLOSE, Act.NONSENSE, Act.ENDLESS)
 
@@ -36,7 +38,7 @@ def test_a_destination_that_misbehaves_before_the_dot_delays_its_mail_and_no_oth
         for step in STEPS:
             sink.on[step] = Answer(act)
             queue_id = deliver(switch.port, "", f"{step.lower()}@sink.test")
-            switch.wait_for_log(f"id={queue_id}", "status=deferred")
+            switch.wait_for_log(f"id={queue_id}", "status=deferred", timeout_s=GIVEN_UP_S)
             other = deliver(switch.port, "carol@example.net", "alice@example.org")
             switch.wait_for_log(f"id={other}", "status=sent", timeout_s=2)
             sink.on.clear()
@@ -53,7 +55,7 @@ def test_a_destination_that_misbehaves_after_the_dot_is_on_record_as_ambiguous(t
     with Sink() as sink, Switch(tmp_path, relaying(sink), IMPATIENT) as switch:
         sink.on["."] = Answer(act)
         queue_id = deliver(switch.port, "carol@example.net", "a@sink.test")
-        switch.wait_for_log(f"id={queue_id}", "status=ambiguous")
+        switch.wait_for_log(f"id={queue_id}", "status=ambiguous", timeout_s=GIVEN_UP_S)
         sink.on.clear()
         switch.facts("queue", "retry", "--all", "--yes")
         until(lambda: switch.queued() == 0, "an empty queue", 20)

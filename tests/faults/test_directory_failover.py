@@ -72,7 +72,7 @@ def pair(tmp_path: Path) -> Iterator[DirectoryPair]:
     made = DirectoryPair(tmp_path, "failover")
     made.run("init")
     with made.first, made.second:
-        until(partial(both_in_sync, made), "both replicas in sync", 30)
+        until(partial(both_in_sync, made), "both replicas in sync")
         made.fill()
         yield made
 
@@ -99,7 +99,7 @@ def test_r22_a_hundred_strikes_at_the_master_under_writes_lose_none_that_was_ack
                 outages_s.append(time.monotonic() - began)
         until(partial(both_in_sync, pair), "both replicas in sync", 60)
     assert not writer.refused
-    until(lambda: not writer.contradictions("mx1") and not writer.contradictions("mx2"), "both have what counts", 30)
+    until(lambda: not writer.contradictions("mx1") and not writer.contradictions("mx2"), "both have what counts")
     sys.stdout.write(
         f"strikes {strikes}, writes acknowledged {writer.count}, lost 0, not acknowledged {writer.failed}, "
         f"writes go on after {statistics.median(outages_s):.2f} s in the median, {max(outages_s):.2f} s at most\n"

@@ -50,7 +50,7 @@ class DirectoryCluster(Cluster):
     def before_load(self) -> None:
         self.run("import", str(self.servers["mx1"].directory / "tables"))
         for server in self.servers.values():
-            until(partial(knows_its_domains, server), "it is in force", 20)
+            until(partial(knows_its_domains, server), "it is in force")
 
     def run(self, *words: str) -> None:
         done = self.servers["mx1"].nightmail("directory", *words)
@@ -130,7 +130,7 @@ def test_with_the_masters_server_killed_under_load_no_mail_is_lost_and_no_write(
     with DirectoryCluster(tmp_path, seed=90) as cluster, Writer(cluster) as writer:
         for _ in range(kills):
             written = len(writer.acknowledged)
-            until(partial(writer.has_written, written + 20), "writes are acknowledged", 20)
+            until(partial(writer.has_written, written + 20), "writes are acknowledged")
             cluster.under_way("mx1")
             failed = writer.failed
             cluster.kill("mx1")
@@ -140,7 +140,7 @@ def test_with_the_masters_server_killed_under_load_no_mail_is_lost_and_no_write(
             cluster.servers["mx1"].start()
         writer.__exit__()
         publish(cluster.settle(f"{kills} servers killed with the directory's master")).assert_sound()
-        until(lambda: cluster.servers["mx1"].facts("directory", "status")[1]["behind"] == 0, "both have the same", 20)
+        until(lambda: cluster.servers["mx1"].facts("directory", "status")[1]["behind"] == 0, "both have the same")
         for server in cluster.names:
             with cluster.directory(server, "reader") as replica:
                 there = {item.dn for item in replica.search(SUFFIX, attributes=["1.1"])}
@@ -155,11 +155,11 @@ def test_with_each_masters_server_killed_under_load_writes_go_on_and_nothing_is_
     kills = campaign(2, 20)
     masters = []
     with FailoverCluster(tmp_path, seed=91) as cluster:
-        until(cluster.are_both_in_sync, "both replicas in sync", 30)
+        until(cluster.are_both_in_sync, "both replicas in sync")
         with ConfirmedWriter(cluster.servers["mx1"], cluster.seed, tmp_path) as writer:
             for _ in range(kills):
-                until(partial(writer.has_written, writer.count + 10), "writes are acknowledged", 30)
-                until(cluster.are_both_in_sync, "both replicas in sync", 30)
+                until(partial(writer.has_written, writer.count + 10), "writes are acknowledged")
+                until(cluster.are_both_in_sync, "both replicas in sync")
                 masters.append(master := cluster.master)
                 survivor = next(name for name in cluster.names if name != master)
                 cluster.under_way(master)
@@ -169,8 +169,8 @@ def test_with_each_masters_server_killed_under_load_writes_go_on_and_nothing_is_
                 until(partial(writer.has_written, written + 5), "writes go on", 30)
                 cluster.wait_for_adoption(survivor, master)
                 cluster.servers[master].start()
-        until(cluster.are_both_in_sync, "both replicas in sync", 30)
+        until(cluster.are_both_in_sync, "both replicas in sync")
         publish(cluster.settle(f"{kills} servers killed with the directory's master, which fails over")).assert_sound()
-        until(lambda: not any(map(writer.contradictions, cluster.names)), "both have what counts", 20)
+        until(lambda: not any(map(writer.contradictions, cluster.names)), "both have what counts")
         sys.stdout.write(f"writes acknowledged {writer.count}, lost 0; masters killed {' '.join(masters)}\n")
         assert set(masters) == set(cluster.names)

@@ -89,7 +89,7 @@ def test_r19_r21_a_hundred_kills_under_writes_lose_none_of_those_that_the_master
     chance = random.Random(SEED)
     with Writer(master, shadow) as writer:
         for _ in range(kills):
-            until(partial(writer.has_written, writer.count + 30), "writes are acknowledged", 30)
+            until(partial(writer.has_written, writer.count + 30), "writes are acknowledged")
             time.sleep(chance.random() / 10)  # not to wait for anything: whatever strikes next strikes at any instant
             failed = writer.failed
             struck = chance.choice([(master,), (master,), (master, shadow), (shadow,)])
@@ -102,7 +102,7 @@ def test_r19_r21_a_hundred_kills_under_writes_lose_none_of_those_that_the_master
             for server in struck:
                 server.start()
     writes = writer.writes
-    until(lambda: not writes.contradictions(shadow), "both have the same", 30)
+    until(lambda: not writes.contradictions(shadow), "both have the same")
     assert not writes.contradictions(master)
     sys.stdout.write(
         f"kills {kills}, writes acknowledged {writes.count}, lost on the master 0, on the shadow 0, "

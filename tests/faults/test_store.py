@@ -37,9 +37,9 @@ def test_below_the_reserve_mail_is_put_off_and_service_returns_with_the_room(
     with Switch(tmp_path, tables(sink.port), SMALL, disk.path) as switch:
         deliver(switch.port, "carol@example.net", "a@sink.test")
         disk.limit_room(1_400_000)
-        until(lambda: mail_reply(switch).startswith("452 4.3.1 "), "452 while the disk is full", 10, 0.2)
+        until(lambda: mail_reply(switch).startswith("452 4.3.1 "), "452 while the disk is full", every_s=0.2)
         disk.limit_room(None)
-        until(lambda: mail_reply(switch) == "250 2.1.0 Ok", "service again", 10, 0.2)
+        until(lambda: mail_reply(switch) == "250 2.1.0 Ok", "service again", every_s=0.2)
         deliver(switch.port, "carol@example.net", "b@sink.test")
         sink.wait_for(2)
 
@@ -91,7 +91,7 @@ def test_who_waits_for_the_put_that_hangs_gets_no_answer_and_who_comes_later_get
             assert second.greet().envelope("carol@example.net", "second@sink.test").body().startswith("451 4.3")
             assert first.is_closed()
         disk.release()
-        until(lambda: mail_reply(switch) == "250 2.1.0 Ok", "service again", 10)
+        until(lambda: mail_reply(switch) == "250 2.1.0 Ok", "service again")
         deliver(switch.port, "carol@example.net", "third@sink.test")
         until(lambda: switch.queued() == 0, "an empty queue")
         assert [message.recipients for message in sink.received] == [("third@sink.test",)]
@@ -111,7 +111,7 @@ def test_a_server_starts_though_its_store_hangs_and_serves_once_it_is_back(
         assert switch.http("/ready")[0] == 503
         assert is_alive(process.pid)
         disk.release()
-        until(switch.is_ready, "a ready server", 15)
+        until(switch.is_ready, "a ready server")
         deliver(switch.port, "carol@example.net", "b@sink.test")
         until(lambda: any("b@sink.test" in message.recipients for message in sink.received), "the next message")
         assert queue_id

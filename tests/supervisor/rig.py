@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.e2e.switch import free_port
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE_S, until
 
 FAKE_SERVER = Path(__file__).parent / "fake_server.py"
 
@@ -80,10 +80,10 @@ class Server:
 
     def wait(self) -> int:
         assert self.process is not None
-        return self.process.wait(15)
+        return self.process.wait(PATIENCE_S)
 
     def greeting(self) -> str:
-        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as connection:
             return connection.makefile().readline().strip()
 
     def switch_pid(self) -> int:
@@ -98,7 +98,7 @@ class Server:
     def operator(self, method: str, path: str) -> tuple[int, dict[str, object]]:
         request = f"{method} {path} HTTP/1.1\r\nHost: nightmail\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
+            connection.settimeout(PATIENCE_S)
             connection.connect(os.path.relpath(self.run / "admin.sock"))
             connection.sendall(request.encode())
             head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 from tests.directory.slapd_server import SUFFIX, Slapd
-from tests.e2e.waiting import until
+from tests.e2e.waiting import PATIENCE_S, until
 
 from nightmail.directory.copying import copy_of
 from nightmail.directory.last_copy import PartCopy, read_copy, write_copy
@@ -67,7 +67,7 @@ class Following:
             return not hasattr(snapshot.accept(f"a@{domain}", may_relay=False), "code")
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():  # noqa: ASYNC110 - what replicas do is no event of ours
                 await asyncio.sleep(0.01)
 
@@ -78,7 +78,7 @@ async def following(
 ) -> AsyncIterator[Following]:
     """Follow for a while, once something is in force."""
     follows = Following(directory, *servers, lag_limit_s=lag_limit_s, masters=masters)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await follows.reloads.compile_first()
     watching = asyncio.create_task(follows.reloads.watch())
     try:
@@ -202,7 +202,7 @@ def test_what_a_killed_replica_had_and_never_sent_is_taken_once_it_is_back(tmp_p
         with Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
             until(lambda: shadow.has(ORG.dn), "the shadow has it")
             async with following(tmp_path, shadow) as follows:
-                pieces = [*copy_of([shadow.uri], SUFFIX, shadow.access("replicator"))]
+                pieces = [*copy_of(shadow.uri, SUFFIX, shadow.access("replicator"))]
                 [like] = [piece for piece in pieces if ORG.dn in piece]
                 unsent = UUID.sub("00000000-0000-4000-8000-000000000000", like.replace("example.org", "example.net"))
                 master.kill()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
+from tests.e2e.waiting import PATIENCE_S
 from tests.eventloop import on_a_loop
 
 from nightmail.errors import ConfigInvalid
@@ -31,7 +32,7 @@ def child_of(prepare: Callable[[], Sequence[str]], damaged: Callable[[str], None
 
 
 async def until_pid(child: ReplicaChild, but: int = 0) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while child.pid in (0, but):  # noqa: ASYNC110 - a process is no event of ours
             await asyncio.sleep(0.01)
     return child.pid
@@ -56,7 +57,7 @@ async def test_why_it_ended_is_told_in_its_own_words() -> None:
     child = child_of(lambda: FAILS)
     with capture_logs() as logs:
         running = asyncio.create_task(child.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not any(line["event"] == "directory replica died" for line in logs):  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.01)
         running.cancel()
@@ -73,7 +74,7 @@ async def test_one_that_is_not_set_up_is_said_once_and_tried_again() -> None:
     child = child_of(refuse)
     with capture_logs() as logs:
         running = asyncio.create_task(child.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while child.state != "not set up":  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.01)
         running.cancel()
@@ -114,7 +115,7 @@ async def test_a_file_that_can_not_be_written_is_named_with_what_to_do() -> None
 
     child = child_of(refuse)
     running = asyncio.create_task(child.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while child.state != "not set up":  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.01)
     running.cancel()
@@ -128,7 +129,7 @@ async def test_an_address_that_is_in_use_is_a_matter_for_the_operator() -> None:
     child = child_of(lambda: [sys.executable, "-c", f"import sys; sys.exit({words!r})"])
     with capture_logs() as logs:
         running = asyncio.create_task(child.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while child.fault != f"it ended: {words}":  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.01)
         running.cancel()
@@ -160,7 +161,7 @@ async def test_one_that_finds_its_entries_damaged_is_ended_at_once_and_not_start
 
     child = child_of(prepare, found.append)
     running = asyncio.create_task(child.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while child.state != "not set up":  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.01)
     running.cancel()
@@ -178,7 +179,7 @@ async def test_a_name_that_somebody_gave_an_entry_is_no_damage() -> None:
     child = child_of(lambda: [sys.executable, "-c", script], found.append)
     with capture_logs() as logs:
         running = asyncio.create_task(child.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not any(line["event"] == "directory replica died" for line in logs):  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.01)
         running.cancel()

@@ -13,6 +13,7 @@ from functools import wraps
 import pytest
 import uvloop
 from tests.e2e.processes import is_alive
+from tests.e2e.waiting import PATIENCE_S
 
 from nightmail.net.control import Frames, Message
 from nightmail.supervisor import child as child_module
@@ -92,7 +93,7 @@ class Reserve:
 
     async def have(self, count: int) -> None:
         """Wait until so many processes were started."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.started) < count:
                 self._news.clear()
                 await self._news.wait()
@@ -104,7 +105,7 @@ async def answer_of(launched: Launched | None) -> tuple[object, object]:
     launched.control.setblocking(False)
     frames = Frames()
     said: list[Message] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(said) < 2:
             said += frames.receive(await asyncio.get_running_loop().sock_recv(launched.control, 4096))
         launched.control.close()
@@ -202,7 +203,7 @@ async def test_one_that_hangs_is_not_the_switch_that_everybody_waits_for(monkeyp
         os.kill(hung.pid, signal.SIGSTOP)
         child = SwitchChild(0, launch, [], SystemClock())
         running = asyncio.get_running_loop().create_task(child.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await child.serving.wait()
         assert hung_pids == [hung.pid, 0]
         assert (hung.returncode, child.restarts) == (-signal.SIGKILL, 1)

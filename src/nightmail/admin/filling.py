@@ -113,5 +113,5 @@ class _Loading(NamedTuple):
                     remedy="see whether it has what the master lacks; it is kept until you delete it")  # fmt: skip
 
     def _load(self, database: Database, uri: str, now: str) -> str:
-        pieces = until_stopped(copy_of([uri], database.base, self.access), self.stopping)
+        pieces = until_stopped(copy_of(uri, database.base, self.access), self.stopping)
         return load(self.replica, database, self.installation, pieces, now)

@@ -7,14 +7,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain, islice
 from typing import NamedTuple
 
 from nightmail.admin.external import is_external, schema_of
 from nightmail.admin.replicas import access_of, directory_of, replica_uris, secret_of
 from nightmail.config.settings import Config
 from nightmail.directory.certificates import write_authority
-from nightmail.directory.copying import copy_of
+from nightmail.directory.copying import copy_of, first_that_gives
 from nightmail.directory.external import PagedDirectory
+from nightmail.directory.parts import Part
 from nightmail.directory.schemas import OWN
 from nightmail.directory.sessions import Access
 from nightmail.directory.settings import DirectorySettings
@@ -54,7 +57,14 @@ def everything(config: Config) -> Iterator[str]:
     with authority(config) as trusted:
         access = access_of(directory_of(config), "replicator", trusted)
         for part in config.parts:
-            yield from copy_of(replica_uris(config), part.base, access)
+            _, pieces = first_that_gives(replica_uris(config), partial(_begun_copy, part, access))
+            yield from pieces
+
+
+def _begun_copy(part: Part, access: Access, uri: str) -> Iterator[str]:
+    """A copy that has its first entry already: this replica gives it. Raises: DirectoryUnavailable."""
+    pieces = copy_of(uri, part.base, access)
+    return chain([*islice(pieces, 1)], pieces)
 
 
 def moment(clock: Clock) -> str:

@@ -88,9 +88,10 @@ def import_tables(
         show_plan(plan, json=json)
         say_what_is_elsewhere(plan)
         return
-    with writing(loaded, [part.base]) as masters, given():
-        plan = plan_for(wanted, masters.search(), part, delete=delete)
-        done = carry_out(plan, masters)
+    with writing(loaded, [part.base]) as masters:
+        with given():
+            plan = plan_for(wanted, masters.search(), part, delete=delete)
+            done = carry_out(plan, masters)
         confirmed = confirm_written(loaded, masters, is_whole=True)
     say_what_is_elsewhere(plan)
     if json:
@@ -125,8 +126,9 @@ def add(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, name:
     entries, changes = records_of(ldif)
     if changes:
         raise GivenWrong(ldif, "it has changes of entries", "`nightmail directory modify` carries them out")
-    with writing(loaded, [entry.dn for entry in entries]) as masters, given():
-        done = add_entries(masters, loaded, entries, force=force)
+    with writing(loaded, [entry.dn for entry in entries]) as masters:
+        with given():
+            done = add_entries(masters, loaded, entries, force=force)
         confirm_written(loaded, masters, is_whole=done.left > 0)
     _say_done("added", done, "there already")
 
@@ -140,8 +142,9 @@ def modify(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, na
         raise GivenWrong(
             ldif, "it has whole entries", "`nightmail directory add` adds them; a change has changetype: modify"
         )
-    with writing(loaded, [name for name, _ in changes]) as masters, given():
-        done = modify_entries(masters, loaded, changes, force=force)
+    with writing(loaded, [name for name, _ in changes]) as masters:
+        with given():
+            done = modify_entries(masters, loaded, changes, force=force)
         confirm_written(loaded, masters, is_whole=done.left > 0)
     _say_done("changed", done, "so already")
 
@@ -150,10 +153,11 @@ def modify(ldif: Ldif = "-", force: Force = False, config: ConfigFile = None, na
 def delete(names: Names, force: Force = False, config: ConfigFile = None, name: ServerName = None) -> None:
     """Delete entries, by their names. Those that are not there are named, and the others deleted."""
     loaded = load_ours(config, name)
-    with writing(loaded, names) as masters, given():
+    with writing(loaded, names) as masters:
         try:
-            done = delete_entries(masters, loaded, names, force=force)
-        except ConfigInvalid:
+            with given():
+                done = delete_entries(masters, loaded, names, force=force)
+        except GivenWrong:
             if loaded.has_failover:  # gone already, perhaps, but not yet known to be gone everywhere
                 confirm_written(loaded, masters, is_whole=True)
             raise

@@ -24,7 +24,7 @@ from nightmail.cli.failing import CommandFailed, GivenWrong, complain, given
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
-from nightmail.directory.copying import copy_of
+from nightmail.directory.copying import copy_of, first_that_gives
 from nightmail.directory.held import VOID, Held
 from nightmail.directory.ldif import ldif_of, records_below
 from nightmail.directory.parts import Part
@@ -241,18 +241,16 @@ def _take_over(config: Config, part: Part, replica: Replica, database: Database)
     Raises:
         DirectoryUnavailable: none has it.
     """
-    reasons = []
     with authority(config) as trusted:
         access = access_of(directory_of(config), "replicator", trusted)
-        for uri in sources_of(config, part, access):
-            try:
-                copy = copy_of([uri], part.base, access)
-                _say_aside(load(replica, database, find_installation(), copy, moment(SystemClock())))
-            except DirectoryUnavailable as error:
-                reasons.append(str(error))
-            else:
-                return uri
-    raise DirectoryUnavailable("; ".join(reasons) or "there is no other replica")
+
+        def take(uri: str) -> str:
+            copy = copy_of(uri, part.base, access)
+            return load(replica, database, find_installation(), copy, moment(SystemClock()))
+
+        uri, aside = first_that_gives(sources_of(config, part, access), take)
+    _say_aside(aside)
+    return uri
 
 
 def _own_replica(config: Config) -> Replica:

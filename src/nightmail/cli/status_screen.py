@@ -10,6 +10,7 @@ from rich.text import Text
 from nightmail.admin.answers import DirectoryPicture, PartPicture, ServerPicture
 from nightmail.cli.screen import columns, plain, show, state, whole
 from nightmail.cli.words import count, span
+from nightmail.directory.told_masters import CONTRADICTS
 from nightmail.mail.headers import printable
 
 _TABLES_REFUSED = "The tables were refused; the last good ones are in force:"
@@ -99,7 +100,14 @@ def _directory(picture: DirectoryPicture, server: str) -> RenderableType:
         )
     if picture.fault:
         rows.append(whole(picture.fault, "bold red"))
-    return Group(*rows, *(whole(f"Addresses can't be looked up at {fault}", style) for fault in faults))
+    return Group(*rows, *(whole(_told(fault), style) for fault in faults))
+
+
+def _told(fault: str) -> str:
+    """What is wrong with a replica, given its URI and why. Where masters contradict each other it can be asked."""
+    _, _, why = fault.partition(": ")
+    what = "Masters contradict each other at" if why.startswith(CONTRADICTS) else "Addresses can't be looked up at"
+    return f"{what} {fault}"
 
 
 def _asked(picture: DirectoryPicture, faults: int, style: str) -> Text:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from nightmail.directory.ldif import ldif_of
 from nightmail.directory.sessions import Access
@@ -11,32 +12,39 @@ from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import DirectoryUnavailable
 
+_Taken = TypeVar("_Taken")
+
 _MADE_UP = {"entrydn", "subschemasubentry", "hassubordinates", "numsubordinates"}
 
 
-def copy_of(uris: Iterable[str], suffix: str, access: Access) -> Iterator[str]:
-    """All entries of the first replica that answers, each as text, with what a replica needs to go on from there.
+def copy_of(uri: str, suffix: str, access: Access) -> Iterator[str]:
+    """All entries of a replica, each as text, with what another one needs to go on from there.
 
     `access` has to be that of the account which sees everything, passwords included.
 
     Raises:
-        DirectoryUnavailable: none answers, or has all of them.
+        DirectoryUnavailable: it does not answer, or has not all of them.
     """
-    reason = "there is no other replica"
+    with Directory(uri, access) as directory:
+        if not any(item.attributes for item in directory.search(suffix, attributes=["contextCSN"])):
+            raise DirectoryUnavailable(f"{uri}: it has no content yet")
+        for item in directory.search(suffix, attributes=["*", "+"]):
+            yield ldif_of([_without_made_up(item)])
+
+
+def first_that_gives(uris: Iterable[str], take: Callable[[str], _Taken]) -> tuple[str, _Taken]:
+    """The first replica from which something can be taken, and what was.
+
+    Raises:
+        DirectoryUnavailable: none gives it; the reasons of all.
+    """
+    reasons = []
     for uri in uris:
         try:
-            directory = Directory(uri, access)
+            return uri, take(uri)
         except DirectoryUnavailable as error:
-            reason = str(error)
-            continue
-        with directory:
-            if not any(item.attributes for item in directory.search(suffix, attributes=["contextCSN"])):
-                reason = f"{uri}: it has no content yet"
-                continue
-            for item in directory.search(suffix, attributes=["*", "+"]):
-                yield ldif_of([_without_made_up(item)])
-        return
-    raise DirectoryUnavailable(reason)
+            reasons.append(str(error))
+    raise DirectoryUnavailable("; ".join(reasons) or "there is no other replica")
 
 
 def until_stopped(pieces: Iterable[str], stopping: threading.Event) -> Iterator[str]:

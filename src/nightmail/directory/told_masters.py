@@ -19,6 +19,8 @@ ROOT = ""
 """The name of the entry in which a replica says what it was told."""
 SAYS = "description"
 """The attribute of it, which slapd knows before it reads any schema."""
+CONTRADICTS = "its server's file names "
+"""What `contradiction` says begins so, and nothing else that is wrong with a replica does."""
 _TAKES_WRITES = " takes writes to "
 
 _A_SITE = "nmsite="
@@ -73,9 +75,10 @@ def contradiction(masters: Mapping[Part, str], told: Told) -> Contradiction | No
     if not differing:
         return None
     have_sites = {any(part.site for part in masters), any(base.startswith(_A_SITE) for base in told)}
-    setting = "topology" if len(have_sites) > 1 else "masters" if True in have_sites else "first_master"
+    is_other = len(have_sites) > 1 or not all(masters.values())  # where the role moves, our file names nobody
+    setting = "topology" if is_other else "masters" if True in have_sites else "first_master"
     return Contradiction(
-        f"its server's file names {' and '.join(differing)}",
+        f"{CONTRADICTS}{' and '.join(differing)}",
         f"correct [directory] {setting} in the file that is wrong, and restart its server; until then whoever is not "
         "found gets 451",
     )
@@ -84,7 +87,7 @@ def contradiction(masters: Mapping[Part, str], told: Told) -> Contradiction | No
 def _differing(masters: Mapping[Part, str], told: Told) -> list[str]:
     ours = {folded_name(part.base): (part, master) for part, master in masters.items()}
     words = [
-        f"{told.get(base, 'nobody')} as the master of {_words_for(part)}, ours names {master}"
+        f"{told.get(base, 'nobody')} as the master of {_words_for(part)}, ours names {master or 'nobody'}"
         for base, (part, master) in ours.items()
         if told.get(base) != master
     ]

@@ -134,7 +134,7 @@ class MovingRole:
             return
         if wanted.master not in self._config.replicas:
             raise ConfigInvalid(self._config.path, f"{wanted.master} is no server with a replica", "it is the master")
-        source = copy_of([uri_of(self._config, wanted.master)], entries.base, self._access)
+        source = copy_of(uri_of(self._config, wanted.master), entries.base, self._access)
         try:
             source = until_stopped(source, self._replica.stopping)
             archive = load(replica, entries, installation, source, moment(self._clock), held=wanted.held)
