@@ -27,6 +27,11 @@ PASSWORD = "of the reader"
 CLIENT = "mx1"
 """Whose certificate lets one in."""
 
+_OWNER = f"gidNumber={os.getegid()}+uidNumber={os.geteuid()},cn=peercred,cn=external,cn=auth"
+_ACCESS = (
+    f'to attrs=userPassword by dn.exact="{_OWNER}" manage by anonymous auth by * none',
+    f'to * by dn.exact="{_OWNER}" manage by dn.exact="{READER}" read by dn.exact="cn={CLIENT}" read by * none',
+)
 _TEXT = "EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
 _SCHEMA = f"""\
 dn: cn=corporate,cn=schema,cn=config
@@ -80,8 +85,8 @@ olcDbDirectory: {entries}
 olcDbMaxSize: 268435456
 olcDbIndex: objectClass,mail,proxyAddresses eq
 olcSizeLimit: size.soft={most} size.hard={most} size.prtotal=unlimited
-olcAccess: {{0}}to attrs=userPassword by dn.exact="{manager}" manage by anonymous auth by * none
-olcAccess: {{1}}to * by dn.exact="{manager}" manage by dn.exact="{reader}" read by dn.exact="cn={client}" read by * none
+olcAccess: {{0}}{access[0]}
+olcAccess: {{1}}{access[1]}
 
 """
 _SYNCPROV = """\
@@ -124,8 +129,8 @@ class ForeignSlapd:
         text = _CONFIGURATION.format(
             tls=tls, modules=self._installation.module_directory, schema=_SCHEMA, suffix=SUFFIX,
             includes="".join(f"include: file://{path}\n\n" for path in (*schemas, own_schema())),
-            entries=directory / "entries", most=most, reader=READER, client=CLIENT,
-            manager=f"gidNumber={os.getegid()}+uidNumber={os.geteuid()},cn=peercred,cn=external,cn=auth",
+            entries=directory / "entries", most=most,
+            access=_ACCESS,
         )  # fmt: skip
         self._slapadd("0", text + (_SYNCPROV if tells_changes else ""))
         self._slapadd("1", ldif_of(_FIRST))
@@ -157,6 +162,15 @@ class ForeignSlapd:
         command = [self._installation.slapd, "-d", "none", "-F", str(self._directory / "config"), "-h", uris]
         self.process = subprocess.Popen(["prlimit", "--nofile=1024:1024", *command], stdin=subprocess.DEVNULL)
         until(self._is_up, f"{self.uri} answers")
+
+    def hide(self, *attributes: str) -> None:
+        """Let the reader not see these, from the next start on, and all others; whoever owns it still sees them."""
+        hiding = [f'to attrs={attribute} by dn.exact="{_OWNER}" manage by * none' for attribute in attributes]
+        rules = "".join(f"olcAccess: {{{number}}}{rule}\n" for number, rule in enumerate([*hiding, *_ACCESS]))
+        text = f"dn: olcDatabase={{1}}mdb,cn=config\nchangetype: modify\nreplace: olcAccess\n{rules}"
+        tool = Path(self._installation.slapadd).with_name("slapmodify")
+        command = [str(tool), "-n", "0", "-F", str(self._directory / "config")]
+        subprocess.run(command, input=text.encode(), capture_output=True, check=True)
 
     def kill(self) -> None:
         """kill -9."""

@@ -209,6 +209,31 @@ def test_a_directory_that_shows_nobody_any_more_is_believed_in_nothing(
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("tells_changes", [False, True])
+def test_a_directory_that_shows_people_without_their_addresses_is_believed_in_nothing(
+    make_server: MakeServer, tells_changes: bool
+) -> None:
+    server = make_server(tells_changes=tells_changes)
+    server.add([ALICE, group("staff", "staff@corp.example", ALICE.dn)])
+
+    async def scene() -> None:
+        async with asking(server) as asks:
+            await asks.until("alice@corp.example", is_mailbox)
+            server.kill()
+            server.hide("proxyAddresses")
+            server.start()
+            await eventually(lambda: "an address of none" in asks.lookups.standing()[server.uri])
+            with pytest.raises(DirectoryUnavailable):
+                await asks.ask("bob@corp.example")
+            server.kill()
+            server.hide()
+            server.start()
+            await eventually(lambda: asks.lookups.is_ready(server.uri))
+            await asks.until("alice@corp.example", is_mailbox)
+
+    asyncio.run(scene())
+
+
 def test_an_account_that_is_refused_is_not_tried_until_it_is_locked(make_server: MakeServer) -> None:
     server = make_server()
     server.add([ALICE])

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from nightmail.directory.mapping_settings import MappingSettings
 from nightmail.directory.names import any_of, equals
+from nightmail.directory.schemas import Kind, kind_of
 from nightmail.directory.tree import Item
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.names import parse_address
@@ -31,9 +32,12 @@ class ForeignSchema:
         self._list_addresses = mapping.lists_addresses or ()
         self._members = mapping.lists_members or ()
         self._member_addresses = mapping.lists_member_addresses or ()
-        kinds = {self._people_addresses: [_all_of(_of_classes(mapping.people or ()), mapping.people_filter or "")]}
+        people = _all_of(_of_classes(mapping.people or ()), mapping.people_filter or "")
+        self.kinds: tuple[Kind, ...] = (kind_of("people", people, self._people_addresses),)
+        kinds = {self._people_addresses: [people]}
         if self._list_classes and self._list_addresses:
             lists = _all_of(_of_classes(self._list_classes), mapping.lists_filter or "")
+            self.kinds += (kind_of("lists", lists, self._list_addresses),)
             kinds.setdefault(self._list_addresses, []).append(lists)
         self._kinds = {names: any_of(*who) for names, who in kinds.items()}
         self.mail_filter = self.member_filter = any_of(*self._kinds.values())
