@@ -242,6 +242,7 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
     )
     from nightmail.directory.lookups import Lookups  # noqa: PLC0415 - see above
     from nightmail.directory.maps import DirectoryMaps  # noqa: PLC0415 - see above
+    from nightmail.directory.replica import ROLE  # noqa: PLC0415 - see above
 
     def forget_answers() -> None:
         routing.snapshot.forget()
@@ -254,6 +255,7 @@ def _routing(config: Config, clock: Clock) -> tuple[Routing, Callable[[], Routin
         near=near_uris(config),
         parts={part.base: master_for_good(config, part) for part in config.parts},
         masters=masters_told(config),
+        role=ROLE if config.has_failover else "",
         base=config.base,
         timeout_s=config.directory.lookup_timeout_s,
         lag_limit_s=config.directory.lag_limit_s,

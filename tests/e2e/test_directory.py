@@ -55,6 +55,22 @@ def test_with_the_masters_server_dead_mail_flows_and_it_starts_again(servers: Di
     until_answered(servers.second, "carol@example.org", 250)
 
 
+def test_who_was_added_at_the_master_alone_is_not_refused_by_a_shadow_that_starts_while_it_is_away(
+    servers: DirectoryPair,
+) -> None:
+    servers.second.stop()
+    servers.fill(mailboxes="alice@example.org\ncarol@example.org\n")
+    servers.first.kill()
+    servers.second.start()
+    until_answered(servers.second, "alice@example.org", 250)
+    assert answer(servers.second, "carol@example.org") == 451
+    servers.first.start()
+    until_answered(servers.second, "carol@example.org", 250)
+    until_answered(servers.second, "nobody@example.org", 550)
+    servers.first.kill()
+    until(lambda: answer(servers.second, "somebody@example.org") == 550, "the shadow was seen to have everything")
+
+
 def test_a_replica_that_is_killed_is_started_again(servers: DirectoryPair) -> None:
     until_answered(servers.first, "alice@example.org", 250)
     before = replica_pid(servers.first)

@@ -21,6 +21,8 @@ from nightmail.errors import DirectoryUnavailable
 
 _ANEW_S = 0.25
 _TOLD_TIMEOUT_S = 2.0
+_ANYTHING = "(objectClass=*)"
+_IS_OPEN = "nmEnabled"
 _NOT_YET = "it is not connected to yet"
 NONE_ASKED = "see why: until one can be asked, mail for addresses that are not remembered gets 451"
 
@@ -47,7 +49,8 @@ class Link:
 
     `fault` says why not; it `is_met` once that was tried. `take` is given each change, `is_current` is called when it
     is ready, `is_lost` when it is no more, or could not be; `is_alone` tells whether no other one is ready. Where
-    `was_told` is given, the replica is first asked which masters it was told, and that is called with the answer.
+    `was_told` is given, the replica is first asked which masters it was told, and that is called with the answer. Where
+    the master's `role` moves, that is the entry that says whether it `takes_writes`.
     """
 
     def __init__(
@@ -64,9 +67,10 @@ class Link:
         is_lost: Callable[[], object],
         is_alone: Callable[[str], bool],
         was_told: Callable[[str, Told], None] | None = None,
+        role: str = "",
     ) -> None:
         self.uri = uri
-        self.is_ready = self.is_met = False
+        self.is_ready = self.is_met = self.takes_writes = False
         self.fault = f"{uri}: {_NOT_YET}"
         self._access = access
         self._is_current = is_current
@@ -83,6 +87,7 @@ class Link:
         self._awaited: set[str] = set()
         self._bases = bases
         self._was_told = was_told
+        self._role = role
 
     def is_behind(self, now: float) -> bool:
         """Whether it has lacked a change of any part for too long; `now` is elapsed seconds."""
@@ -105,7 +110,7 @@ class Link:
                 log.exception("directory replica not asked", reason=str(error), remedy="report this")
             finally:
                 is_news = self.is_ready or not self.is_met
-                self.is_ready, self.is_met = False, True
+                self.is_ready, self.is_met, self.takes_writes = False, True, False
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None
@@ -130,6 +135,12 @@ class Link:
             names = [*attributes] or self._attributes
             self._connection.search(base, filter_text, names, answered, timeout_s, is_base=is_base)
 
+    def look_at_role(self) -> None:
+        """Ask whether it takes writes, where that may change."""
+        if self._role and self._connection is not None:
+            answered = self._says_whether_it_takes_writes
+            self.search(self._role, _ANYTHING, answered, _TOLD_TIMEOUT_S, is_base=True, attributes=[_IS_OPEN])
+
     def _say(self, error: DirectoryUnavailable) -> None:
         if isinstance(error, Refused):
             say_refused(error, self._access)
@@ -143,9 +154,11 @@ class Link:
         self._connection = await Connection.open(self.uri, self._access, self._is_over.set)
         if self._was_told is not None:
             self._awaited.add(ROOT)
-            self.search(
-                ROOT, "(objectClass=*)", self._says_what_it_was_told, _TOLD_TIMEOUT_S, is_base=True, attributes=[SAYS]
-            )
+            answered = self._says_what_it_was_told
+            self.search(ROOT, _ANYTHING, answered, _TOLD_TIMEOUT_S, is_base=True, attributes=[SAYS])
+        if self._role:
+            self._awaited.add(self._role)
+            self.look_at_role()
         following = [asyncio.create_task(part.feed.follow(self.uri, self._access)) for part in self.parts]
         over = asyncio.create_task(self._is_over.wait())
         try:
@@ -164,8 +177,16 @@ class Link:
             self._was_told(self.uri, told_in(value for item in answer for value in item.values(SAYS)))
             self._is_followed(ROOT)
 
+    def _says_whether_it_takes_writes(self, answer: list[Item] | DirectoryUnavailable) -> None:
+        if isinstance(answer, DirectoryUnavailable) or self._connection is None:
+            self._is_over.set()
+            return
+        self.takes_writes = any(item.value(_IS_OPEN) == "TRUE" for item in answer)
+        if self._role in self._awaited:
+            self._is_followed(self._role)
+
     def _is_followed(self, base: str) -> None:
-        """Changes below `base` come, from now on; or below the root, what there is to know before it is asked."""
+        """Changes below `base` come, from now on; or it is not that, but what there is to know before it is asked."""
         self._awaited.discard(base)
         if self._awaited:
             return

@@ -20,7 +20,7 @@ from nightmail.directory.content import Changed, Expired, Gone, Message
 from nightmail.directory.feed import ChangeFeed
 from nightmail.directory.known import Cache, Known, answers_of, keys_of, members_named
 from nightmail.directory.lag import newest_of
-from nightmail.directory.link import NONE_ASKED, Link, MakeFeed
+from nightmail.directory.link import NONE_ASKED, Link, MakeFeed, PartAtReplica
 from nightmail.directory.parts import Part
 from nightmail.directory.ranges import Ranges, is_partial
 from nightmail.directory.recent import RecentChanges
@@ -55,8 +55,9 @@ class Lookups:
     are the bases of what is numbered each by itself, by default the one `suffix`, with the replica that takes writes to
     it, where that is one for good: what it has is what there is to have, also once it was restored. `masters` are the
     servers that do, as our file names them: one that was told otherwise is asked only while no other can be, and until
-    it was told the same nothing is known not to be there (`is_certain`). Relative paths in routes start from `base`.
-    `schema` says how entries are asked for, `make_feed` how one hears of changes. `run` keeps the connections.
+    it was told the same nothing is known not to be there (`is_certain`). Where the master's role moves, `role` is the
+    entry in which each says whether it has it. Relative paths in routes start from `base`. `schema` says how entries
+    are asked for, `make_feed` how one hears of changes. `run` keeps the connections.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Lookups:
         near: Collection[str] = (),
         parts: Mapping[str, str] | None = None,
         masters: Mapping[Part, str] = MappingProxyType({}),
+        role: str = "",
         base: str,
         timeout_s: float,
         changed: Callable[[], None],
@@ -92,6 +94,7 @@ class Lookups:
         self._recent = RecentChanges()
         self._gathered: list[str] = []
         self._masters = masters
+        self._role = role
         self._contradicting: dict[str, Contradiction] = {}
         self._links = [
             Link(
@@ -106,6 +109,7 @@ class Lookups:
                 is_lost=self._is_lost,
                 is_alone=self._is_alone,
                 was_told=self._was_told if masters else None,
+                role=role,
             )
             for uri in replicas
         ]
@@ -136,8 +140,8 @@ class Lookups:
         """Whether what no replica has is nowhere.
 
         Not where one that was seen follows, or is, another master than ours: one that is away still counts, since what
-        was written there may be there alone. Nor while each lacks a change that another one has; nor at the start,
-        before each has said what it was told.
+        was written there may be there alone. Nor while each lacks a change that another one has, or may lack what was
+        written before it came at a master that is away; nor at the start, before each has said what it was told.
         """
         return self._is_settled and self._is_any_in_sync and not self._contradicting
 
@@ -179,6 +183,8 @@ class Lookups:
     async def _watch_lag(self) -> None:
         while True:
             await asyncio.sleep(_LAG_LOOK_S)
+            for link in self._links:
+                link.look_at_role()
             self._in_sync()
             self._say_if_none_is_asked()
 
@@ -241,12 +247,7 @@ class Lookups:
         """The replicas that can be asked; one that is too far behind another one in any part can't, unless all are."""
         ready, now = [link for link in self._links if link.is_ready], self._clock.elapsed()
         for number, master in enumerate(self._parts.values()):
-            parts = {link.uri: link.parts[number] for link in ready}
-            states = {uri: part.state for uri, part in parts.items()}
-            ours = {uri: state for uri, state in states.items() if uri not in self._contradicting}
-            newest = newest_of(ours or states, master)  # what another master has written is not to be had from ours
-            for part in parts.values():
-                part.lag.note(part.state or newest, newest, now)  # one that tells of no changes has no number, either
+            self._compare({link.uri: link.parts[number] for link in ready}, self._judge(master, ready), now)
         in_sync = [link for link in ready if not link.is_behind(now)]
         uris = {link.uri for link in in_sync}
         is_any_as_before = self._is_any_in_sync == (not ready or bool(uris))
@@ -256,6 +257,20 @@ class Lookups:
             self._forget()
         self._were_in_sync = uris or self._were_in_sync
         return in_sync or ready
+
+    def _judge(self, master: str, ready: Sequence[Link]) -> str | None:
+        """Who has all that there is of a part; empty where each may have what others lack, None where nobody knows."""
+        if self._role:
+            return next((link.uri for link in ready if link.takes_writes), None)
+        return master if not master or any(link.uri == master for link in ready) else None
+
+    def _compare(self, parts: Mapping[str, PartAtReplica], judge: str | None, now: float) -> None:
+        """See how far each replica, by its URI, has come with a part."""
+        states = {uri: part.state for uri, part in parts.items()}
+        ours = {uri: state for uri, state in states.items() if uri not in self._contradicting}
+        newest = newest_of(ours or states, judge or "")  # what another master has written is not to be had from ours
+        for part in parts.values():  # one that tells of no changes has no number, either
+            part.lag.note(part.state or newest, newest, now, is_judge_there=judge is not None)
 
     def _forget(self) -> None:
         self._cache.clear()
@@ -351,8 +366,10 @@ class Lookups:
         What others said is as true as it was, as long as they are followed themselves.
         """
         log.info("directory replica asked", replica=uri)
-        for part in (part for link in self._links for part in link.parts):
-            part.lag.begin()
+        for link in self._links:
+            for part in link.parts:
+                part.lag.begin(is_itself=link.uri == uri)
+        self._in_sync()  # before anything more is written
         others = {link.uri for link in self._links if link.is_ready} - {uri}
         if not (self._believed and self._believed <= others):
             self._forget()
