@@ -180,9 +180,10 @@ def test_what_can_be_told_of_one_part_is_told_while_the_master_of_the_other_is_a
     shown = rig.directory("status")
     assert shown.exit_code == 0
     rows = [[cell.strip() for cell in row.split("  ") if cell] for row in shown.out.splitlines()[1:5]]
-    assert [row[4] for row in rows] == ["ok", "ok", "unreachable", "ok"]
-    assert [row[6] for row in rows] == ["–", "0, dr: –", "–", "1, dr: –"]
-    assert "mx3" in shown.out
+    assert [row[3] for row in rows] == ["ok", "ok", "unreachable", "ok"]
+    assert [row[5] for row in rows] == ["–", "0 + ?", "–", "1 + ?"]
+    assert "what replicas lack of the part of dr can't be told while its master, mx3, does not answer" in shown.out
+    assert f"mx3: {rig.sites.mx3.uri}: " in shown.out
 
 
 def test_where_no_replica_answers_the_table_is_printed_and_the_command_fails(rig: SiteRig) -> None:
