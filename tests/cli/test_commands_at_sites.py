@@ -186,6 +186,21 @@ def test_what_can_be_told_of_one_part_is_told_while_the_master_of_the_other_is_a
     assert f"mx3: {rig.sites.mx3.uri}: " in shown.out
 
 
+def test_where_the_masters_were_changed_its_own_replica_has_only_to_be_restarted(rig: SiteRig) -> None:
+    for each in rig.sites.all[1:]:
+        each.kill()
+    rig.sites.obey(main="mx2", dr="mx3")
+    done = rig.nightmail("check")
+    assert done.exit_code == 0
+    assert "! this server's replica goes by the file as it was, which names mx1 as the master" in done.out
+    assert "ours names mx2: restart this server" in done.out
+    assert all(f"! {each.name}: {each.uri}: " in done.out for each in rig.sites.all[1:])
+    assert "restart this server" in rig.directory("check").err
+    other = rig.nightmail("check", on="mx2")
+    assert other.exit_code == os.EX_TEMPFAIL
+    assert "! mx1: its server's file names mx1 as the master of the site main, ours names mx2" in other.out
+
+
 def test_where_no_replica_answers_the_table_is_printed_and_the_command_fails(rig: SiteRig) -> None:
     for each in rig.sites.all:
         each.kill()

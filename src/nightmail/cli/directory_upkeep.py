@@ -29,6 +29,7 @@ from nightmail.directory.held import VOID, Held
 from nightmail.directory.ldif import ldif_of, records_below
 from nightmail.directory.parts import Part
 from nightmail.directory.replica import Database, Replica
+from nightmail.directory.sessions import joined
 from nightmail.directory.slapd import find_installation, is_begun, load
 from nightmail.directory.threats import numbered_anew
 from nightmail.directory.writing import Directory
@@ -107,15 +108,15 @@ def reseed(
             Held(database.path).void()
         sys.stdout.write("This replica begins anew with what the master has when the server starts.\n")
         return
-    faults, sources = [], dict[str, None]()
+    errors, sources = [], dict[str, None]()
     for part, database in _kept(loaded, replica):
         if part in wanted:
             try:
                 sources[_take_over(loaded, part, replica, database)] = None
             except DirectoryUnavailable as error:
-                faults.append(f"{part.base}: {error}" if part.site else str(error))
-    if faults:
-        raise DirectoryUnavailable("; ".join(faults))
+                errors.append(type(error)(f"{part.base}: {error}") if part.site else error)
+    if errors:
+        raise joined(errors)
     sys.stdout.write(f"This replica has what {' and '.join(sources)} had. Start the server.\n")
 
 
