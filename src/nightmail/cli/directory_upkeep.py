@@ -30,7 +30,7 @@ from nightmail.directory.ldif import ldif_of, records_below
 from nightmail.directory.parts import Part
 from nightmail.directory.replica import Database, Replica
 from nightmail.directory.sessions import joined
-from nightmail.directory.slapd import find_installation, is_begun, load
+from nightmail.directory.slapd import find_installation, is_begun, load, reseeding
 from nightmail.directory.threats import numbered_anew
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -66,7 +66,7 @@ def init(
     part, database = to_begin
     if loaded.has_failover:
         refuse_where_there_is_a_role(loaded)
-    other = "" if force else _filled_replica(loaded, part)
+    other = "" if force else _filled_replica(loaded, part, database)
     if other:
         right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
         raise ConfigInvalid(other, f"this replica has {_named(part)}", right)
@@ -292,8 +292,9 @@ def _prepare_to_write(config: Config) -> None:
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
 
 
-def _filled_replica(config: Config, part: Part) -> str:
-    """Another replica that has entries of a part, if one answers."""
+def _filled_replica(config: Config, part: Part, database: Database) -> str:
+    """Another replica that has entries of a part, if one answers. Where none has, it is said who did not answer."""
+    unasked = []
     with authority(config) as trusted:
         access = access_of(directory_of(config), "reader", trusted)
         for uri in other_replicas(config, part):
@@ -302,7 +303,13 @@ def _filled_replica(config: Config, part: Part) -> str:
                     if directory.read(part.base) is not None:
                         return uri
             except (DirectoryUnavailable, ConfigInvalid) as error:
-                complain(f"a replica was not asked whether it has the directory already: {error}")
+                unasked.append(str(error))
+    if unasked:
+        then = "`nightmail directory promote --force` there" if config.has_failover else f"{reseeding(database)} here"
+        complain(
+            f"who does not answer yet, as is usual on a first setup: {'; '.join(unasked)}. If one of them has "
+            f"{_named(part)} already, don't start this server: start that one, then {then}"
+        )
     return ""
 
 
