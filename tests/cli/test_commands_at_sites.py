@@ -180,9 +180,25 @@ def test_what_can_be_told_of_one_part_is_told_while_the_master_of_the_other_is_a
     shown = rig.directory("status")
     assert shown.exit_code == 0
     rows = [[cell.strip() for cell in row.split("  ") if cell] for row in shown.out.splitlines()[1:5]]
-    assert [row[4] for row in rows] == ["ok", "ok", "unreachable", "ok"]
-    assert [row[6] for row in rows] == ["–", "0, dr: –", "–", "1, dr: –"]
-    assert "mx3" in shown.out
+    assert [row[3] for row in rows] == ["ok", "ok", "unreachable", "ok"]
+    assert [row[5] for row in rows] == ["–", "0 + ?", "–", "1 + ?"]
+    assert "what replicas lack of the part of dr can't be told while its master, mx3, does not answer" in shown.out
+    assert f"mx3: {rig.sites.mx3.uri}: " in shown.out
+
+
+def test_where_the_masters_were_changed_its_own_replica_has_only_to_be_restarted(rig: SiteRig) -> None:
+    for each in rig.sites.all[1:]:
+        each.kill()
+    rig.sites.obey(main="mx2", dr="mx3")
+    done = rig.nightmail("check")
+    assert done.exit_code == 0
+    assert "! this server's replica goes by the file as it was, which names mx1 as the master" in done.out
+    assert "ours names mx2: restart this server" in done.out
+    assert all(f"! {each.name}: {each.uri}: " in done.out for each in rig.sites.all[1:])
+    assert "restart this server" in rig.directory("check").err
+    other = rig.nightmail("check", on="mx2")
+    assert other.exit_code == os.EX_TEMPFAIL
+    assert "! mx1: its server's file names mx1 as the master of the site main, ours names mx2" in other.out
 
 
 def test_where_no_replica_answers_the_table_is_printed_and_the_command_fails(rig: SiteRig) -> None:

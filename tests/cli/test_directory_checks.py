@@ -204,10 +204,47 @@ def test_a_replica_with_another_secret_is_called_that(rig: Rig) -> None:
     assert (done.exit_code, said in done.out) == (os.EX_CONFIG, True)
     assert done.err == "nightmail: this server's secret differs from that of mx1\n"
     assert [each["outcome"] for each in rig.facts("status")] == ["another secret", "unreachable"]
-    for words in (("check",), ("search",), ("add", rig.file(LESSER))):
+    name = SOUND[2].dn
+    change = rig.place / "change.ldif"
+    change.write_text(f"dn: {name}\nchangetype: modify\nadd: mail\nmail: a@example.org\n-\n")
+    writing = (("add", rig.file(LESSER)), ("modify", str(change)), ("delete", name), ("import", rig.tables()))
+    copying = (("reseed", "--name", "mx2"), ("backup", str(rig.place / "backup.ldif")))
+    for words in (("check",), ("search",), *writing, *copying):
         done = rig.directory(*words)
         assert said in done.err, words
+        assert done.exit_code == os.EX_CONFIG, words
         assert "start it" not in done.err
+
+
+def test_replicas_that_are_away_are_named_and_a_server_may_start_all_the_same(rig: Rig) -> None:
+    rig.shadow.kill()
+    for topology in ("single-master", "failover"):
+        rig.configure(f'topology = "{topology}"')
+        done = rig.nightmail("check")
+        assert done.exit_code == 0
+        assert f"! mx2: {rig.shadow.uri}: " in done.out
+        assert f"! mx1: {rig.master.uri}" not in done.out
+    assert f"! mx2 (this server): {rig.shadow.uri}: " in rig.nightmail("check", "--name", "mx2").out
+    assert rig.directory("check").err == ""
+
+
+def test_a_failover_with_one_replica_is_remarked_on(rig: Rig) -> None:
+    rig.configure('topology = "failover"')
+    assert "nobody can take its place" not in rig.nightmail("check").out
+    file = rig.place / "nightmail.toml"
+    file.write_text(file.read_text().replace(f'directory = "{rig.shadow.uri.removeprefix("ldap://")}"\n', ""))
+    done = rig.nightmail("check")
+    assert done.exit_code == 0
+    assert '! topology = "failover", and only mx1 has a replica of the directory' in done.out
+
+
+def test_another_suffix_than_the_replicas_is_named_as_what_may_be_wrong(rig: Rig) -> None:
+    file = rig.place / "nightmail.toml"
+    file.write_text(file.read_text().replace(SUFFIX, "dc=example,dc=net"))
+    said = "it has no entries yet, or they were made with another suffix or another secret"
+    for words in (("check",), ("directory", "status")):
+        done = rig.nightmail(*words)
+        assert said in done.out, words
 
 
 def test_an_import_makes_the_container_that_a_directory_of_an_earlier_release_lacks(rig: Rig) -> None:

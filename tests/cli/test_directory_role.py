@@ -45,3 +45,12 @@ def test_a_master_that_gave_the_role_up_is_none_and_may_take_it_again(rig: Rig) 
     assert (done.exit_code, done.err) == (
         os.EX_OK, "nightmail: mx1 gave the master's role up, and nobody has taken it yet\n",
     )  # fmt: skip
+
+
+def test_where_nobody_took_the_role_yet_the_first_master_is_restarted_and_not_begun_anew(rig: Rig) -> None:
+    done = rig.directory("status")
+    assert done.exit_code == os.EX_OK
+    assert done.err == (
+        "nightmail: nobody is the directory's master yet; restart the first master's server; where it has no entries "
+        "yet, `nightmail directory init` there before\n"
+    )

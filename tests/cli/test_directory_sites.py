@@ -55,6 +55,14 @@ def test_each_sites_master_begins_its_own_part(sites: Sites, nightmail: Nightmai
         sites.until_everywhere(person("dr").dn)
 
 
+def test_who_does_not_answer_is_usual_on_a_first_setup(sites: Sites, nightmail: Nightmail) -> None:
+    done = nightmail(sites.mx1, "init")
+    [line] = [each for each in done.err.splitlines() if each.startswith("nightmail: ")]
+    assert "as is usual on a first setup: " in line
+    assert all(f"{each.uri}: " in line for each in sites.all[1:])
+    assert line.endswith("start that one, then `nightmail directory reseed --site main` here")
+
+
 def test_a_server_that_is_no_sites_master_begins_nothing(sites: Sites, nightmail: Nightmail) -> None:
     done = nightmail(sites.mx2, "init")
     assert "mx2 is the master of no site's part of the directory: mx3 of that of dr and mx1 of that of main" in done.err

@@ -56,6 +56,18 @@ def test_a_switch_that_was_not_asked_yet_says_nothing() -> None:
     assert "can't be looked up" not in shown({})
 
 
+@pytest.mark.parametrize(
+    ("is_known", "words"),
+    [(True, "nowhere: the last copy is in force"), (False, "nowhere, nor was it ever: no mail is taken")],
+)
+def test_a_directory_that_is_followed_nowhere_has_a_last_copy_or_never_had_anything(
+    is_known: bool, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = DirectoryPicture(suffix="dc=x", role="shadow", is_known=is_known)
+    show_status(ServerPicture(server="mx1", state="starting", version="1", uptime_s=1, directory=directory), screen())
+    assert capsys.readouterr().out.splitlines()[-1] == f"Followed {words}"
+
+
 def test_nothing_of_the_directory_is_cut_off_on_eighty_columns() -> None:
     directory = DirectoryPicture(
         suffix="dc=example,dc=org", role="shadow", state="running", pid=4_194_304, master="mx1",

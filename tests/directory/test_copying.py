@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nightmail.directory.copying import first_that_gives
+from nightmail.directory.sessions import OtherSecret
 from nightmail.errors import DirectoryUnavailable
 
 
@@ -17,6 +18,17 @@ def take(uri: str) -> str:
 
 def test_what_one_does_not_give_is_taken_from_the_next() -> None:
     assert first_that_gives("abc", take) == ("b", "what b has")
+
+
+def test_where_none_gives_it_what_has_to_be_mended_counts_for_more_than_what_may_pass() -> None:
+    def refuse(uri: str) -> str:
+        raise (OtherSecret if uri == "y" else DirectoryUnavailable)(uri)
+
+    with pytest.raises(OtherSecret, match=r"^x; y; z$"):
+        first_that_gives("xyz", refuse)
+    with pytest.raises(DirectoryUnavailable) as passing:
+        first_that_gives("xz", refuse)
+    assert type(passing.value) is DirectoryUnavailable
 
 
 def test_where_none_gives_it_each_is_named() -> None:

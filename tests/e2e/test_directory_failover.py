@@ -183,7 +183,8 @@ def test_a_directory_that_was_begun_after_the_store_was_lost_takes_nobodys_place
     servers.second.start()
     done = servers.first.nightmail("directory", "init")
     assert done.returncode == 0, done
-    assert "a replica was not asked whether it has the directory already" in done.stderr
+    assert "as is usual on a first setup: " in done.stderr
+    assert "start that one, then `nightmail directory promote --force` there" in done.stderr
     servers.first.start()
     until(lambda: "the store was lost, or is another one" in directory(servers.second).fault, "the old one is kept")
     servers.first.stop()

@@ -41,8 +41,11 @@ def test_a_shadow_that_starts_before_its_master_fills_once_that_answers(tmp_path
     made.second.spawn()
     try:
         made.second.wait_for_log("directory replica not filled yet")
+        nowhere = "Followed nowhere, nor was it ever: no mail is taken"
+        until(lambda: nowhere in made.second.nightmail("status").stdout, "it says that it never had anything")
         with made.first:
             until(made.second.is_ready, "the shadow's server takes mail")
+            assert made.second.facts("status")["directory"]["is_known"]
             until_answered(made.second, "alice@example.org", 250)
             until(lambda: are_the_same(made), "both replicas have the same")
     finally:

@@ -57,8 +57,9 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
 
     `role` is master or shadow, external where others run it, empty where this server has no replica; `state` is
     starting, running, restarting, not set up or stopped, and `fault` says why it is not running. `followed` is the URI
-    of the replica that is followed, empty where none can be: then what was last in force stays so. Where tables say
-    what is not looked up, it is their directory. `refused` are entries that are not in force as they are.
+    of the replica that is followed, empty where none can be: then what was last in force stays so, and where `is_known`
+    is false there was nothing yet, so that no mail is taken. Where tables say what is not looked up, it is their
+    directory. `refused` are entries that are not in force as they are.
     `master` is the server that takes writes, empty where nobody is known to. Where that role moves, `epoch` counts how
     often it was taken, and those `in_sync` may take it. `asked` are the replicas where addresses are looked up: `ok`,
     or why some switch can't.
@@ -72,6 +73,7 @@ class DirectoryPicture(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     fault: str = ""
     followed: str = ""
+    is_known: bool = False
     entries: int = 0
     refused: int = 0
     master: str = ""

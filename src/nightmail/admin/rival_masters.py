@@ -9,16 +9,19 @@ from nightmail.admin.replicas import masters_told, uri_of
 from nightmail.config.settings import Config
 from nightmail.directory.parts import Part
 from nightmail.directory.sessions import Access
-from nightmail.directory.told_masters import Told, contradiction, takes_writes, told_at
+from nightmail.directory.told_masters import Contradiction, Told, contradiction, takes_writes, told_at
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
 
-def contradictions(config: Config, access: Access) -> list[str]:
-    """Whose file names other masters than ours, in a line each. Blocks for as long as the slowest replica takes."""
+def contradictions(config: Config, access: Access) -> dict[str, Contradiction]:
+    """The servers whose replicas go by a file that names other masters than ours, this server's own among them.
+
+    Blocks for as long as the slowest replica takes.
+    """
     masters = masters_told(config)
     told = _told(config, access) if masters else {}
-    return [f"{server}: {wrong}" for server, each in told.items() if (wrong := contradiction(masters, each))]
+    return {server: wrong for server, each in told.items() if (wrong := contradiction(masters, each))}
 
 
 def see_that_nobody_else_takes_writes(config: Config, parts: Iterable[Part], access: Access) -> None:

@@ -46,6 +46,10 @@ _OTHER_SECRETS = (
 _OTHER_MASTERS = (
     "not all servers' files name the same masters of the directory: whoever is not found gets 451 until they do"
 )
+_ALONE = (
+    'topology = "failover", and only {server} has a replica of the directory, so that nobody can take its place: write '
+    'directory = "ADDRESS:PORT" for a second server'
+)
 _OF_THE_COPY = "the directory could not be asked; judged was the last copy of it on this disk, written {age} ago"
 _LINE = "give it a line in domains, such as '{hostname}  alias DOMAIN', DOMAIN being a local one of yours"
 _ENTRY = "add it to domains, such as with nmDomain: {hostname} and nmAliasOf: DOMAIN, DOMAIN being a local one of yours"
@@ -132,7 +136,8 @@ def _with_directory(findings: Findings, directory: DirectorySettings, config: Co
     if is_ours:
         read_secret(directory.secret_file, "[directory] secret_file")
     asking = checks.whom_to_ask(config)
-    uris, reasons = asking.uris, [*asking.reasons, *asking.contradictions]
+    uris, reasons = asking.uris, [*asking.reasons, *asking.contradictions, *asking.away]
+    reasons += filter(None, [asking.outdated, _nobody_to_fail_over(config)])
     fault = "" if uris else _NOBODY_ASKED
     if is_ours and asking.reasons:
         fault = _OTHER_SECRETS
@@ -163,6 +168,11 @@ def _with_directory(findings: Findings, directory: DirectorySettings, config: Co
     remarks = (*reasons, *contradictions, *remarks)
     entries = {name: number for name, number in checks.counted(found).items() if found.is_all or number}
     return msgspec.structs.replace(findings, judged=found.source, entries=entries, remarks=remarks)
+
+
+def _nobody_to_fail_over(config: Config) -> str:
+    """Why the master's role can't move, where the topology says that it does; empty where it can."""
+    return _ALONE.format(server=config.master) if config.has_failover and len(config.replicas) < 2 else ""
 
 
 def _check_balancer(config: Config, snapshot: RoutingSnapshot) -> None:

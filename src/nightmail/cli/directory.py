@@ -170,10 +170,12 @@ def check(config: ConfigFile = None, name: ServerName = None, json: AsJson = Fal
     """Name every entry that can't come into force or be used, with the reason."""
     loaded = load_config(config, name)
     asking = whom_to_ask(loaded)
-    if not asking.uris:
-        raise CommandFailed(exit_code_for(asking.outcomes, os.EX_TEMPFAIL), "; ".join(asking.reasons))
-    for reason in (*asking.reasons, *asking.contradictions):
-        complain(reason)
+    if len(asking.away) == len(asking.uris):
+        reasons = "; ".join([*asking.reasons, *asking.away])
+        raise CommandFailed(exit_code_for(asking.outcomes, os.EX_TEMPFAIL), reasons)
+    for reason in (*asking.reasons, *asking.contradictions, asking.outdated):
+        if reason:
+            complain(reason)
     with reading(loaded, asking.uris) as directory:
         found = found_at(directory, loaded)
     checked = check_found(found, loaded)

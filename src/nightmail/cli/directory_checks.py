@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from nightmail.admin.external import is_external, look_at_servers
-from nightmail.admin.replicas import access_of, directory_of, replica_uris
+from nightmail.admin.replicas import access_of, directory_of, replica_uris, uri_of
 from nightmail.admin.rival_masters import contradictions
 from nightmail.admin.whole_content import Said, authority, said_by, session_at
 from nightmail.cli.directory_tables import entries_of, lines_of_tables
@@ -23,8 +23,9 @@ from nightmail.directory.contents import Held
 from nightmail.directory.judging import Finding, Judge, judge_of, misread
 from nightmail.directory.last_copy import COPY_NAME, read_copy
 from nightmail.directory.parts import part_with
-from nightmail.directory.sessions import OtherSecret, Outcome, open_session
+from nightmail.directory.sessions import Access, OtherSecret, Outcome, open_session
 from nightmail.directory.slapd import find_installation
+from nightmail.directory.told_masters import CONTRADICTS
 from nightmail.directory.tree import Item, folded, is_rule, lines_of
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -64,13 +65,17 @@ class Found(NamedTuple):
 class Asking(NamedTuple):
     """The servers that can be asked, and of the others: why not, and what came of asking them in a word.
 
-    `contradictions` say which servers' files name other masters than this one's.
+    `contradictions` say which servers' files name other masters than this one's. Neither of the
+    rest keeps a server from starting: that some of the `uris` are `away`, a line each, and that its own replica is
+    `outdated`, and goes by the file as it was, which names other masters.
     """
 
     uris: list[str]
     reasons: list[str]
     outcomes: set[Outcome]
     contradictions: Sequence[str] = ()
+    away: Sequence[str] = ()
+    outdated: str = ""
 
 
 def check_found(found: Found, config: Config) -> Checked:
@@ -123,37 +128,53 @@ def whom_to_ask(config: Config) -> Asking:
     if not is_external(settings):
         if config.server.name in config.replicas:
             find_installation()
-        return _with_our_secret(config)._replace(contradictions=_contradicting_files(config))
+        with authority(config) as trusted:
+            access = access_of(settings, "reader", trusted)
+            contradicting, outdated = _contradicting_files(config, access)
+            return _with_our_secret(config, access)._replace(contradictions=contradicting, outdated=outdated)
     servers = look_at_servers(settings)
     others = [each for each in servers if each.outcome != "ok"]
     uris = [each.uri for each in servers if each.outcome == "ok"]
     return Asking(uris, [each.state for each in others], {each.outcome for each in others})
 
 
-def _with_our_secret(config: Config) -> Asking:
+def _with_our_secret(config: Config, access: Access) -> Asking:
     """The replicas, without those that are seen to have another secret."""
     uris = replica_uris(config)
-    with authority(config) as trusted:
-        access = access_of(directory_of(config), "reader", trusted)
 
-        def differs(uri: str) -> str:
-            try:
-                open_session(uri, access).unbind_s()
-            except DirectoryUnavailable as error:  # anything else is said by whoever asks it
-                return str(error) if isinstance(error, OtherSecret) else ""
-            return ""
+    def fault_of(uri: str) -> DirectoryUnavailable | None:
+        try:
+            open_session(uri, access).unbind_s()
+        except DirectoryUnavailable as error:
+            return error
+        return None
 
-        with ThreadPoolExecutor(max(1, len(uris))) as threads:
-            reasons = dict(zip(uris, threads.map(differs, uris), strict=True))
-    differing = [reason for reason in reasons.values() if reason]
+    with ThreadPoolExecutor(max(1, len(uris))) as threads:
+        faults = {uri: fault for uri, fault in zip(uris, threads.map(fault_of, uris), strict=True) if fault}
+    differing = {uri: str(fault) for uri, fault in faults.items() if isinstance(fault, OtherSecret)}
+    away = [_away(config, uri, fault) for uri, fault in faults.items() if uri not in differing]
     outcomes: set[Outcome] = {"another secret"} if differing else set()
-    return Asking([uri for uri, reason in reasons.items() if not reason], differing, outcomes)
+    return Asking([uri for uri in uris if uri not in differing], [*differing.values()], outcomes, away=away)
 
 
-def _contradicting_files(config: Config) -> list[str]:
-    """Which servers' files name other masters than this one's, as far as they can be asked."""
-    with authority(config) as trusted:
-        return contradictions(config, access_of(directory_of(config), "reader", trusted))
+def _away(config: Config, uri: str, fault: DirectoryUnavailable) -> str:
+    """Whose replica does not answer, and why."""
+    server = next(name for name in config.replicas if uri_of(config, name) == uri)
+    return f"{server}{' (this server)' if server == config.server.name else ''}: {fault}"
+
+
+def _contradicting_files(config: Config, access: Access) -> tuple[list[str], str]:
+    """Which servers' files name other masters than this one's, as far as they can be asked.
+
+    Also in what this server's own replica goes by the file as it was before; empty where it does not.
+    """
+    found = contradictions(config, access)
+    own = found.pop(config.server.name, None)
+    others = [f"{server}: {wrong}" for server, wrong in found.items()]
+    if own is None:
+        return others, ""
+    was = own.wrong.removeprefix(CONTRADICTS)
+    return others, f"this server's replica goes by the file as it was, which names {was}: restart this server"
 
 
 def found_in(config: Config, uris: list[str]) -> Found | None:

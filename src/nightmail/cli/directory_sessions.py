@@ -15,7 +15,7 @@ from nightmail.config.settings import Config
 from nightmail.directory.contents import Asked, AskedApart, Contents
 from nightmail.directory.parts import Part, part_with
 from nightmail.directory.reading import Change
-from nightmail.directory.sessions import Access, OtherSecret, outcome_of
+from nightmail.directory.sessions import Access, OtherSecret, first_to_mend
 from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -105,7 +105,7 @@ class Masters:
         except DirectoryUnavailable as error:
             if not part.site:
                 raise
-            raise DirectoryUnavailable(f"{_of_site(part)} on {session.master.server}: {error}") from error
+            raise type(error)(f"{_of_site(part)} on {session.master.server}: {error}") from error
 
 
 def part_for(config: Config, name: str) -> Part:
@@ -163,7 +163,7 @@ def _opened(config: Config, part: Part, master: Master, access: Access) -> Itera
     except DirectoryUnavailable as error:
         remedy = _remedy(config, master, error)
         why = f"{_of_site(part)} is on {master.server}, and can't be written to: {error}; {remedy}"
-        raise DirectoryUnavailable(why) from error
+        raise type(error)(why) from error
     with session:
         yield session
 
@@ -192,18 +192,16 @@ def reading(config: Config, uris: Sequence[str] = ()) -> Iterator[Directory]:
     with authority(config) as trusted:
         settings = directory_of(config)
         access = access_of(settings, "reader", trusted)
-        reasons: list[DirectoryUnavailable] = []
+        errors: list[DirectoryUnavailable] = []
         for uri in uris or replica_uris(config):
             try:
                 directory = session_at(uri, settings, access)
             except DirectoryUnavailable as error:
-                reasons.append(error)
+                errors.append(error)
                 continue
             break
         else:
-            raise min(
-                reasons, key=lambda error: outcome_of(error) == "unreachable"
-            )  # what has to be mended comes first
+            raise first_to_mend(errors)
         with directory:
             yield directory
 

@@ -29,7 +29,8 @@ from nightmail.directory.held import VOID, Held
 from nightmail.directory.ldif import ldif_of, records_below
 from nightmail.directory.parts import Part
 from nightmail.directory.replica import Database, Replica
-from nightmail.directory.slapd import find_installation, is_begun, load
+from nightmail.directory.sessions import joined
+from nightmail.directory.slapd import find_installation, is_begun, load, reseeding
 from nightmail.directory.threats import numbered_anew
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
@@ -65,7 +66,7 @@ def init(
     part, database = to_begin
     if loaded.has_failover:
         refuse_where_there_is_a_role(loaded)
-    other = "" if force else _filled_replica(loaded, part)
+    other = "" if force else _filled_replica(loaded, part, database)
     if other:
         right = "`nightmail directory reseed` takes what it has; a new directory would replace it, and needs --force"
         raise ConfigInvalid(other, f"this replica has {_named(part)}", right)
@@ -107,15 +108,15 @@ def reseed(
             Held(database.path).void()
         sys.stdout.write("This replica begins anew with what the master has when the server starts.\n")
         return
-    faults, sources = [], dict[str, None]()
+    errors, sources = [], dict[str, None]()
     for part, database in _kept(loaded, replica):
         if part in wanted:
             try:
                 sources[_take_over(loaded, part, replica, database)] = None
             except DirectoryUnavailable as error:
-                faults.append(f"{part.base}: {error}" if part.site else str(error))
-    if faults:
-        raise DirectoryUnavailable("; ".join(faults))
+                errors.append(type(error)(f"{part.base}: {error}") if part.site else error)
+    if errors:
+        raise joined(errors)
     sys.stdout.write(f"This replica has what {' and '.join(sources)} had. Start the server.\n")
 
 
@@ -291,8 +292,9 @@ def _prepare_to_write(config: Config) -> None:
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
 
 
-def _filled_replica(config: Config, part: Part) -> str:
-    """Another replica that has entries of a part, if one answers."""
+def _filled_replica(config: Config, part: Part, database: Database) -> str:
+    """Another replica that has entries of a part, if one answers. Where none has, it is said who did not answer."""
+    unasked = []
     with authority(config) as trusted:
         access = access_of(directory_of(config), "reader", trusted)
         for uri in other_replicas(config, part):
@@ -301,7 +303,13 @@ def _filled_replica(config: Config, part: Part) -> str:
                     if directory.read(part.base) is not None:
                         return uri
             except (DirectoryUnavailable, ConfigInvalid) as error:
-                complain(f"a replica was not asked whether it has the directory already: {error}")
+                unasked.append(str(error))
+    if unasked:
+        then = "`nightmail directory promote --force` there" if config.has_failover else f"{reseeding(database)} here"
+        complain(
+            f"who does not answer yet, as is usual on a first setup: {'; '.join(unasked)}. If one of them has "
+            f"{_named(part)} already, don't start this server: start that one, then {then}"
+        )
     return ""
 
 

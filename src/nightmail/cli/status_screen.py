@@ -95,9 +95,8 @@ def _directory(picture: DirectoryPicture, server: str) -> RenderableType:
     if picture.parts:
         rows += [Text(), _parts(picture.parts)]
     else:
-        rows.append(
-            Text("Followed at " if picture.followed else "Followed ") + _followed(picture.followed, is_known=True)
-        )
+        followed = _followed(picture.followed, is_known=picture.is_known)
+        rows.append(Text("Followed at " if picture.followed else "Followed ") + followed)
     if picture.fault:
         rows.append(whole(picture.fault, "bold red"))
     return Group(*rows, *(whole(_told(fault), style) for fault in faults))

@@ -32,7 +32,9 @@ async def look(roles: RoleLog, known: Sighting | None = None) -> Sighting:
     if seen is not None and seen.unread:
         raise DirectoryUnavailable(f"who takes writes can't be told: {seen.fault}")
     if seen is None:
-        right = "start the server that is the first master, or `nightmail directory init` there"
+        right = (
+            "restart the first master's server; where it has no entries yet, `nightmail directory init` there before"
+        )
         raise DirectoryUnavailable(f"nobody is the directory's master yet; {right}")
     return seen
 

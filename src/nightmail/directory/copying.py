@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from nightmail.directory.ldif import ldif_of
-from nightmail.directory.sessions import Access
+from nightmail.directory.sessions import Access, joined
 from nightmail.directory.tree import Item
 from nightmail.directory.writing import Directory
 from nightmail.errors import DirectoryUnavailable
@@ -38,13 +38,13 @@ def first_that_gives(uris: Iterable[str], take: Callable[[str], _Taken]) -> tupl
     Raises:
         DirectoryUnavailable: none gives it; the reasons of all.
     """
-    reasons = []
+    errors = []
     for uri in uris:
         try:
             return uri, take(uri)
         except DirectoryUnavailable as error:
-            reasons.append(str(error))
-    raise DirectoryUnavailable("; ".join(reasons) or "there is no other replica")
+            errors.append(error)
+    raise joined(errors or [DirectoryUnavailable("there is no other replica")])
 
 
 def until_stopped(pieces: Iterable[str], stopping: threading.Event) -> Iterator[str]:

@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -73,6 +73,16 @@ def outcome_of(error: Exception) -> Outcome:
     return _OUTCOMES.get(type(error), "unreachable")
 
 
+def first_to_mend(errors: Iterable[DirectoryUnavailable]) -> DirectoryUnavailable:
+    """The first of these that a person has to mend, else the first, which may pass by itself."""
+    return min(errors, key=lambda error: outcome_of(error) == "unreachable")
+
+
+def joined(errors: Sequence[DirectoryUnavailable]) -> DirectoryUnavailable:
+    """One error that says what all of these do, of the kind of what a person has to mend, if there is such a one."""
+    return type(first_to_mend(errors))("; ".join(map(str, errors)))
+
+
 def open_session(uri: str, access: Access) -> Any:
     """A bound session. Blocks for up to seven times `timeout_s`, beside a slow resolver's time: this is for a thread.
 
@@ -86,7 +96,7 @@ def open_session(uri: str, access: Access) -> Any:
         return begin(uri, access)
     except ldap.INVALID_CREDENTIALS as error:
         if access.secret_file:  # it has the certificate that we trust
-            why = "it has no entries yet, or they were made with another secret"
+            why = "it has no entries yet, or they were made with another suffix or another secret"
             raise DirectoryUnavailable(f"{uri}: {why}: {words(error)}") from error
         see = "see bind_dn and password_file" if access.name else "see certificate_file and key_file"
         raise Refused(f"{uri}: {words(error)}: {see}") from error

@@ -79,8 +79,8 @@ def contradiction(masters: Mapping[Part, str], told: Told) -> Contradiction | No
     setting = "topology" if is_other else "masters" if True in have_sites else "first_master"
     return Contradiction(
         f"{CONTRADICTS}{' and '.join(differing)}",
-        f"correct [directory] {setting} in the file that is wrong, and restart its server; until then whoever is not "
-        "found gets 451",
+        f"correct [directory] {setting} in the file that is wrong, if it still is, and restart its server; until then "
+        "whoever is not found gets 451",
     )
 
 

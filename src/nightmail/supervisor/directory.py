@@ -113,6 +113,7 @@ class ServerDirectory:
             epoch=role.epoch if role is not None else 0,
             in_sync=role.in_sync if role is not None else (),
             followed=own.followed if all(part.followed for part in parts) else "",
+            is_known=all(part.is_known for part in parts),
             entries=reloads.entries if reloads is not None else 0,
             refused=len(reloads.faults) if reloads is not None else 0,
             parts=tuple(part for part in parts if part.site),

@@ -73,11 +73,12 @@ class ExternalDirectory:
         """How it stands."""
         picture = DirectoryPicture(suffix=self._settings.suffix, role="external")
         if self._reloads is None:
-            return msgspec.structs.replace(picture, followed=self._config.tables.directory)
+            return msgspec.structs.replace(picture, followed=self._config.tables.directory, is_known=True)
         reloads = self._reloads
         return msgspec.structs.replace(
             picture,
             followed=reloads.source_of(self._config.parts[0]),
+            is_known=not reloads.waits_for,
             entries=reloads.entries,
             refused=len(reloads.faults),
         )
