@@ -16,6 +16,7 @@ from tests.directory.slapd_server import SUFFIX, Slapd
 from nightmail.cli.directory import records_of
 from nightmail.cli.directory_sessions import confirm_written
 from nightmail.directory.ldif import ldif_of
+from nightmail.directory.tree import Item
 
 BOB = line("mailboxes", "bob@example.org")
 PEOPLE = [line("mailboxes", f"user{number}@example.org") for number in range(20)]
@@ -134,6 +135,32 @@ def test_what_others_need_is_not_deleted(rig: Rig) -> None:
     assert "delete also what is named here, in the same command, or change it first" in refused.err
     assert route in rig.names()
     assert rig.directory("delete", route, domain, alice).out == "Entries deleted: 3\n"
+
+
+def test_who_is_the_last_one_of_a_list_is_not_taken_away(rig: Rig) -> None:
+    alice = SOUND[2].dn
+    lists = [
+        line("aliases", "postmaster@example.org", "alice@lists.example.org"),
+        line("aliases", "root@example.org", "postmaster@example.org"),
+        Item(f"cn=crew,ou=lists,{SUFFIX}", {"objectClass": ("nmMailList",), "cn": ("crew@example.org",),
+                                            "member": (alice,)}),
+        Item(f"cn=all,ou=lists,{SUFFIX}", {"objectClass": ("nmMailList",), "cn": ("all@example.org",),
+                                           "nmTarget": ("alice@example.org", "bob@example.org")}),
+    ]  # fmt: skip
+    rig.fill([BOB, line("domains", "lists.example.org", "alias example.org"), *lists])
+    moved = change(alice, "replace: mailLocalAddress", "mailLocalAddress: al@example.org")
+    for words, named in ((("delete", alice), lists[:3]), (("modify", rig.text(moved)), lists[:2])):
+        refused = rig.directory(*words)
+        assert (refused.exit_code, refused.out) == (os.EX_DATAERR, "")
+        for item in named:
+            assert f"{item.dn}: the " in refused.err
+        assert refused.err.count("leads to nobody") == len(named)
+        assert "--force" in refused.err
+    done = rig.directory("delete", alice, *(item.dn for item in lists[:3]))
+    assert (done.exit_code, done.err) == (0, "")
+    remark = f"! {lists[3].dn}: alice@example.org is neither a mailbox nor an alias; add it, or mend the name\n"
+    assert done.out == f"Entries deleted: 4\n{remark}"
+    assert rig.directory("delete", BOB.dn, "--force").out == "Entries deleted: 1\n"
 
 
 def test_deleting_once_more_names_what_is_not_there(rig: Rig) -> None:

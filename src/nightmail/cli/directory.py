@@ -20,6 +20,7 @@ from nightmail.cli.directory_checks import (
     fault_as_comment,
     found_at,
     show_checked,
+    show_remarks,
     told,
     whom_to_ask,
     with_fault,
@@ -270,6 +271,7 @@ def _masters_if_known(config: Config) -> tuple[dict[Part, str], Role | None, str
 def _say_done(what: str, done: Done, how: str) -> None:
     left = f", {how}: {done.left:,}" if done.left else ""
     sys.stdout.write(f"Entries {what}: {done.written:,}{left}\n")
+    show_remarks(done.remarks, screen())
 
 
 def records_of(ldif: str) -> Records:

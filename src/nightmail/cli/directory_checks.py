@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -33,6 +33,7 @@ from nightmail.routing.beside import TablesBeside
 from nightmail.routing.source import NAMES
 
 _ADDRESS = "mailLocalAddress"
+_REMARKED = 10
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -103,13 +104,24 @@ def _with_addresses_of_ours(judge: Judge, items: list[Item]) -> Iterator[Item]:
 
 def show_checked(checked: Checked, console: Console) -> None:
     """Print a line for each fault."""
-    for finding in checked.findings:
-        mark = Text("✗ ", "bold red") if finding.is_fatal else Text("! ", "bold yellow")
-        console.print(mark + Text(printable(str(finding))), soft_wrap=True)
+    _show(checked.findings, console)
     if not checked.findings:
         console.print(
             Text("✓ ", "bold green") + Text(f"{count(checked.entries, 'entry', 'entries')}, nothing is wrong")
         )
+
+
+def show_remarks(findings: Sequence[Finding], console: Console) -> None:
+    """Print a line for each of the first few faults, and how many more there are."""
+    _show(findings[:_REMARKED], console)
+    if (further := len(findings) - _REMARKED) > 0:
+        console.print(Text(f"! and {further:,} more: `nightmail directory check` names them"), soft_wrap=True)
+
+
+def _show(findings: Iterable[Finding], console: Console) -> None:
+    for finding in findings:
+        mark = Text("✗ ", "bold red") if finding.is_fatal else Text("! ", "bold yellow")
+        console.print(mark + Text(printable(str(finding))), soft_wrap=True)
 
 
 def whom_to_ask(config: Config) -> Asking:
