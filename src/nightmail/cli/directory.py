@@ -31,7 +31,7 @@ from nightmail.cli.directory_screen import show_servers, show_standings
 from nightmail.cli.directory_sessions import confirm_written, part_of_site, reading, writing
 from nightmail.cli.directory_tables import carry_out, lines_given, plan_for, say_what_is_elsewhere, show_plan
 from nightmail.cli.directory_upkeep import backup, init, reseed, restore
-from nightmail.cli.failing import CommandFailed, GivenWrong, complain, exit_code_for, given
+from nightmail.cli.failing import CommandFailed, GivenWrong, complain, exit_code_for, given, written_to
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
@@ -108,15 +108,18 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
     """Write what the directory says as tables, into a directory that is empty or new."""
     loaded = load_config(config, name)
     settings = directory_of(loaded)
-    os.makedirs(tables, exist_ok=True)
-    if os.listdir(tables):
+    with written_to(tables):
+        os.makedirs(tables, exist_ok=True)
+        is_empty = not os.listdir(tables)
+    if not is_empty:
         raise GivenWrong(tables, "there is something in it", "name a directory that is empty or new")
     with reading(loaded) as directory:
         said = said_by(directory, settings)
     lines = normal_lines(DirectoryTables([*said.own, *said.mapped], settings.suffix))
-    for table in NAMES:
-        with open(os.path.join(tables, table), "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text_of(table, lines))
+    with written_to(tables):
+        for table in NAMES:
+            with open(os.path.join(tables, table), "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(text_of(table, lines))
     sys.stdout.write(f"{len(lines):,} lines written to {tables}\n")
 
 
