@@ -137,6 +137,22 @@ def test_what_others_need_is_not_deleted(rig: Rig) -> None:
     assert rig.directory("delete", route, domain, alice).out == "Entries deleted: 3\n"
 
 
+def test_who_gets_no_mail_for_want_of_a_class_is_added_and_named(rig: Rig) -> None:
+    name = f"uid=dave,ou=people,{SUFFIX}"
+    dave = Item(name, {"objectClass": ("inetOrgPerson",), "cn": ("Dave",), "sn": ("D",), "mail": ("d@example.org",)})
+    done = rig.directory("add", rig.file(dave))
+    remark = f"! {name}: d@example.org is no mailbox: it has no class inetLocalMailRecipient; add objectClass: "
+    assert (done.exit_code, done.err) == (0, "")
+    assert done.out == f"Entries added: 1\n{remark}inetLocalMailRecipient\n"
+    many = [
+        Item(f"uid=d{n},ou=people,{SUFFIX}", {**dave.attributes, "uid": (f"d{n}",), "mail": (f"d{n}@example.org",)})
+        for n in range(12)
+    ]
+    said = rig.directory("add", rig.file(*many)).out.splitlines()
+    assert [line[:2] for line in said] == ["En"] + ["! "] * 11
+    assert said[-1] == "! and 2 more: `nightmail directory check` names them"
+
+
 def test_who_is_the_last_one_of_a_list_is_not_taken_away(rig: Rig) -> None:
     alice = SOUND[2].dn
     lists = [

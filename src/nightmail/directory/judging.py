@@ -242,6 +242,7 @@ def judge_change(
         for item in changes.values():
             if item is not None:
                 faults += judge.findings_of(item)
+                remarks += judge.overlooked(item)
         for finding in _of_those_left(earlier, judge, after, there, changes):
             (faults if finding.is_fatal else remarks).append(finding)
     return Judged(faults, remarks)
