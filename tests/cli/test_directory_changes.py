@@ -78,6 +78,30 @@ def test_what_was_written_before_a_failure_is_said_and_the_same_command_does_the
     assert (done.exit_code, done.out) == (0, "Entries added: 1, there already: 20\n")
 
 
+def test_a_slip_in_what_is_added_is_named_with_what_would_be_right(rig: Rig) -> None:
+    for name, value, right in (
+        (
+            "mailLocalAdress",
+            "b@example.org",
+            "mailLocalAdress: attribute type undefined; did you mean mailLocalAddress?",
+        ),
+        ("wwwww", "b@example.org", "Undefined attribute type: wwwww: attribute type undefined\n"),
+        (
+            "mailLocalAddress",
+            "bj\u00f6rn@example.org",
+            "not ASCII is an nmAddress, of the class nmUnicodeRecipient or ",
+        ),
+        ("labeledURI", "", "mend the value"),
+    ):
+        refused = rig.directory("add", rig.file(Item(BOB.dn, {**BOB.attributes, name: (value,)})))
+        assert refused.exit_code == os.EX_DATAERR
+        assert right in refused.err
+    added = rig.directory("add", rig.file(BOB))
+    assert (added.exit_code, added.err) == (0, "")
+    slip = change(BOB.dn, "add: rfc822MailMembre", "rfc822MailMembre: b@example.org", "-")
+    assert "did you mean rfc822MailMember?" in rig.directory("modify", rig.text(slip)).err
+
+
 def test_an_entry_that_says_that_it_is_to_be_added_is_added_and_other_changes_are_not(rig: Rig) -> None:
     name, rest = ldif_of([BOB]).split("\n", 1)
     assert rig.directory("add", rig.text(f"{name}\nchangetype: add\n{rest}")).out == "Entries added: 1\n"
@@ -150,7 +174,7 @@ def test_who_gets_no_mail_for_want_of_a_class_is_added_and_named(rig: Rig) -> No
     ]
     said = rig.directory("add", rig.file(*many)).out.splitlines()
     assert [line[:2] for line in said] == ["En"] + ["! "] * 11
-    assert said[-1] == "! and 2 more: `nightmail directory check` names them"
+    assert said[-1] == "! and 2 more"
 
 
 def test_who_is_the_last_one_of_a_list_is_not_taken_away(rig: Rig) -> None:

@@ -41,6 +41,7 @@ from nightmail.directory.parts import Part
 from nightmail.directory.reading import Records, read_ldif
 from nightmail.directory.role import Role
 from nightmail.directory.selection import DirectoryTables
+from nightmail.directory.server_schema import schema_at
 from nightmail.directory.standing import Standing, look_at
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.source import NAMES
@@ -246,6 +247,8 @@ def search(
     loaded = load_config(config, name)
     count = 0
     with reading(loaded) as directory, given():
+        if schema := schema_at(directory):
+            schema.check_filter(filter_text)
         found = directory.search(directory_of(loaded).suffix, filter_text)
         if json:
             entries = [with_fault(item) for item in found]

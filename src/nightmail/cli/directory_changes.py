@@ -15,6 +15,7 @@ from nightmail.directory.amending import amended, is_as_wanted, is_carried_out
 from nightmail.directory.contents import Contents
 from nightmail.directory.judging import Finding, judge_change
 from nightmail.directory.reading import Change
+from nightmail.directory.server_schema import meant_by
 from nightmail.directory.tree import Item, folded, folded_name
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
@@ -104,7 +105,7 @@ def telling_what_was_written(masters: Masters, written: Sequence[str], deleted: 
     """Say, where writing fails, which of the entries were written or deleted before, and which were not."""
     try:
         yield
-    except (DirectoryUnavailable, ConfigInvalid):
+    except (DirectoryUnavailable, ConfigInvalid) as error:
         left = [name for name in written if not masters.written.get(name)]
         left += [name for name in deleted if name not in masters.written]
         doubtful = [name for name in left if name in masters.in_doubt]
@@ -115,6 +116,8 @@ def telling_what_was_written(masters: Masters, written: Sequence[str], deleted: 
         told += [f"it is not known of {some_of(doubtful)}"] if doubtful else []
         told += [f"not written: {some_of(left)}"] if left and total > 1 else []
         complain(f"{'; '.join(told)}. Once the reason is gone, the same command does the rest. The reason:")
+        if isinstance(error, ConfigInvalid) and (name := meant_by(error, masters.sessions[0])):
+            raise ConfigInvalid(error.place, error.wrong, f"did you mean {name}?") from error
         raise
 
 
