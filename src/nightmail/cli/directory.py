@@ -18,6 +18,7 @@ from nightmail.cli.directory_changes import Done, add_entries, delete_entries, m
 from nightmail.cli.directory_checks import (
     check_found,
     fault_as_comment,
+    findings_in,
     found_at,
     show_checked,
     show_remarks,
@@ -116,12 +117,14 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
         raise GivenWrong(tables, "there is something in it", "name a directory that is empty or new")
     with reading(loaded) as directory:
         said = said_by(directory, settings)
+    remarks = findings_in(said, loaded)
     lines = normal_lines(DirectoryTables([*said.own, *said.mapped], settings.suffix))
     with written_to(tables):
         for table in NAMES:
             with open(os.path.join(tables, table), "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(text_of(table, lines))
     sys.stdout.write(f"{len(lines):,} lines written to {tables}\n")
+    show_remarks(remarks, screen())
 
 
 @app.command()

@@ -95,6 +95,17 @@ def findings_of(judge: Judge, found: Found) -> Checked:
     return Checked(len(own) + len(mapped), tuple(dict.fromkeys(findings)))
 
 
+def findings_in(said: Said, config: Config) -> list[Finding]:
+    """What is wrong with any of these entries as lines of tables, in which everything has to lead somewhere.
+
+    Raises:
+        ConfigInvalid: tables beside the directory are wrong.
+    """
+    with judged(config, Found(said, "", True, _beside(config))) as judge:
+        found = (finding for item in (*said.own, *said.mapped) for finding in judge.findings_of(item))
+        return [*dict.fromkeys((*judge.whole.findings, *found))]
+
+
 def _with_addresses_of_ours(judge: Judge, items: list[Item]) -> Iterator[Item]:
     for item in items:
         ours = tuple(filter(judge.is_ours, item.values(_ADDRESS)))
@@ -112,10 +123,10 @@ def show_checked(checked: Checked, console: Console) -> None:
 
 
 def show_remarks(findings: Sequence[Finding], console: Console) -> None:
-    """Print a line for each of the first few faults, and how many more there are."""
-    _show(findings[:_REMARKED], console)
+    """Print a line for each of the first few faults, the gravest of all, and how many more there are."""
+    _show(sorted(findings, key=lambda finding: not finding.is_fatal)[:_REMARKED], console)
     if (further := len(findings) - _REMARKED) > 0:
-        console.print(Text(f"! and {further:,} more: `nightmail directory check` names them"), soft_wrap=True)
+        console.print(Text(f"! and {further:,} more"), soft_wrap=True)
 
 
 def _show(findings: Iterable[Finding], console: Console) -> None:
