@@ -16,6 +16,7 @@ from tests.directory.slapd_server import SUFFIX, Slapd
 from nightmail.cli.directory import records_of
 from nightmail.cli.directory_sessions import confirm_written
 from nightmail.directory.ldif import ldif_of
+from nightmail.directory.tree import Item
 
 BOB = line("mailboxes", "bob@example.org")
 PEOPLE = [line("mailboxes", f"user{number}@example.org") for number in range(20)]
@@ -77,6 +78,30 @@ def test_what_was_written_before_a_failure_is_said_and_the_same_command_does_the
     assert (done.exit_code, done.out) == (0, "Entries added: 1, there already: 20\n")
 
 
+def test_a_slip_in_what_is_added_is_named_with_what_would_be_right(rig: Rig) -> None:
+    for name, value, right in (
+        (
+            "mailLocalAdress",
+            "b@example.org",
+            "mailLocalAdress: attribute type undefined; did you mean mailLocalAddress?",
+        ),
+        ("wwwww", "b@example.org", "Undefined attribute type: wwwww: attribute type undefined\n"),
+        (
+            "mailLocalAddress",
+            "bj\u00f6rn@example.org",
+            "not ASCII is an nmAddress, of the class nmUnicodeRecipient or ",
+        ),
+        ("labeledURI", "", "mend the value"),
+    ):
+        refused = rig.directory("add", rig.file(Item(BOB.dn, {**BOB.attributes, name: (value,)})))
+        assert refused.exit_code == os.EX_DATAERR
+        assert right in refused.err
+    added = rig.directory("add", rig.file(BOB))
+    assert (added.exit_code, added.err) == (0, "")
+    slip = change(BOB.dn, "add: rfc822MailMembre", "rfc822MailMembre: b@example.org", "-")
+    assert "did you mean rfc822MailMember?" in rig.directory("modify", rig.text(slip)).err
+
+
 def test_an_entry_that_says_that_it_is_to_be_added_is_added_and_other_changes_are_not(rig: Rig) -> None:
     name, rest = ldif_of([BOB]).split("\n", 1)
     assert rig.directory("add", rig.text(f"{name}\nchangetype: add\n{rest}")).out == "Entries added: 1\n"
@@ -134,6 +159,48 @@ def test_what_others_need_is_not_deleted(rig: Rig) -> None:
     assert "delete also what is named here, in the same command, or change it first" in refused.err
     assert route in rig.names()
     assert rig.directory("delete", route, domain, alice).out == "Entries deleted: 3\n"
+
+
+def test_who_gets_no_mail_for_want_of_a_class_is_added_and_named(rig: Rig) -> None:
+    name = f"uid=dave,ou=people,{SUFFIX}"
+    dave = Item(name, {"objectClass": ("inetOrgPerson",), "cn": ("Dave",), "sn": ("D",), "mail": ("d@example.org",)})
+    done = rig.directory("add", rig.file(dave))
+    remark = f"! {name}: d@example.org is no mailbox: it has no class inetLocalMailRecipient; add objectClass: "
+    assert (done.exit_code, done.err) == (0, "")
+    assert done.out == f"Entries added: 1\n{remark}inetLocalMailRecipient\n"
+    many = [
+        Item(f"uid=d{n},ou=people,{SUFFIX}", {**dave.attributes, "uid": (f"d{n}",), "mail": (f"d{n}@example.org",)})
+        for n in range(12)
+    ]
+    said = rig.directory("add", rig.file(*many)).out.splitlines()
+    assert [line[:2] for line in said] == ["En"] + ["! "] * 11
+    assert said[-1] == "! and 2 more"
+
+
+def test_who_is_the_last_one_of_a_list_is_not_taken_away(rig: Rig) -> None:
+    alice = SOUND[2].dn
+    lists = [
+        line("aliases", "postmaster@example.org", "alice@lists.example.org"),
+        line("aliases", "root@example.org", "postmaster@example.org"),
+        Item(f"cn=crew,ou=lists,{SUFFIX}", {"objectClass": ("nmMailList",), "cn": ("crew@example.org",),
+                                            "member": (alice,)}),
+        Item(f"cn=all,ou=lists,{SUFFIX}", {"objectClass": ("nmMailList",), "cn": ("all@example.org",),
+                                           "nmTarget": ("alice@example.org", "bob@example.org")}),
+    ]  # fmt: skip
+    rig.fill([BOB, line("domains", "lists.example.org", "alias example.org"), *lists])
+    moved = change(alice, "replace: mailLocalAddress", "mailLocalAddress: al@example.org")
+    for words, named in ((("delete", alice), lists[:3]), (("modify", rig.text(moved)), lists[:2])):
+        refused = rig.directory(*words)
+        assert (refused.exit_code, refused.out) == (os.EX_DATAERR, "")
+        for item in named:
+            assert f"{item.dn}: the " in refused.err
+        assert refused.err.count("leads to nobody") == len(named)
+        assert "--force" in refused.err
+    done = rig.directory("delete", alice, *(item.dn for item in lists[:3]))
+    assert (done.exit_code, done.err) == (0, "")
+    remark = f"! {lists[3].dn}: alice@example.org is neither a mailbox nor an alias; add it, or mend the name\n"
+    assert done.out == f"Entries deleted: 4\n{remark}"
+    assert rig.directory("delete", BOB.dn, "--force").out == "Entries deleted: 1\n"
 
 
 def test_deleting_once_more_names_what_is_not_there(rig: Rig) -> None:

@@ -90,6 +90,26 @@ def test_a_filter_that_is_none_is_named(rig: Rig) -> None:
     assert "(mailLocalAddress=alice@example.org)" in done.err
 
 
+def test_a_filter_that_the_server_would_pass_over_in_silence_is_refused(rig: Rig) -> None:
+    for text, reason in (
+        ("(mailLocalAddress=al*)", "mailLocalAddress can't be searched by parts of its values; write a whole value, "
+         "or search for (uid=al*) or (cn=al*)"),
+        ("(&(objectClass=*)(!(rfc822mailmember=*@example.org)))", "rfc822mailmember can't be searched by parts"),
+        ("(mailLocalAdress=a@example.org)", "there is no attribute mailLocalAdress; did you mean mailLocalAddress?"),
+        ("nope>=1", "there is no attribute nope"),
+    ):  # fmt: skip
+        refused = rig.directory("search", text)
+        assert (refused.exit_code, refused.out) == (os.EX_DATAERR, "")
+        assert f"nightmail: {text}: {reason}" in refused.err
+    for text in (
+        "(&(mailLocalAddress=*)(uid=alice*))",
+        "mailLocalAddress=alice@example.org",
+        "(sn;lang-en=*)",
+        "(cn=*l*)",
+    ):
+        assert rig.directory("search", text).exit_code == 0
+
+
 def test_a_search_that_finds_nothing_says_so_and_is_no_failure(rig: Rig) -> None:
     nothing = rig.directory("search", "(uid=nobody)")
     assert nothing == (0, "", "nightmail: no entry matches (uid=nobody)\n")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nightmail.directory.contents import Amended, Held
-from nightmail.directory.judging import Finding, faults_of_change, judge_of
+from nightmail.directory.contents import Held
+from nightmail.directory.judging import Finding, Judged, judge_change, judge_of
 from nightmail.directory.tree import Item, folded, folded_name, item_of
 
 SUFFIX = "dc=example,dc=org"
@@ -28,6 +28,7 @@ def person(name: str, **attributes: str | tuple[str, ...]) -> Item:
 ORG = line("domains", "example.org", "local")
 ROUTE = line("routes", "example.org", "discard")
 ALICE = person("alice", mailLocalAddress="alice@example.org")
+BOB = person("bob", mailLocalAddress=("bob@example.org", "b@example.org"), mailHost="mail.example.org")
 SOUND = [
     ORG,
     ROUTE,
@@ -36,7 +37,7 @@ SOUND = [
     line("domains", "other.org", "alias example.org"),
     line("clients", "127.0.0.0/8", "relay"),
     ALICE,
-    person("bob", mailLocalAddress=("bob@example.org", "b@example.org"), mailHost="mail.example.org"),
+    BOB,
     person("carol", mailLocalAddress="carol@example.org", mailRoutingAddress="c@elsewhere.net"),
     line("aliases", "team@example.org", "alice@other.org, b@example.org, x@elsewhere.net, y@relayed.org"),
     line("aliases", "alice@example.org", "alice@example.org, carol@example.org"),
@@ -141,11 +142,15 @@ def test_of_two_sites_with_one_address_both_are_named() -> None:
     }
 
 
-def faults(before: list[Item], *changed: Item, deleted: tuple[Item, ...] = ()) -> list[Finding]:
-    amended: dict[str, Item | None] = {folded_name(item.dn): item for item in changed}
-    amended |= {folded_name(item.dn): None for item in deleted}
+def judged(before: list[Item], *changed: Item, deleted: tuple[Item, ...] = ()) -> Judged:
+    changes: dict[str, Item | None] = {folded_name(item.dn): item for item in changed}
+    changes |= {folded_name(item.dn): None for item in deleted}
     contents = Held(before)
-    return faults_of_change(contents, Amended(contents, amended), changed, SUFFIX, BASE)
+    return judge_change(contents, contents.named(changes), changes, SUFFIX, BASE)
+
+
+def faults(before: list[Item], *changed: Item, deleted: tuple[Item, ...] = ()) -> list[Finding]:
+    return judged(before, *changed, deleted=deleted).faults
 
 
 def test_what_comes_together_is_judged_together() -> None:
@@ -182,3 +187,55 @@ def test_an_entry_that_is_changed_does_not_stand_in_its_own_way() -> None:
     assert [each.wrong for each in faults(SOUND, moved)] == [
         f"bob@example.org is an address of uid=bob,ou=people,{SUFFIX} as well"
     ]
+
+
+def told(found: list[Finding]) -> dict[str, str]:
+    return {each.entry: each.wrong for each in found}
+
+
+def test_who_takes_away_the_last_one_of_a_list_hears_of_that_list_and_of_those_that_lead_to_it() -> None:
+    lists = [
+        line("aliases", "postmaster@example.org", "ALICE@Other.org"),
+        line("aliases", "root@example.org", "postmaster@example.org"),
+        line("aliases", "abuse@example.org", "root@example.org, alice@example.org"),
+        line("aliases", "both@example.org", "alice@example.org, b@example.org"),
+        line("aliases", "m\u00fcller@example.org", "alice@example.org"),
+        person("dan", mailLocalAddress="dan@example.org", mailRoutingAddress="alice@example.org"),
+        entry("cn=crew,ou=lists", "nmMailList", cn="crew@example.org", member=ALICE.dn),
+    ]
+    before = [*(item for item in SOUND if "alice@example.org" not in item.dn and "crew" not in item.dn), *lists]
+    nameless = ALICE._replace(attributes={**ALICE.attributes, "maillocaladdress": ()})
+    for found in (judged(before, deleted=(ALICE,)), judged(before, nameless)):
+        dead = {each.entry: each.wrong for each in found.faults}
+        assert dead == {
+            item.dn: f"the {'list' if 'crew' in item.dn else 'alias'} {key} leads to nobody"
+            for item in lists
+            if (key := (item.values("mailLocalAddress") or item.values("cn"))[0]) != "both@example.org"
+        }
+        assert [each.entry for each in found.remarks if "both" in each.entry] == [lists[3].dn]
+    assert faults(before, deleted=(ALICE, *lists)) == []
+
+
+def test_lists_of_somebody_who_keeps_another_address_or_whose_address_others_have_are_no_fault() -> None:
+    behind = line("aliases", "alice@example.org", "b@example.org")
+    chief = line("aliases", "chief@example.org", "alice@example.org")
+    assert judged([ORG, ROUTE, ALICE, BOB, behind, chief], deleted=(ALICE,)) == Judged([], [])
+    moved = ALICE._replace(attributes={**ALICE.attributes, "maillocaladdress": ("al@example.org",)})
+    member = entry("cn=team,ou=lists", "nmMailList", cn="m@example.org", member=ALICE.dn)
+    sound = [ORG, ROUTE, ALICE, member]
+    assert judged(sound, moved) == Judged([], [])
+    assert told(faults([*sound, chief], moved)) == {chief.dn: "the alias chief@example.org leads to nobody"}
+
+
+def test_lists_are_left_without_anybody_where_a_whole_domain_is_not_taken_any_more() -> None:
+    catch_all = line("aliases", "@example.org", "x@elsewhere.net")
+    typo = line("aliases", "sales@example.org", "typo@example.org")
+    assert told(faults([ORG, ROUTE, catch_all, typo], deleted=(catch_all,))) == {
+        typo.dn: "the alias sales@example.org leads to nobody"
+    }
+
+
+def test_a_list_that_led_to_nobody_before_is_no_fault_of_a_change() -> None:
+    dead = line("aliases", "dead@example.org", "gone@example.org, nobody@example.org")
+    gone = person("gone", mailLocalAddress="gone@example.org", mailRoutingAddress="nobody@example.org")
+    assert faults([ORG, ROUTE, dead, gone], deleted=(gone,)) == []

@@ -18,8 +18,10 @@ from nightmail.cli.directory_changes import Done, add_entries, delete_entries, m
 from nightmail.cli.directory_checks import (
     check_found,
     fault_as_comment,
+    findings_in,
     found_at,
     show_checked,
+    show_remarks,
     told,
     whom_to_ask,
     with_fault,
@@ -30,7 +32,7 @@ from nightmail.cli.directory_screen import show_servers, show_standings
 from nightmail.cli.directory_sessions import confirm_written, part_of_site, reading, writing
 from nightmail.cli.directory_tables import carry_out, lines_given, plan_for, say_what_is_elsewhere, show_plan
 from nightmail.cli.directory_upkeep import backup, init, reseed, restore
-from nightmail.cli.failing import CommandFailed, GivenWrong, complain, exit_code_for, given
+from nightmail.cli.failing import CommandFailed, GivenWrong, complain, exit_code_for, given, written_to
 from nightmail.cli.options import AsJson, ConfigFile, ServerName
 from nightmail.cli.screen import print_json, screen
 from nightmail.config.settings import Config
@@ -40,6 +42,7 @@ from nightmail.directory.parts import Part
 from nightmail.directory.reading import Records, read_ldif
 from nightmail.directory.role import Role
 from nightmail.directory.selection import DirectoryTables
+from nightmail.directory.server_schema import schema_at
 from nightmail.directory.standing import Standing, look_at
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.routing.source import NAMES
@@ -107,16 +110,21 @@ def export_tables(tables: Tables, config: ConfigFile = None, name: ServerName = 
     """Write what the directory says as tables, into a directory that is empty or new."""
     loaded = load_config(config, name)
     settings = directory_of(loaded)
-    os.makedirs(tables, exist_ok=True)
-    if os.listdir(tables):
+    with written_to(tables):
+        os.makedirs(tables, exist_ok=True)
+        is_empty = not os.listdir(tables)
+    if not is_empty:
         raise GivenWrong(tables, "there is something in it", "name a directory that is empty or new")
     with reading(loaded) as directory:
         said = said_by(directory, settings)
+    remarks = findings_in(said, loaded)
     lines = normal_lines(DirectoryTables([*said.own, *said.mapped], settings.suffix))
-    for table in NAMES:
-        with open(os.path.join(tables, table), "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text_of(table, lines))
+    with written_to(tables):
+        for table in NAMES:
+            with open(os.path.join(tables, table), "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(text_of(table, lines))
     sys.stdout.write(f"{len(lines):,} lines written to {tables}\n")
+    show_remarks(remarks, screen())
 
 
 @app.command()
@@ -244,6 +252,8 @@ def search(
     loaded = load_config(config, name)
     count = 0
     with reading(loaded) as directory, given():
+        if schema := schema_at(directory):
+            schema.check_filter(filter_text)
         found = directory.search(directory_of(loaded).suffix, filter_text)
         if json:
             entries = [with_fault(item) for item in found]
@@ -272,6 +282,7 @@ def _masters_if_known(config: Config) -> tuple[dict[Part, str], Role | None, str
 def _say_done(what: str, done: Done, how: str) -> None:
     left = f", {how}: {done.left:,}" if done.left else ""
     sys.stdout.write(f"Entries {what}: {done.written:,}{left}\n")
+    show_remarks(done.remarks, screen())
 
 
 def records_of(ldif: str) -> Records:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -12,9 +12,10 @@ from nightmail.cli.directory_sessions import Masters
 from nightmail.cli.failing import CommandFailed, complain
 from nightmail.config.settings import Config
 from nightmail.directory.amending import amended, is_as_wanted, is_carried_out
-from nightmail.directory.contents import Amended, Contents
-from nightmail.directory.judging import Finding, faults_of_change
+from nightmail.directory.contents import Contents
+from nightmail.directory.judging import Finding, judge_change
 from nightmail.directory.reading import Change
+from nightmail.directory.server_schema import meant_by
 from nightmail.directory.tree import Item, folded, folded_name
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 
@@ -22,10 +23,14 @@ _NAMED = 5
 
 
 class Done(NamedTuple):
-    """How many entries were written, and how many were left since they were so already."""
+    """How many entries were written, and how many were left since they were so already.
+
+    `remarks` are what is wrong now and kept nothing from being written.
+    """
 
     written: int
     left: int
+    remarks: Sequence[Finding] = ()
 
 
 def add_entries(masters: Masters, config: Config, entries: Sequence[Item], *, force: bool) -> Done:
@@ -43,10 +48,9 @@ def add_entries(masters: Masters, config: Config, entries: Sequence[Item], *, fo
             if folded_name(entry.dn) == name and not is_as_wanted(item, entry.attributes):
                 raise ConfigInvalid(entry.dn, "it is there already, and says something else", "change it, or delete it")
     new = {folded_name(entry.dn): entry for entry in entries if folded_name(entry.dn) not in there}
-    if not force:
-        _refuse_faults(contents, {name: folded(entry) for name, entry in new.items()}, config)
+    remarks = [] if force else _judged(contents, {}, {name: folded(entry) for name, entry in new.items()}, config)
     with telling_what_was_written(masters, [entry.dn for entry in new.values()]):
-        return Done(masters.add(new.values()), len(there))
+        return Done(masters.add(new.values()), len(there), remarks)
 
 
 def modify_entries(masters: Masters, config: Config, changes: Sequence[tuple[str, Change]], *, force: bool) -> Done:
@@ -67,12 +71,12 @@ def modify_entries(masters: Masters, config: Config, changes: Sequence[tuple[str
         if not is_carried_out(item, change):
             wanted.append((name, change))
             after[folded_name(name)] = amended(item, change)
-    if not force:
-        _refuse_faults(contents, {name: item for name, item in after.items() if item != before[name]}, config)
+    changed = {name: item for name, item in after.items() if item != before[name]}
+    remarks = [] if force else _judged(contents, {name: before[name] for name in changed}, changed, config)
     with telling_what_was_written(masters, [name for name, _ in wanted]):
         for name, change in wanted:
             masters.modify(name, change)
-    return Done(len(wanted), len(changes) - len(wanted))
+    return Done(len(wanted), len(changes) - len(wanted), remarks)
 
 
 def delete_entries(masters: Masters, config: Config, names: Sequence[str], *, force: bool) -> Done:
@@ -90,11 +94,10 @@ def delete_entries(masters: Masters, config: Config, names: Sequence[str], *, fo
         raise _missing(names[0])
     for name in missing:
         complain(_missing(name))
-    if not force:
-        _refuse_to_delete(contents, there, config)
+    remarks = [] if force else _judged_without(contents, there, config)
     doomed = [name for name in names if folded_name(name) in there]
     with telling_what_was_written(masters, (), doomed):
-        return Done(masters.delete(doomed), len(missing))
+        return Done(masters.delete(doomed), len(missing), remarks)
 
 
 @contextmanager
@@ -102,7 +105,7 @@ def telling_what_was_written(masters: Masters, written: Sequence[str], deleted: 
     """Say, where writing fails, which of the entries were written or deleted before, and which were not."""
     try:
         yield
-    except (DirectoryUnavailable, ConfigInvalid):
+    except (DirectoryUnavailable, ConfigInvalid) as error:
         left = [name for name in written if not masters.written.get(name)]
         left += [name for name in deleted if name not in masters.written]
         doubtful = [name for name in left if name in masters.in_doubt]
@@ -113,6 +116,8 @@ def telling_what_was_written(masters: Masters, written: Sequence[str], deleted: 
         told += [f"it is not known of {some_of(doubtful)}"] if doubtful else []
         told += [f"not written: {some_of(left)}"] if left and total > 1 else []
         complain(f"{'; '.join(told)}. Once the reason is gone, the same command does the rest. The reason:")
+        if isinstance(error, ConfigInvalid) and (name := meant_by(error, masters.sessions[0])):
+            raise ConfigInvalid(error.place, error.wrong, f"did you mean {name}?") from error
         raise
 
 
@@ -126,25 +131,24 @@ def _missing(name: str) -> ConfigInvalid:
     return ConfigInvalid(name, "there is no such entry", "`nightmail directory search` shows what there is")
 
 
-def _refuse_faults(contents: Contents, changes: Mapping[str, Item | None], config: Config) -> None:
-    """Raises: CommandFailed: something would be wrong that is not wrong yet; each is said."""
-    found = _faults_of(contents, changes, config)
-    for finding in found:
+def _judged(
+    contents: Contents, there: Mapping[str, Item], changes: Mapping[str, Item], config: Config
+) -> Sequence[Finding]:
+    """What is to be remarked. Raises: CommandFailed: something would be wrong that is not wrong yet; each is said."""
+    judged = judge_change(contents, there, changes, directory_of(config).suffix, config.base)
+    for finding in judged.faults:
         complain(finding)
-    if found:
+    if judged.faults:
         raise CommandFailed(os.EX_DATAERR, "nothing was written: mend this, or write it all the same with --force")
+    return judged.remarks
 
 
-def _refuse_to_delete(contents: Contents, names: Iterable[str], config: Config) -> None:
-    """Raises: CommandFailed: entries that stay could not do without these; each is said."""
-    found = _faults_of(contents, dict.fromkeys(names), config)
-    for finding in found:
+def _judged_without(contents: Contents, doomed: Mapping[str, Item], config: Config) -> Sequence[Finding]:
+    """What is to be remarked. Raises: CommandFailed: entries that stay could not do without these; each is said."""
+    judged = judge_change(contents, doomed, dict.fromkeys(doomed), directory_of(config).suffix, config.base)
+    for finding in judged.faults:
         complain(ConfigInvalid(finding.entry, finding.wrong))
-    if found:
+    if judged.faults:
         right = "delete also what is named here, in the same command, or change it first; --force deletes all the same"
         raise CommandFailed(os.EX_DATAERR, f"nothing was deleted, for then this would be wrong: {right}")
-
-
-def _faults_of(contents: Contents, changes: Mapping[str, Item | None], config: Config) -> list[Finding]:
-    changed = [item for item in changes.values() if item is not None]
-    return faults_of_change(contents, Amended(contents, changes), changed, directory_of(config).suffix, config.base)
+    return judged.remarks

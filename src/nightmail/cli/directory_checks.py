@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -34,6 +34,7 @@ from nightmail.routing.beside import TablesBeside
 from nightmail.routing.source import NAMES
 
 _ADDRESS = "mailLocalAddress"
+_REMARKED = 10
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -99,6 +100,17 @@ def findings_of(judge: Judge, found: Found) -> Checked:
     return Checked(len(own) + len(mapped), tuple(dict.fromkeys(findings)))
 
 
+def findings_in(said: Said, config: Config) -> list[Finding]:
+    """What is wrong with any of these entries as lines of tables, in which everything has to lead somewhere.
+
+    Raises:
+        ConfigInvalid: tables beside the directory are wrong.
+    """
+    with judged(config, Found(said, "", True, _beside(config))) as judge:
+        found = (finding for item in (*said.own, *said.mapped) for finding in judge.findings_of(item))
+        return [*dict.fromkeys((*judge.whole.findings, *found))]
+
+
 def _with_addresses_of_ours(judge: Judge, items: list[Item]) -> Iterator[Item]:
     for item in items:
         ours = tuple(filter(judge.is_ours, item.values(_ADDRESS)))
@@ -108,13 +120,24 @@ def _with_addresses_of_ours(judge: Judge, items: list[Item]) -> Iterator[Item]:
 
 def show_checked(checked: Checked, console: Console) -> None:
     """Print a line for each fault."""
-    for finding in checked.findings:
-        mark = Text("✗ ", "bold red") if finding.is_fatal else Text("! ", "bold yellow")
-        console.print(mark + Text(printable(str(finding))), soft_wrap=True)
+    _show(checked.findings, console)
     if not checked.findings:
         console.print(
             Text("✓ ", "bold green") + Text(f"{count(checked.entries, 'entry', 'entries')}, nothing is wrong")
         )
+
+
+def show_remarks(findings: Sequence[Finding], console: Console) -> None:
+    """Print a line for each of the first few faults, the gravest of all, and how many more there are."""
+    _show(sorted(findings, key=lambda finding: not finding.is_fatal)[:_REMARKED], console)
+    if (further := len(findings) - _REMARKED) > 0:
+        console.print(Text(f"! and {further:,} more"), soft_wrap=True)
+
+
+def _show(findings: Iterable[Finding], console: Console) -> None:
+    for finding in findings:
+        mark = Text("✗ ", "bold red") if finding.is_fatal else Text("! ", "bold yellow")
+        console.print(mark + Text(printable(str(finding))), soft_wrap=True)
 
 
 def whom_to_ask(config: Config) -> Asking:

@@ -20,7 +20,7 @@ from nightmail.admin.whole_content import authority, everything, moment
 from nightmail.cli.client import Client
 from nightmail.cli.directory_ours import load_ours
 from nightmail.cli.directory_tables import entries_of, lines_given
-from nightmail.cli.failing import CommandFailed, GivenWrong, complain, given
+from nightmail.cli.failing import CommandFailed, GivenWrong, complain, given, written_to
 from nightmail.cli.options import ConfigFile, ServerName
 from nightmail.config.settings import Config
 from nightmail.directory.accounts import first_entries
@@ -127,7 +127,7 @@ def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> No
         raise GivenWrong(file, "there is something of that name", "name a file that is not there yet")
     unfinished = f"{file}.unfinished"
     count = 0
-    try:
+    with written_to(file):
         with open(os.open(unfinished, _ANEW, 0o600), "w", encoding="utf-8", errors="surrogateescape") as to:
             for piece in everything(loaded):
                 to.write(piece)
@@ -136,9 +136,6 @@ def backup(file: File, config: ConfigFile = None, name: ServerName = None) -> No
             to.flush()
             os.fsync(to.fileno())
         os.rename(unfinished, file)
-    except OSError as error:
-        wrong = f"it can't be written: {os.strerror(error.errno or 0)}"
-        raise GivenWrong(file, wrong, "name another place") from error
     sys.stdout.write(f"{count:,} entries written to {file}\n")
 
 

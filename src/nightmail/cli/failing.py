@@ -46,6 +46,16 @@ def given() -> Iterator[None]:
         raise GivenWrong(fault.place, fault.wrong, fault.right) from fault
 
 
+@contextmanager
+def written_to(place: str) -> Iterator[None]:
+    """In here nothing but what the command was told to write to is written. Raises: GivenWrong: it can't be."""
+    try:
+        yield
+    except OSError as error:
+        wrong = f"it can't be written: {os.strerror(error.errno or 0)}"
+        raise GivenWrong(place, wrong, "name another place") from error
+
+
 def complain(reason: object) -> None:
     """Say what is wrong, on one line."""
     sys.stderr.write(f"nightmail: {' '.join(str(reason).split())}\n")

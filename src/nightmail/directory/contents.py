@@ -7,11 +7,13 @@ from itertools import islice
 from typing import Protocol
 
 from nightmail.directory.known import filter_of, keys_of
+from nightmail.directory.names import any_of, equals
 from nightmail.directory.parts import Part, part_with
 from nightmail.directory.tree import WHOLE_FILTER, Item, folded, folded_name, is_held_whole
 from nightmail.directory.writing import Directory
 
 _KEYS_PER_SEARCH = 50
+_TARGETS = ("rfc822MailMember", "mailRoutingAddress", "nmTarget")
 
 
 class Contents(Protocol):
@@ -27,6 +29,13 @@ class Contents(Protocol):
 
     def named(self, names: Iterable[str]) -> dict[str, Item]:
         """Those of these names that are there, by their names in folded form."""
+        ...
+
+    def leading_to(self, keys: Collection[str], names: Collection[str]) -> list[Item]:
+        """Those that send mail on to one of these addresses, or have an entry of one of these names as a member.
+
+        `@domain` is any address there; then there may be others among them.
+        """
         ...
 
 
@@ -52,6 +61,12 @@ class Held:
         """Those of these names that are there, by their names in folded form."""
         wanted = map(folded_name, names)
         return {name: self._items[name] for name in wanted if name in self._items}
+
+    def leading_to(self, keys: Collection[str], names: Collection[str]) -> list[Item]:
+        """Those that send mail on to one of these addresses, or have an entry of one of these names as a member."""
+        wanted, members = {*keys}, {*map(folded_name, names)}
+        domains = tuple(key for key in wanted if key.startswith("@"))
+        return [item for item in self._items.values() if _leads_to(item, wanted, domains, members)]
 
 
 class Asked:
@@ -85,6 +100,14 @@ class Asked:
                     found[wanted] = folded(item)
         return found
 
+    def leading_to(self, keys: Collection[str], names: Collection[str]) -> list[Item]:
+        """Those that send mail on to one of these addresses, or have an entry of one of these names as a member."""
+        filters = (*map(_sent_on_to, keys), *(equals("member", name) for name in names))
+        left, found = iter(filters), dict[str, Item]()
+        while batch := [*islice(left, _KEYS_PER_SEARCH)]:
+            found.update((item.dn, folded(item)) for item in self._directory.search(self._suffix, any_of(*batch)))
+        return [*found.values()]
+
 
 class AskedApart:
     """Searched for at several replicas, each for parts of which it knows most; the first one also for all the rest."""
@@ -109,6 +132,10 @@ class AskedApart:
             part = part_with(self._parts, name)
             found.update((self._rest if part is None else self._parts[part]).named([name]))
         return found
+
+    def leading_to(self, keys: Collection[str], names: Collection[str]) -> list[Item]:
+        """Those that send mail on to one of these addresses, or have an entry of one of these names as a member."""
+        return self._joined(lambda asked: asked.leading_to(keys, names))
 
     def _joined(self, ask: Callable[[Asked], list[Item]]) -> list[Item]:
         rest = [item for item in ask(self._rest) if part_with(self._parts, item.dn) is None]
@@ -138,5 +165,29 @@ class Amended:
         left = [name for name in names if folded_name(name) not in self._gone]
         return self._before.named(left) | self._new.named(names)
 
+    def leading_to(self, keys: Collection[str], names: Collection[str]) -> list[Item]:
+        """Those that send mail on to one of these addresses, or have an entry of one of these names as a member."""
+        return [*self._staying(self._before.leading_to(keys, names)), *self._new.leading_to(keys, names)]
+
     def _staying(self, items: Iterable[Item]) -> list[Item]:
         return [item for item in items if folded_name(item.dn) not in self._gone]
+
+
+def _leads_to(item: Item, keys: Collection[str], domains: tuple[str, ...], members: Collection[str]) -> bool:
+    targets = [target.lower() for target in item.values(*_TARGETS)]
+    is_sent_on = any(target in keys or target.endswith(domains) for target in targets)
+    return is_sent_on or any(folded_name(name) in members for name in item.values("member"))
+
+
+def _sent_on_to(key: str) -> str:
+    """The filter for entries that send mail on to an address, or for `@domain` to any: no part of one can be asked for.
+
+    Of what is not indexed, nmTarget, only lists that may have it are looked through.
+    """
+    asked = {
+        name: f"({name}=*)" if key.startswith("@") else equals(name, key)
+        for name in _TARGETS
+        if key.isascii() or name == "nmTarget"
+    }
+    asked["nmTarget"] = f"(&(objectClass=nmMailList){asked['nmTarget']})"
+    return any_of(*asked.values())

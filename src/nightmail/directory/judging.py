@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
-from nightmail.directory.contents import Contents
+from nightmail.directory.contents import Amended, Contents
 from nightmail.directory.known import Known, answers_of, keys_of, members_named
 from nightmail.directory.maps import DirectoryMaps
 from nightmail.directory.maps import Whole as HeldWhole
@@ -40,6 +40,7 @@ from nightmail.routing.notation import NOTATIONS
 from nightmail.routing.snapshot import RoutingSnapshot
 
 _ADDRESSES = ("mailboxes", "aliases")
+_TO_SOMEBODY = "name somebody who gets mail, or mend the name"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -62,6 +63,13 @@ class Whole(NamedTuple):
 
     items: Items
     findings: tuple[Finding, ...]
+
+
+class Judged(NamedTuple):
+    """What a change makes wrong: `faults` keep it from being written, `remarks` don't."""
+
+    faults: list[Finding]
+    remarks: list[Finding]
 
 
 class Judge:
@@ -99,6 +107,14 @@ class Judge:
             known = self._known[key] = Known() if known.fault else known
         return known
 
+    def spellings_of(self, key: str) -> Iterator[str]:
+        """The address, and what it is in domains that are other names of its own."""
+        yield key
+        local_part, _, domain = key.rpartition("@")
+        for item in self.whole.items.values():
+            if item.value("nmAliasOf").lower() == domain:
+                yield f"{local_part}@{item.value('nmDomain').lower()}"
+
     def findings_of(self, item: Item) -> Iterator[Finding]:
         """What is wrong with the addresses of a person or a list. Raises: DirectoryUnavailable."""
         members = self._contents.named(item.values("member")) if addresses_of_list(item) else {}
@@ -109,6 +125,8 @@ class Judge:
         except ConfigInvalid as fault:
             yield _finding(fault)
             return
+        if item.values("member") and addresses_of_list(item) and not lines:
+            yield Finding(item.dn, f"the list {addresses_of_list(item)[0]} leads to nobody", _TO_SOMEBODY)
         for table, key, value in lines:
             if table in _ADDRESSES:
                 yield from self._findings_of_line(item, table, key, value)
@@ -158,7 +176,7 @@ class Judge:
             expand(self._maps, key, targets)
             dead = [target for target in targets if self._leads_nowhere(key, target)]
         except ExpansionFailed as error:
-            yield Finding(item.dn, str(error), "name somebody who gets mail, or mend the name")
+            yield Finding(item.dn, str(error), _TO_SOMEBODY)
             return
         for target in dead:
             yield Finding(item.dn, f"{target} is neither a mailbox nor an alias", "add it, or mend the name", False)
@@ -205,21 +223,53 @@ def misread(item: Item) -> ConfigInvalid | None:
     return None
 
 
-def faults_of_change(
-    before: Contents, after: Contents, changed: Iterable[Item], suffix: str, base: str
-) -> list[Finding]:
-    """What would be wrong after a change and is not wrong yet; `changed` are the entries that are new or others then.
+def judge_change(
+    before: Contents, there: Mapping[str, Item], changes: Mapping[str, Item | None], suffix: str, base: str
+) -> Judged:
+    """What would be wrong after a change and is not wrong yet.
+
+    `there` are those of the `changes` that are there before; both are by their names in folded form.
 
     Raises:
         DirectoryUnavailable: what there is can't be found out.
     """
-    with judge_of(before, suffix, base) as earlier:
-        was_wrong, in_force = set(earlier.whole.findings), earlier.whole.items
-    with judge_of(after, suffix, base, in_force) as judge:
-        found = [finding for finding in judge.whole.findings if finding not in was_wrong]
-        for item in changed:
-            found += judge.findings_of(item)
-    return found
+    with contextlib.ExitStack() as judges:
+        earlier = judges.enter_context(judge_of(before, suffix, base))
+        was_wrong, after = set(earlier.whole.findings), Amended(before, changes)
+        judge = judges.enter_context(judge_of(after, suffix, base, earlier.whole.items))
+        faults = [finding for finding in judge.whole.findings if finding not in was_wrong]
+        remarks = list[Finding]()
+        for item in changes.values():
+            if item is not None:
+                faults += judge.findings_of(item)
+                remarks += judge.overlooked(item)
+        for finding in _of_those_left(earlier, judge, after, there, changes):
+            (faults if finding.is_fatal else remarks).append(finding)
+    return Judged(faults, remarks)
+
+
+def _of_those_left(
+    earlier: Judge, judge: Judge, after: Contents, there: Mapping[str, Item], changes: Mapping[str, Item | None]
+) -> Iterator[Finding]:
+    """What is wrong, once addresses are gone, with who sent mail on to them, and with whom that leaves without any."""
+    gone = [(item, changes.get(name)) for name, item in there.items()]
+    keys = {key for item, new in gone for key in set(keys_of(item)).difference(keys_of(new) if new else ())}
+    names = {item.dn for item, new in gone if new is None or address_of_member(new) != address_of_member(item)}
+    looked_at = {*changes}
+    while keys or names:
+        spelled = [spelling for key in sorted(keys) for spelling in judge.spellings_of(key)]
+        left = after.leading_to(spelled, sorted(names))
+        keys, names = set(), set()
+        for item in left:
+            if folded_name(item.dn) in looked_at:
+                continue
+            looked_at.add(folded_name(item.dn))
+            was_wrong = {*earlier.findings_of(item)}
+            found = [finding for finding in judge.findings_of(item) if finding not in was_wrong]
+            yield from found
+            if any(finding.is_fatal for finding in found):
+                keys.update(keys_of(item))
+                names.add(item.dn)
 
 
 def _finding(fault: ConfigInvalid) -> Finding:

@@ -200,7 +200,7 @@ class Faults:
         if isinstance(error, _TEMPORARY):
             raise DirectoryUnavailable(f"{self.uri}: {words(error)}") from error
         if isinstance(error, ldap.LDAPError):
-            raise ConfigInvalid(self._name, words(error), _REMEDIES.get(type(error), "")) from error
+            raise ConfigInvalid(self._name, words(error), _remedy_for(error)) from error
 
 
 _ITS_OWN_FAULT = (
@@ -215,6 +215,20 @@ _REMEDIES: Mapping[type[Exception], str] = {
     ldap.INVALID_SYNTAX: "mend the value",
     ldap.FILTER_ERROR: "write it as in (mailLocalAddress=alice@example.org)",
 }
+
+
+_WITHOUT_ASCII: Mapping[str, str] = {
+    "maillocaladdress": "an address that is not ASCII is an nmAddress, of the class nmUnicodeRecipient or nmMailList",
+    "rfc822mailmember": "an address that is not ASCII is an nmTarget, of the class nmMailList",
+}
+"""What to do where a value can't be one of these attributes, which take any ASCII."""
+
+
+def _remedy_for(error: ldap.LDAPError) -> str:
+    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    attribute = str(details.get("info", "")).partition(":")[0].lower()
+    ours = _WITHOUT_ASCII.get(attribute, "") if isinstance(error, ldap.INVALID_SYNTAX) else ""
+    return ours or _REMEDIES.get(type(error), "")
 
 
 def _octets(item: Item) -> list[tuple[str, list[bytes]]]:
