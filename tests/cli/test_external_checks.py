@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Done, Run
 from tests.directory.authority import Authority
-from tests.directory.foreign_slapd import PASSWORD, READER, SUFFIX, ForeignSlapd, user
+from tests.directory.foreign_slapd import PASSWORD, READER, SUFFIX, ForeignSlapd, group, user
 
 CONFIG = """\
 [server]
@@ -159,3 +159,25 @@ def test_where_another_one_can_be_asked_there_is_a_warning(rig: Rig, tmp_path: P
         assert done.exit_code == 0
         assert done.err.startswith(f"nightmail: {empty.uri}: it shows no person")
         assert "1 entry, nothing is wrong" in done.out
+
+
+def test_two_people_with_one_address_get_mail_and_a_list_of_whom_the_schema_does_not_know_gets_none(rig: Rig) -> None:
+    rig.server.add([user("other", "smtp:alice@corp.example")])
+    done = rig.nightmail("directory", "check")
+    assert (done.exit_code, done.err) == (0, "")
+    told = f"! cn=other,{SUFFIX}: alice@corp.example is an address of cn=alice,{SUFFIX} as well: its mail goes to one "
+    assert told in done.out
+    rig.server.add(
+        [group("crew", "crew@corp.example", READER), group("team", "team@corp.example", f"cn=alice,{SUFFIX}")]
+    )
+    done = rig.nightmail("directory", "check")
+    assert done.exit_code == os.EX_CONFIG
+    assert f"! cn=crew,{SUFFIX}: {READER}, a member of it, is not known as a person or a list" in done.out
+    assert f"\u2717 cn=crew,{SUFFIX}: the list crew@corp.example leads to nobody" in done.out
+    assert "cn=team" not in done.out
+
+
+def test_beside_a_directory_with_tables_what_is_to_be_added_is_a_line(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "tables" / "domains").write_text("corp.example local\n")
+    [remark] = json.loads(rig.nightmail("check", "--json").out)["remarks"]
+    assert "give it a line in domains, such as 'mx1.corp.example  alias DOMAIN'" in remark

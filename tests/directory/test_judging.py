@@ -7,6 +7,7 @@ import pytest
 from nightmail.directory.contents import Held
 from nightmail.directory.judging import Finding, Judged, judge_change, judge_of
 from nightmail.directory.tree import Item, folded, folded_name, item_of
+from nightmail.routing.snapshot import Accepted
 
 SUFFIX = "dc=example,dc=org"
 BASE = "/"
@@ -137,9 +138,45 @@ def test_of_two_sites_with_one_address_both_are_named() -> None:
     dr = ALICE._replace(dn=f"uid=alice,ou=people,nmSite=dr,{SUFFIX}")
     found = {each.entry: each.wrong for each in findings(ORG, ROUTE, main, dr)}
     assert found == {
-        main.dn: f"alice@example.org is an address of {dr.dn} as well",
-        dr.dn: f"alice@example.org is an address of {main.dn} as well",
+        main.dn: f"alice@example.org is an address of {dr.dn} as well: its mail goes to one mailbox of that name",
+        dr.dn: f"alice@example.org is an address of {main.dn} as well: its mail goes to one mailbox of that name",
     }
+
+
+def test_of_two_lists_with_one_address_the_first_is_said_to_count() -> None:
+    lists = [
+        entry("cn=one,ou=lists", "nmMailList", cn="l@example.org", nmTarget="b@example.org"),
+        entry("cn=all,ou=lists", "nmMailList", cn="l@example.org", member=ALICE.dn),
+    ]
+    for is_external in (False, True):
+        with judge_of(Held([ORG, ROUTE, ALICE, BOB, *lists]), SUFFIX, BASE, is_external=is_external) as judge:
+            second, first = (found for item in lists for found in judge.findings_of(item))
+            answer = judge.snapshot.accept("l@example.org", may_relay=False)
+        assert isinstance(answer, Accepted)
+        assert answer.recipients == ("alice@example.org",)
+        assert (
+            first.wrong == f"l@example.org is an address of {lists[0].dn} as well: its mail goes where this entry says"
+        )
+        assert second.wrong.endswith(f"{lists[1].dn} as well: its mail goes where that one says, not where this does")
+        assert (first.is_fatal, second.is_fatal) == (not is_external, True)
+
+
+def test_in_a_directory_of_somebody_elses_two_people_with_one_address_get_mail() -> None:
+    other = ALICE._replace(dn=f"uid=other,ou=people,{SUFFIX}")
+    with judge_of(Held([ORG, ROUTE, ALICE, other]), SUFFIX, BASE, is_external=True) as judge:
+        [found] = judge.findings_of(other)
+    assert found.wrong.endswith(f"{ALICE.dn} as well: its mail goes to one mailbox of that name")
+    assert not found.is_fatal
+
+
+def test_who_is_in_a_directory_of_somebody_elses_and_no_person_to_its_schema_is_not_said_to_be_missing() -> None:
+    crew = entry("cn=crew,ou=lists", "nmMailList", cn="crew@example.org", member=ALICE.dn)
+    with judge_of(Held([ORG, ROUTE, crew]), SUFFIX, BASE, is_external=True) as judge:
+        member, nobody = judge.findings_of(crew)
+    assert member.wrong == f"{ALICE.dn}, a member of it, is not known as a person or a list with an address"
+    assert (nobody.wrong, nobody.is_fatal) == ("the list crew@example.org leads to nobody", True)
+    assert "[directory] schema and mapping say who" in member.right
+    assert "[directory] schema and mapping say who" in nobody.right
 
 
 def judged(before: list[Item], *changed: Item, deleted: tuple[Item, ...] = ()) -> Judged:
@@ -184,9 +221,8 @@ def test_who_takes_away_what_others_need_hears_of_it() -> None:
 def test_an_entry_that_is_changed_does_not_stand_in_its_own_way() -> None:
     assert faults(SOUND, ALICE) == []
     moved = ALICE._replace(attributes={**ALICE.attributes, "maillocaladdress": ("bob@example.org",)})
-    assert [each.wrong for each in faults(SOUND, moved)] == [
-        f"bob@example.org is an address of uid=bob,ou=people,{SUFFIX} as well"
-    ]
+    [found] = faults(SOUND, moved)
+    assert found.wrong.startswith(f"bob@example.org is an address of uid=bob,ou=people,{SUFFIX} as well: ")
 
 
 def told(found: list[Finding]) -> dict[str, str]:

@@ -161,7 +161,8 @@ def _with_directory(findings: Findings, directory: DirectorySettings, config: Co
     with checks.judged(config, found) as judge:
         _check_balancer(config, judge.snapshot)
         wrong = checks.told(checks.findings_of(judge, found))
-        remarks = _remarks(judge.snapshot, config.server.hostname, _ENTRY) if found.is_all else ()
+        remedy = _LINE if config.has_tables else _ENTRY
+        remarks = _remarks(judge.snapshot, config.server.hostname, remedy) if found.is_all else ()
         contradictions = () if config.has_tables else _contradictions(config, judge.snapshot)
     if wrong:
         remarks = (f"{wrong}: `nightmail directory check` names them", *remarks)

@@ -26,7 +26,7 @@ from nightmail.directory.parts import part_with
 from nightmail.directory.sessions import Access, OtherSecret, Outcome, open_session
 from nightmail.directory.slapd import find_installation
 from nightmail.directory.told_masters import CONTRADICTS
-from nightmail.directory.tree import Item, folded, is_rule, lines_of
+from nightmail.directory.tree import Item, addresses_of_list, folded, is_rule, lines_of
 from nightmail.directory.writing import Directory
 from nightmail.errors import ConfigInvalid, DirectoryUnavailable
 from nightmail.mail.headers import printable
@@ -89,14 +89,16 @@ def findings_of(judge: Judge, found: Found) -> Checked:
     """What is wrong with any of the entries.
 
     A directory that is not kept for us has addresses of others' domains, and members who get no mail: nothing is wrong
-    with that.
+    with that, unless a list has no others.
     """
     own, mapped = found.said
     findings = [*judge.whole.findings]
     for item in own:
         findings += (*judge.findings_of(item), *judge.overlooked(item))
     for item in _with_addresses_of_ours(judge, mapped):
-        findings += (finding for finding in judge.findings_of(item) if finding.is_fatal)
+        found_here = [*judge.findings_of(item)]
+        if not addresses_of_list(item) or any(finding.is_fatal for finding in found_here):
+            findings += found_here
     return Checked(len(own) + len(mapped), tuple(dict.fromkeys(findings)))
 
 
@@ -246,7 +248,8 @@ def _beside(config: Config) -> list[Item]:
 def judged(config: Config, found: Found) -> Iterator[Judge]:
     """A judge of what was found."""
     contents = Held([*found.said.own, *found.said.mapped, *found.beside])
-    with judge_of(contents, directory_of(config).suffix, config.base) as judge:
+    settings = directory_of(config)
+    with judge_of(contents, settings.suffix, config.base, is_external=is_external(settings)) as judge:
         yield judge
 
 

@@ -41,6 +41,7 @@ from nightmail.routing.snapshot import RoutingSnapshot
 
 _ADDRESSES = ("mailboxes", "aliases")
 _TO_SOMEBODY = "name somebody who gets mail, or mend the name"
+_MAPPED = "[directory] schema and mapping say who is a person or a list"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -75,13 +76,15 @@ class Judged(NamedTuple):
 class Judge:
     """Judges the entries of `contents`, which it asks as it needs them; `judge_of` makes one.
 
-    `whole` is what comes into force of what servers hold whole, `snapshot` the routing that this gives.
+    `whole` is what comes into force of what servers hold whole, `snapshot` the routing that this gives. What
+    `is_external` is not kept for us, and may have only those persons and lists that a schema and its mapping know.
     """
 
-    def __init__(self, contents: Contents, base: str, whole: Whole) -> None:
+    def __init__(self, contents: Contents, base: str, whole: Whole, *, is_external: bool = False) -> None:
         self.whole = whole
         self._contents = contents
         self._base = base
+        self._is_external = is_external
         self._known: dict[str, Known] = {}
         self._maps: Maps
         self._checks: CrossChecks
@@ -118,7 +121,7 @@ class Judge:
     def findings_of(self, item: Item) -> Iterator[Finding]:
         """What is wrong with the addresses of a person or a list. Raises: DirectoryUnavailable."""
         members = self._contents.named(item.values("member")) if addresses_of_list(item) else {}
-        yield from _members_without_address(item, members)
+        yield from self._members_without_address(item, members)
         item = with_members(item, members)
         try:
             lines = [(table, *NOTATIONS[table].normal(entry)) for table, entry in lines_of(item)]
@@ -126,7 +129,8 @@ class Judge:
             yield _finding(fault)
             return
         if item.values("member") and addresses_of_list(item) and not lines:
-            yield Finding(item.dn, f"the list {addresses_of_list(item)[0]} leads to nobody", _TO_SOMEBODY)
+            right = f"{_TO_SOMEBODY}; {_MAPPED}" if self._is_external else _TO_SOMEBODY
+            yield Finding(item.dn, f"the list {addresses_of_list(item)[0]} leads to nobody", right)
         for table, key, value in lines:
             if table in _ADDRESSES:
                 yield from self._findings_of_line(item, table, key, value)
@@ -169,7 +173,29 @@ class Judge:
             if folded_name(other.dn) == folded_name(item.dn) or key not in keys_of(other):
                 continue
             if is_list == bool(addresses_of_list(other)) or table in _tables_of(other, key):
-                yield Finding(item.dn, f"{key} is an address of {other.dn} as well", "take it from one of the two")
+                yield self._duplicate(item, other, key)
+
+    def _duplicate(self, item: Item, other: Item, key: str) -> Finding:
+        """An address of two entries: of aliases the first one counts, and mailboxes of one name are one mailbox."""
+        both = (item, other)
+        aliases = [each for each in both if addresses_of_list(each) or "aliases" in _tables_of(each, key)]
+        first = min(aliases, key=lambda each: each.dn, default=None)
+        which = "where this entry says" if first is item else "where that one says, not where this does"
+        where = "to one mailbox of that name" if first is None else which
+        wrong = f"{key} is an address of {other.dn} as well: its mail goes {where}"
+        return Finding(item.dn, wrong, "take it from one of the two", not self._is_external or first is other)
+
+    def _members_without_address(self, item: Item, members: Mapping[str, Item]) -> Iterator[Finding]:
+        for name in item.values("member"):
+            member = members.get(folded_name(name))
+            if self._is_external and (member is None or not address_of_member(member)):
+                wrong = f"{name}, a member of it, is not known as a person or a list with an address"
+                yield Finding(item.dn, wrong, _MAPPED, False)
+            elif member is None:
+                wrong = f"there is no entry {name}, a member of it"
+                yield Finding(item.dn, wrong, "take it out, or add the entry", False)
+            elif not address_of_member(member):
+                yield Finding(item.dn, f"{name}, a member of it, has no address", "give it one, or take it out", False)
 
     def _dead_ends(self, item: Item, key: str, targets: tuple[str, ...]) -> Iterator[Finding]:
         try:
@@ -190,10 +216,12 @@ class Judge:
 
 
 @contextlib.contextmanager
-def judge_of(contents: Contents, suffix: str, base: str, in_force: Items | None = None) -> Iterator[Judge]:
+def judge_of(
+    contents: Contents, suffix: str, base: str, in_force: Items | None = None, *, is_external: bool = False
+) -> Iterator[Judge]:
     """A judge of a directory; `in_force` are the good entries of an earlier state, which stay where others are bad.
 
-    Relative paths in routes start from `base`.
+    Relative paths in routes start from `base`; see `Judge` for `is_external`.
 
     Raises:
         DirectoryUnavailable: what is in it can't be found out.
@@ -208,7 +236,7 @@ def judge_of(contents: Contents, suffix: str, base: str, in_force: Items | None 
             kept = in_force or {}
             select(kept, kept, suffix, bring_into_force, WHOLE_TABLES)
             whole = Whole(kept, (_finding(fault),))
-        judge = Judge(contents, base, whole)
+        judge = Judge(contents, base, whole, is_external=is_external)
         with contextlib.closing(open_newest(scratch, complete=judge.complete)) as judge.snapshot:
             yield judge
 
@@ -279,12 +307,3 @@ def _finding(fault: ConfigInvalid) -> Finding:
 def _tables_of(item: Item, key: str) -> set[str]:
     """The tables in which an entry says something of an address. It was understood before."""
     return {table for table, entry in lines_of(item) if table in _ADDRESSES and entry.key.lower() == key}
-
-
-def _members_without_address(item: Item, members: Mapping[str, Item]) -> Iterator[Finding]:
-    for name in item.values("member"):
-        member = members.get(folded_name(name))
-        if member is None:
-            yield Finding(item.dn, f"there is no entry {name}, a member of it", "take it out, or add the entry", False)
-        elif not address_of_member(member):
-            yield Finding(item.dn, f"{name}, a member of it, has no address", "give it one, or take it out", False)
