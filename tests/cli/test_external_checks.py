@@ -168,13 +168,13 @@ def test_two_people_with_one_address_get_mail_and_a_list_of_whom_the_schema_does
     told = f"! cn=other,{SUFFIX}: alice@corp.example is an address of cn=alice,{SUFFIX} as well: its mail goes to one "
     assert told in done.out
     rig.server.add(
-        [group("crew", "crew@corp.example", READER), group("team", "team@corp.example", f"cn=alice,{SUFFIX}")]
+        [group("crew", "crew@corp.example", READER), group("team", "team@corp.example", f"cn=alice,{SUFFIX}", READER)]
     )
     done = rig.nightmail("directory", "check")
     assert done.exit_code == os.EX_CONFIG
     assert f"! cn=crew,{SUFFIX}: {READER}, a member of it, is not known as a person or a list" in done.out
     assert f"\u2717 cn=crew,{SUFFIX}: the list crew@corp.example leads to nobody" in done.out
-    assert "cn=team" not in done.out
+    assert f"cn=team,{SUFFIX}" not in done.out
 
 
 def test_beside_a_directory_with_tables_what_is_to_be_added_is_a_line(rig: Rig, tmp_path: Path) -> None:

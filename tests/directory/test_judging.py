@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from nightmail.directory.contents import Held
@@ -269,6 +271,26 @@ def test_lists_are_left_without_anybody_where_a_whole_domain_is_not_taken_any_mo
     assert told(faults([ORG, ROUTE, catch_all, typo], deleted=(catch_all,))) == {
         typo.dn: "the alias sales@example.org leads to nobody"
     }
+
+
+class Counted(Held):
+    """How many questions about addresses were asked."""
+
+    questions = 0
+
+    def about(self, keys: Collection[str]) -> list[Item]:
+        self.questions += 1
+        return super().about(keys)
+
+
+def test_who_is_in_a_long_list_is_asked_for_together() -> None:
+    people = [person(f"u{n}", mailLocalAddress=f"u{n}@example.org") for n in range(200)]
+    every = line("aliases", "all@example.org", ", ".join(f"u{n}@example.org" for n in range(200)))
+    before = Counted([ORG, ROUTE, *people, every])
+    gone = folded_name(people[0].dn)
+    judged_once = judge_change(before, before.named([gone]), {gone: None}, SUFFIX, BASE)
+    assert [each.entry for each in judged_once.remarks] == [every.dn]
+    assert before.questions < 20
 
 
 def test_a_list_that_led_to_nobody_before_is_no_fault_of_a_change() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -102,13 +102,17 @@ class Judge:
 
     def _find(self, key: str) -> Known:
         """What the directory says of an address; nothing where an entry is wrong, which is said of that entry."""
-        known = self._known.get(key)
-        if known is None:
-            found = self._contents.about([key])
-            members = self._contents.named(members_named(found))
-            known = answers_of([key], found, self._base, members.values())[key]
-            known = self._known[key] = Known() if known.fault else known
-        return known
+        if key not in self._known:
+            self._look_up([key])
+        return self._known[key]
+
+    def _look_up(self, keys: Collection[str]) -> None:
+        """Have answers for all of these addresses, with few questions."""
+        wanted = [key for key in keys if key not in self._known]
+        found = self._contents.about(wanted)
+        members = self._contents.named(members_named(found))
+        for key, known in answers_of(wanted, found, self._base, members.values()).items():
+            self._known[key] = Known() if known.fault else known
 
     def spellings_of(self, key: str) -> Iterator[str]:
         """The address, and what it is in domains that are other names of its own."""
@@ -198,6 +202,8 @@ class Judge:
                 yield Finding(item.dn, f"{name}, a member of it, has no address", "give it one, or take it out", False)
 
     def _dead_ends(self, item: Item, key: str, targets: tuple[str, ...]) -> Iterator[Finding]:
+        ours = (past_alias_domain(self._maps, target) for target in targets if self.is_ours(target))
+        self._look_up({*map(address_key, ours)})
         try:
             expand(self._maps, key, targets)
             dead = [target for target in targets if self._leads_nowhere(key, target)]
@@ -292,8 +298,9 @@ def _of_those_left(
             if folded_name(item.dn) in looked_at:
                 continue
             looked_at.add(folded_name(item.dn))
-            was_wrong = {*earlier.findings_of(item)}
-            found = [finding for finding in judge.findings_of(item) if finding not in was_wrong]
+            found = [*judge.findings_of(item)]
+            was_wrong = {*earlier.findings_of(item)} if found else set()
+            found = [finding for finding in found if finding not in was_wrong]
             yield from found
             if any(finding.is_fatal for finding in found):
                 keys.update(keys_of(item))
