@@ -56,21 +56,21 @@ test: $(READY) $(COMPILED_READY)
 	@echo "$(words $(TESTS)) lanes of tests at a time; each is shown once it is through, the last after a quarter of an hour"
 	@$(MAKE) --no-print-directory --keep-going -j$(LANES) --output-sync=target $(TESTS)
 
-# Real servers wait more than they work: the others take what time these leave. LANES=1 has the lanes one by one.
-SERVERS := e2e supervisor
-TREES   := directory cli
-TESTS   := test-faults test-servers test-directory test-others
+# Real servers wait more than they work: the rest takes what time these leave, but for what is timed, such as deliveries.
+# LANES=1 has the lanes one by one.
+TIMED := cli delivery directory supervisor
+TESTS := test-e2e test-faults test-timed test-others
 .PHONY: $(TESTS)
 
+test-e2e:
+	$(BIN)/pytest tests/e2e
 test-faults:
 	$(BIN)/pytest tests/faults
-test-servers:
-	$(BIN)/pytest $(SERVERS:%=tests/%)
-test-directory:
-	$(BIN)/pytest $(TREES:%=tests/%)
+test-timed:
+	$(BIN)/pytest $(TIMED:%=tests/%)
+	$(COMPILED)/bin/pytest $(COMPILED_TESTS)
 test-others:
-	nice $(BIN)/pytest $(patsubst %,--ignore=tests/%,faults $(SERVERS) $(TREES))
-	nice $(COMPILED)/bin/pytest $(COMPILED_TESTS)
+	nice $(BIN)/pytest $(patsubst %,--ignore=tests/%,e2e faults $(TIMED))
 
 prove: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl

@@ -23,7 +23,7 @@ from nightmail.world import SystemClock
 ROUTE = Route(kind="smtp", host="example.net", port=25, by_mx=True, destination="mx:example.net")
 LMTP = Route(kind="lmtp", host="example.net", port=24, destination="lmtp:[example.net]:24")
 _PATIENCE = ["connect", "greeting", "hello", "envelope", "data_block", "final", "transaction", "quit"]
-QUICK: dict[str, Any] = {f"{wait}_timeout_s": 0.15 for wait in _PATIENCE}
+QUICK: dict[str, Any] = {f"{wait}_timeout_s": 0.4 for wait in _PATIENCE}
 TICK_S = 0.01
 
 

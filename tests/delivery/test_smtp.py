@@ -226,7 +226,7 @@ def test_the_final_dot_waits_until_the_peer_has_read_the_message() -> None:
         assert "timed out while sending the message" in outcome.reply.text
         return job.marks
 
-    assert play(sink, scene, **{**QUICK, "data_block_timeout_s": 0.3}) == ["finished"]
+    assert play(sink, scene, **{**QUICK, "data_block_timeout_s": 0.6}) == ["finished"]
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("away"), Corrupt("body/0M1", 7, "wrong checksum")])
