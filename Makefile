@@ -53,7 +53,7 @@ demo: $(READY)
 
 test: $(READY) $(COMPILED_READY)
 	@scripts/apt-needs fusermount3=fuse3 swaks=swaks smtp-source=postfix haproxy=haproxy ip=iproute2 mke2fs=e2fsprogs faketime=faketime spin=spin gcc=gcc slapd=slapd ns-slapd=389-ds-base certutil=libnss3-tools openssl=openssl
-	@echo "$(words $(TESTS)) lanes of tests at a time; each is shown once it is through, the last after a quarter of an hour"
+	@echo "$(words $(TESTS)) lanes of tests at a time; each is shown once it is through, the last after some twenty minutes"
 	@$(MAKE) --no-print-directory --keep-going -j$(LANES) --output-sync=target $(TESTS)
 
 # Real servers wait more than they work: the rest takes what time these leave, but for what is timed, such as deliveries.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,12 @@ SOUND = [
     line("routes", "example.org", "discard"),
     line("mailboxes", "alice@example.org"),
 ]
+
+
+@contextmanager
+def sound_directory(place: Path, run: Run) -> Iterator[Rig]:
+    """A directory with what is `SOUND` in it."""
+    with Slapd(place / "master") as master, Slapd(place / "shadow", 2, master.uri) as shadow:
+        made = Rig(place, master, shadow, run)
+        made.fill(SOUND)
+        yield made

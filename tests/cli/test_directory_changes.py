@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
-from tests.cli.directory_rig import SOUND, Rig, line
+from tests.cli.directory_rig import SOUND, Rig, line, sound_directory
 from tests.directory.slapd_server import SUFFIX, Slapd
 
 from nightmail.cli.directory import records_of
@@ -24,9 +24,7 @@ PEOPLE = [line("mailboxes", f"user{number}@example.org") for number in range(20)
 
 @pytest.fixture
 def rig(tmp_path: Path, run: Run) -> Iterator[Rig]:
-    with Slapd(tmp_path / "master") as master, Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
-        made = Rig(tmp_path, master, shadow, run)
-        made.fill(SOUND)
+    with sound_directory(tmp_path, run) as made:
         yield made
 
 

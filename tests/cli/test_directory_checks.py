@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.cli.conftest import Run
-from tests.cli.directory_rig import SOUND, Rig, line
-from tests.directory.slapd_server import SUFFIX, Slapd
+from tests.cli.directory_rig import SOUND, Rig, line, sound_directory
+from tests.directory.slapd_server import SUFFIX
 
 from nightmail.directory import slapd
 from nightmail.directory.last_copy import COPY_NAME, LastCopy, PartCopy, write_copy
@@ -28,9 +28,7 @@ LESSER = line("aliases", "team@example.org", "alice@example.org, alcie@example.o
 
 @pytest.fixture
 def rig(tmp_path: Path, run: Run) -> Iterator[Rig]:
-    with Slapd(tmp_path / "master") as master, Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
-        made = Rig(tmp_path, master, shadow, run)
-        made.fill(SOUND)
+    with sound_directory(tmp_path, run) as made:
         yield made
 
 

@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run
-from tests.cli.directory_rig import SOUND, Rig, line
-from tests.directory.slapd_server import Slapd
+from tests.cli.directory_rig import Rig, line, sound_directory
 
 
 @pytest.fixture
 def rig(tmp_path: Path, run: Run) -> Iterator[Rig]:
-    with Slapd(tmp_path / "master") as master, Slapd(tmp_path / "shadow", 2, master.uri) as shadow:
-        made = Rig(tmp_path, master, shadow, run)
-        made.fill(SOUND)
+    with sound_directory(tmp_path, run) as made:
         yield made
 
 

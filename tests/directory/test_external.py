@@ -21,7 +21,7 @@ from nightmail.directory.lookups import Lookups
 from nightmail.directory.mapping import ForeignSchema
 from nightmail.directory.mapping_settings import PRESETS
 from nightmail.directory.sessions import Access
-from nightmail.directory.tree import WHOLE_FILTER, item_of
+from nightmail.directory.tree import WHOLE_FILTER, Item, item_of
 from nightmail.errors import DirectoryUnavailable, NotKnownYet
 from nightmail.world import SystemClock
 
@@ -230,6 +230,30 @@ def test_a_directory_that_shows_people_without_their_addresses_is_believed_in_no
             server.start()
             await eventually(lambda: asks.lookups.is_ready(server.uri))
             await asks.until("alice@corp.example", is_mailbox)
+
+    asyncio.run(scene())
+
+
+def test_groups_that_get_no_mail_hide_nobody(make_server: MakeServer) -> None:
+    server = make_server()
+    admins = Item(f"cn=Domain Admins,{SUFFIX}", {"objectClass": ("group",), "cn": ("Domain Admins",)})
+    server.add([ALICE, admins])
+
+    async def scene() -> None:
+        async with asking(server) as asks:
+            await asks.until("alice@corp.example", is_mailbox)
+            await asks.until("bob@corp.example", is_nobody)
+
+    asyncio.run(scene())
+
+
+def test_where_there_are_lists_and_no_people_the_lists_are_asked_for(make_server: MakeServer) -> None:
+    server = make_server()
+    server.add([group("staff", "staff@corp.example", READER)])
+
+    async def scene() -> None:
+        async with asking(server) as asks:
+            await asks.until("bob@corp.example", is_nobody)
 
     asyncio.run(scene())
 

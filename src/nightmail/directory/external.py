@@ -5,7 +5,7 @@ how far it is (contextCSN). OpenLDAP with syncprov does; Active Directory and 38
 
 A directory that shows us nothing hides it: nobody can tell a person that is none from one that our account may not see,
 nor one without an address from one whose address it may not. So it is out of reach until there is somebody to be seen
-who has one, and of people and of lists as soon as there are any.
+who has one. Where there are people it has to be one of them: groups without an address are in every directory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ldap.syncrepl import SyncRequestControl
 from nightmail.directory.connection import Connection
 from nightmail.directory.content import Changed, Expired, Message, Presence, Refreshed
 from nightmail.directory.feed import ChangeFeed, Feed
-from nightmail.directory.schemas import Kind, Schema
+from nightmail.directory.schemas import Addressed, Schema
 from nightmail.directory.sessions import Access, NothingShown, Refused, text_of_values
 from nightmail.directory.tree import ATTRIBUTES, Item, folded, folded_name
 from nightmail.directory.writing import Directory, Faults
@@ -61,7 +61,7 @@ class ExternalChanges(ChangeFeed):
         is_over = asyncio.Event()
         connection = await Connection.open(uri, access, is_over.set)
         try:
-            shown = await find_shown(connection, self._base, self._schema.kinds)
+            shown = await find_shown(connection, self._base, self._schema.addressed)
             if await tells_changes(connection, self._base, access.timeout_s):
                 watching = self._watch(connection, shown, is_over, is_told=True)
                 await _first_to_end(super().follow(uri, access), watching)
@@ -71,16 +71,14 @@ class ExternalChanges(ChangeFeed):
         finally:
             connection.close()
 
-    async def _watch(
-        self, connection: Connection, shown: Sequence[str], is_over: asyncio.Event, *, is_told: bool
-    ) -> None:
+    async def _watch(self, connection: Connection, shown: str, is_over: asyncio.Event, *, is_told: bool) -> None:
         """See now and then that there is somebody to be seen; where nothing is told, what was known expires with it."""
         loop = asyncio.get_running_loop()
         due_at = loop.time() + self._poll_interval_s
         while not await _is_set(is_over, due_at - loop.time()):
             due_at += self._poll_interval_s
             try:
-                shown = await find_shown(connection, self._base, self._schema.kinds, shown)
+                shown = await find_shown(connection, self._base, self._schema.addressed, shown)
             except NothingShown:
                 self._tell(Expired())  # that it said nobody has an address may be untrue
                 raise
@@ -196,38 +194,35 @@ async def tells_changes(connection: Connection, base: str, timeout_s: float) -> 
     return any(item.values(_STATE) for item in found)
 
 
-async def find_shown(connection: Connection, base: str, kinds: Sequence[Kind], shown: Sequence[str] = ()) -> list[str]:
-    """The name of somebody with an address of each kind, empty for one of which there is nobody at all.
-
-    Who was `shown` before is looked at first.
+async def find_shown(connection: Connection, base: str, who: Addressed, shown: str = "") -> str:
+    """The name of one person with an address that is to be seen, the one that was `shown` before or else another one;
+    or where no people are, of a list with one.
 
     Raises:
-        NothingShown: there is nobody, or nobody of a kind has an address.
+        NothingShown: there is none.
         DirectoryUnavailable: the server does not answer.
     """
-    names = [
-        await _find_one(connection, base, kind, before)
-        for kind, before in zip(kinds, shown or [""] * len(kinds), strict=True)
-    ]
-    if any(names):
-        return names
-    if await _ask(connection, base, _ANYTHING, "1.1", _SEARCHING_S, is_base=True):
+    if shown and await _ask(connection, shown, who.people_with_one, "1.1", _SEARCHING_S, is_base=True):
+        return shown
+    if found := await _find_one(connection, base, who.people_with_one):
+        return found
+    if await _find_one(connection, base, who.people):
+        what = (
+            f"people below {base}, and an address of none: see schema and [directory.mapping], and whether the account "
+            "may read the attributes with the addresses"
+        )
+    elif who.lists_with_one and (found := await _find_one(connection, base, who.lists_with_one)):
+        return found
+    elif await _ask(connection, base, _ANYTHING, "1.1", _SEARCHING_S, is_base=True):
         what = f"no person and no list below {base}: see schema, and what the account may read"
     else:
         what = f"no entry {base}: see suffix, and what the account may read"
     raise NothingShown(f"{connection.uri}: it shows {what}")
 
 
-async def _find_one(connection: Connection, base: str, kind: Kind, before: str) -> str:
-    if before and await _ask(connection, before, kind.with_address, "1.1", _SEARCHING_S, is_base=True):
-        return before
-    # Among many entries that takes a server longer than to look one up.
-    found = await _ask(connection, base, kind.with_address, "1.1", _SEARCHING_S, limit=1)
-    if not found and await _ask(connection, base, kind.everybody, "1.1", _SEARCHING_S, limit=1):
-        raise NothingShown(
-            f"{connection.uri}: it shows {kind.name} below {base}, and an address of none: see schema and "
-            "[directory.mapping], and whether the account may read the attributes with the addresses"
-        )
+async def _find_one(connection: Connection, base: str, filter_text: str) -> str:
+    """The name of one that matches; among many entries that takes a server longer than to look one up."""
+    found = await _ask(connection, base, filter_text, "1.1", _SEARCHING_S, limit=1)
     return found[0].dn if found else ""
 
 

@@ -33,7 +33,7 @@ async def look_at_server(uri: str, access: Access, base: str, schema: Schema) ->
     try:
         connection = await Connection.open(uri, access, lambda: None)
         try:
-            await find_shown(connection, base, schema.kinds)
+            await find_shown(connection, base, schema.addressed)
             is_told = await tells_changes(connection, base, access.timeout_s)
         finally:
             connection.close()

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 
 from nightmail.directory.mapping_settings import MappingSettings
-from nightmail.directory.names import any_of, equals
-from nightmail.directory.schemas import Kind, kind_of
+from nightmail.directory.names import all_of, any_of, equals, of_classes, with_one_of
+from nightmail.directory.schemas import Addressed
 from nightmail.directory.tree import Item
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.names import parse_address
@@ -32,13 +32,14 @@ class ForeignSchema:
         self._list_addresses = mapping.lists_addresses or ()
         self._members = mapping.lists_members or ()
         self._member_addresses = mapping.lists_member_addresses or ()
-        people = _all_of(_of_classes(mapping.people or ()), mapping.people_filter or "")
-        self.kinds: tuple[Kind, ...] = (kind_of("people", people, self._people_addresses),)
+        people = all_of(of_classes(*(mapping.people or ())), mapping.people_filter or "")
         kinds = {self._people_addresses: [people]}
+        lists_with_one = ""
         if self._list_classes and self._list_addresses:
-            lists = _all_of(_of_classes(self._list_classes), mapping.lists_filter or "")
-            self.kinds += (kind_of("lists", lists, self._list_addresses),)
+            lists = all_of(of_classes(*self._list_classes), mapping.lists_filter or "")
+            lists_with_one = all_of(with_one_of(*self._list_addresses), lists)
             kinds.setdefault(self._list_addresses, []).append(lists)
+        self.addressed = Addressed(people, all_of(with_one_of(*self._people_addresses), people), lists_with_one)
         self._kinds = {names: any_of(*who) for names, who in kinds.items()}
         self.mail_filter = self.member_filter = any_of(*self._kinds.values())
         names = (*self._people_addresses, *self._forward, *self._list_addresses, *self._members)
@@ -49,7 +50,7 @@ class ForeignSchema:
 
         Each address comes before who may have it: servers that go from left to right have few entries left by then.
         """
-        return any_of(*(_all_of(_with_address(names, key), who) for key in keys for names, who in self._kinds.items()))
+        return any_of(*(all_of(_with_address(names, key), who) for key in keys for names, who in self._kinds.items()))
 
     def read(self, item: Item) -> Item:
         """A person as inetLocalMailRecipient, a list, and a person whose mail goes elsewhere, as nmMailList."""
@@ -98,14 +99,6 @@ def _is_address(text: str) -> bool:
     except ConfigInvalid:
         return False
     return True
-
-
-def _of_classes(names: Iterable[str]) -> str:
-    return any_of(*(equals("objectClass", name) for name in names))
-
-
-def _all_of(*filters: str) -> str:
-    return f"(&{''.join(filters)})"
 
 
 def _with_address(names: Iterable[str], key: str) -> str:

@@ -26,3 +26,18 @@ def equals(attribute: str, value: str) -> str:
 def any_of(*filters: str) -> str:
     """The filter for entries that one of these matches."""
     return f"(|{''.join(filters)})"
+
+
+def all_of(*filters: str) -> str:
+    """The filter for entries that each of these matches."""
+    return f"(&{''.join(filters)})"
+
+
+def of_classes(*names: str) -> str:
+    """The filter for entries of one of these classes."""
+    return any_of(*(equals("objectClass", name) for name in names))
+
+
+def with_one_of(*attributes: str) -> str:
+    """The filter for entries that have one of these attributes, whatever its value."""
+    return any_of(*(f"({attribute}=*)" for attribute in attributes))

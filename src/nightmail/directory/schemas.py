@@ -6,21 +6,16 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from nightmail.directory.known import filter_of
-from nightmail.directory.names import any_of, equals
+from nightmail.directory.names import all_of, of_classes, with_one_of
 from nightmail.directory.tree import ATTRIBUTES, CHANGES_FILTER, Item
 
 
-class Kind(NamedTuple):
-    """Entries that have addresses: what they are called, the filter for them, and that for those with an address."""
+class Addressed(NamedTuple):
+    """Filters for whoever may have addresses: people, those of them that have one, and lists that have one, if any."""
 
-    name: str
-    everybody: str
-    with_address: str
-
-
-def kind_of(name: str, everybody: str, attributes: Iterable[str]) -> Kind:
-    """Those that `everybody` matches, and have their addresses in one of the `attributes`."""
-    return Kind(name, everybody, f"(&{any_of(*(f'({attribute}=*)' for attribute in attributes))}{everybody})")
+    people: str
+    people_with_one: str
+    lists_with_one: str
 
 
 class Schema(Protocol):
@@ -37,8 +32,8 @@ class Schema(Protocol):
         ...
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Whoever may have addresses; where some are seen, one with an address has to be, or these are hidden."""
+    def addressed(self) -> Addressed:
+        """Whoever may have addresses: where people are seen, and an address of none, these are hidden from us."""
         ...
 
     @property
@@ -55,8 +50,7 @@ class Schema(Protocol):
         ...
 
 
-def _of_classes(*names: str) -> str:
-    return any_of(*(equals("objectClass", name) for name in names))
+_PEOPLE = of_classes("inetLocalMailRecipient", "nmUnicodeRecipient")
 
 
 class OwnSchema:
@@ -64,11 +58,10 @@ class OwnSchema:
 
     attributes = (*ATTRIBUTES, "entryUUID")
     mail_filter = CHANGES_FILTER
-    kinds = (
-        kind_of(
-            "people", _of_classes("inetLocalMailRecipient", "nmUnicodeRecipient"), ("mailLocalAddress", "nmAddress")
-        ),
-        kind_of("lists", _of_classes("nmMailList", "nisMailAlias"), ("cn", "nmAddress")),
+    addressed = Addressed(
+        people=_PEOPLE,
+        people_with_one=all_of(with_one_of("mailLocalAddress", "nmAddress"), _PEOPLE),
+        lists_with_one=of_classes("nmMailList", "nisMailAlias"),
     )
     member_filter = "(objectClass=*)"
 

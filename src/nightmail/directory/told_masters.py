@@ -22,7 +22,6 @@ SAYS = "description"
 CONTRADICTS = "its server's file names "
 """What `contradiction` says begins so, and nothing else that is wrong with a replica does."""
 _TAKES_WRITES = " takes writes to "
-
 _A_SITE = "nmsite="
 
 Told = Mapping[str, str]

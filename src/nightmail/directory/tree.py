@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from nightmail.directory.names import any_of, equals, escape_name
+from nightmail.directory.names import any_of, escape_name, of_classes
 from nightmail.errors import ConfigInvalid
 from nightmail.routing.entries import parse_targets
 from nightmail.routing.source import Entry
@@ -188,14 +188,14 @@ _READERS: dict[str, Callable[[Item], Iterator[_Words]]] = {
 _READERS_BY_CLASS = {name.lower(): read for name, read in _READERS.items()}
 
 
-MAIL_FILTER = any_of(*(equals("objectClass", name) for name in _READERS))
+MAIL_FILTER = of_classes(*_READERS)
 """Entries that say something about mail."""
 
 CHANGES_FILTER = any_of(MAIL_FILTER, "(mail=*)")
 """These, and whoever else may be the member of a list."""
 
 _RULES = ("nmMailDomain", "nmMailRoute", "nmMailClient", "nmPolicy")
-RULES_FILTER = any_of(*(equals("objectClass", name) for name in _RULES))
+RULES_FILTER = of_classes(*_RULES)
 """Domains, routes, clients and policies."""
 
 WHOLE_FILTER = any_of(RULES_FILTER, "(&(mailHost=*)(mailRoutingAddress=*))")
